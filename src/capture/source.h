@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * A source gives frames. The pipeline opens it, reads it on the capture thread, and closes and
+ * opens it again after any error: a source keeps no state of its own across that.
+ *
+ * Errors speak the kernel's words; pipeline.c maps each to what people read:
+ *   -ENODEV, -ENOENT  no device           -ENOLINK  no signal
+ *   -EACCES           not allowed         -ENOLCK   signal without sync
+ *   -EBUSY            used by another     -ERANGE   mode that cannot be captured
+ *   -ENOTCONN         no cable (+5 V)     -ETIMEDOUT  no frame came in time
+ *   -ERESTART         the source changed: open again at once
+ *   -ECANCELED        the program stops
+ */
+#ifndef CAPTURE_SOURCE_H
+#define CAPTURE_SOURCE_H
+
+#include "drops.h"
+#include "frame.h"
+#include "options.h"
+
+/* What every source is given; must outlive it. */
+struct source_config {
+	const struct options *opt;
+	struct drops *drops;
+	int stop_fd; /* readable when the program stops */
+};
+
+struct source_ops;
+
+/* The head of each source's own struct. */
+struct source {
+	const struct source_ops *ops;
+};
+
+struct source_ops {
+	const char *name; /* as in --source */
+	/* Logs what it found out; an unexpected error, once. May block as long as the driver does. */
+	int (*open)(struct source **out, const struct source_config *config);
+	/*
+	 * The next frame, which the caller owns, or -ETIMEDOUT after timeout_ms (the source is still
+	 * good), -EAGAIN for a frame that was dropped and counted, or an error after which it can
+	 * only be closed. Frames may outlive the source.
+	 */
+	int (*next)(struct source *source, struct frame **out, int timeout_ms);
+	void (*close)(struct source *source);
+};
+
+extern const struct source_ops source_v4l2;
+extern const struct source_ops source_testcard;
+
+/* The source of that name, never NULL for a name that the options accept. */
+const struct source_ops *source_find(const char *name);
+
+#endif

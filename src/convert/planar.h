@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Raw pictures of any format that we capture, as planar YUV: by libyuv where it has the
+ * conversion. Pure functions: no threads, no devices.
+ */
+#ifndef CONVERT_PLANAR_H
+#define CONVERT_PLANAR_H
+
+#include <stdint.h>
+
+#include "frame.h"
+
+/* How much colour there is beside the brightness. */
+enum planar_subsampling { PLANAR_420, PLANAR_422, PLANAR_444, PLANAR_GREY };
+
+/* A view of planar YUV: Y, U, V; width × height pixels, chroma rounded up. Owns nothing. */
+struct planar {
+	enum planar_subsampling subsampling;
+	uint32_t width, height;
+	uint8_t *plane[3];
+	uint32_t stride[3];
+};
+
+/*
+ * Shows `frame` as 4:2:0, or as grey where it has no colour, in full-range BT.601: what JPEG
+ * means by YUV (JFIF). Where the frame's memory already is that, the view points into it and
+ * *scratch is not touched. Else *scratch (NULL at first; grown with realloc, its size in
+ * *scratch_size; the caller frees it) holds the result, and the frame is not needed any more.
+ * -EINVAL: the planes are smaller than the size needs; -ENOTSUP: not a raw format we know;
+ * -ENOMEM.
+ */
+int planar_from_frame(struct planar *out, const struct frame *frame, uint8_t **scratch,
+	size_t *scratch_size);
+
+#endif

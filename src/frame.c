@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * Frames and the pool their memory comes from. The pool is counted too: each frame out of it
+ * holds a reference, so the last frame may return after frame_pool_destroy().
+ */
+#include "frame.h"
+
+#include <pthread.h>
+
+#include "util.h"
+
+struct piece {
+	struct piece *next;
+	size_t capacity;
+	uint8_t data[] __attribute__((aligned(64)));
+};
+
+struct frame_pool {
+	pthread_mutex_t lock;
+	struct piece *spare; /* under lock */
+	unsigned n_spare;    /* under lock */
+	unsigned max_spare;  /* set at creation; 0 once destroyed: under lock */
+	unsigned refs;       /* under lock: the owner and every frame that is out */
+};
+
+struct frame *frame_create(void (*release)(struct frame *frame), void *owner)
+{
+	struct frame *frame = xcalloc(1, sizeof(*frame));
+
+	atomic_init(&frame->refs, 1);
+	frame->release = release;
+	frame->owner = owner;
+	return frame;
+}
+
+struct frame *frame_ref(struct frame *frame)
+{
+	atomic_fetch_add_explicit(&frame->refs, 1, memory_order_relaxed);
+	return frame;
+}
+
+void frame_unref(struct frame *frame)
+{
+	int saved = errno;
+
+	if (frame && atomic_fetch_sub_explicit(&frame->refs, 1, memory_order_acq_rel) == 1)
+		frame->release(frame);
+	errno = saved;
+}
+
+void frame_unref_auto(struct frame **frame)
+{
+	frame_unref(*frame);
+}
+
+void frame_copy_origin(struct frame *to, const struct frame *from)
+{
+	to->online = from->online;
+	to->still = from->still;
+	to->sequence = from->sequence;
+	to->captured_ns = from->captured_ns;
+	to->grabbed_ns = from->grabbed_ns;
+}
+
+struct frame_pool *frame_pool_create(unsigned spare)
+{
+	struct frame_pool *pool = xcalloc(1, sizeof(*pool));
+
+	pthread_mutex_init(&pool->lock, NULL);
+	pool->max_spare = spare;
+	pool->refs = 1;
+	return pool;
+}
+
+/* Gives back one reference on the pool and frees what nobody will ask for again. */
+static void pool_unref_locked(struct frame_pool *pool)
+{
+	bool last = --pool->refs == 0;
+
+	while (pool->n_spare > pool->max_spare) {
+		struct piece *piece = pool->spare;
+
+		pool->spare = piece->next;
+		pool->n_spare--;
+		free(piece);
+	}
+	pthread_mutex_unlock(&pool->lock);
+	if (last) {
+		pthread_mutex_destroy(&pool->lock);
+		free(pool);
+	}
+}
+
+void frame_pool_destroy(struct frame_pool *pool)
+{
+	if (!pool)
+		return;
+	pthread_mutex_lock(&pool->lock);
+	pool->max_spare = 0;
+	pool_unref_locked(pool);
+}
+
+static void pool_release(struct frame *frame)
+{
+	struct frame_pool *pool = frame->owner;
+	struct piece *piece =
+		(struct piece *)(frame->plane[0].data - offsetof(struct piece, data));
+
+	pthread_mutex_lock(&pool->lock);
+	piece->next = pool->spare;
+	pool->spare = piece;
+	pool->n_spare++;
+	pool_unref_locked(pool);
+	free(frame);
+}
+
+/* The first spare piece that is large enough; smaller ones on the way are out of date: freed. */
+static struct piece *take_spare(struct frame_pool *pool, size_t size)
+{
+	struct piece *piece;
+
+	while ((piece = pool->spare)) {
+		pool->spare = piece->next;
+		pool->n_spare--;
+		if (piece->capacity >= size)
+			break;
+		free(piece);
+	}
+	return piece;
+}
+
+int frame_pool_get(struct frame_pool *pool, size_t size, struct frame **out)
+{
+	struct piece *piece;
+
+	pthread_mutex_lock(&pool->lock);
+	piece = take_spare(pool, size);
+	pool->refs++;
+	pthread_mutex_unlock(&pool->lock);
+
+	if (!piece) {
+		/* An eighth on top: compressed frames differ in size, and a piece should last. */
+		size_t capacity = size + size / 8;
+
+		piece = malloc(sizeof(*piece) + capacity);
+		if (!piece) {
+			pthread_mutex_lock(&pool->lock);
+			pool_unref_locked(pool);
+			return -ENOMEM;
+		}
+		piece->capacity = capacity;
+	}
+	*out = frame_create(pool_release, pool);
+	(*out)->plane[0].data = piece->data;
+	(*out)->plane[0].size = size;
+	return 0;
+}

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * Mailboxes and outlets: see mailbox.h for the rule. The eventfd of a mailbox holds 1 exactly
+ * while the mailbox is not empty, so a put into a full mailbox costs no system call.
+ */
+#include "mailbox.h"
+
+#include <pthread.h>
+#include <sys/eventfd.h>
+
+#include "util.h"
+
+struct mailbox {
+	unsigned depth; /* set at creation */
+	int fd;         /* set at creation; written under lock */
+
+	pthread_mutex_t lock;
+	unsigned head, used;   /* under lock */
+	bool waits_for_key;    /* under lock */
+	uint64_t dropped;      /* under lock */
+	struct frame *frame[]; /* under lock: a ring of depth entries */
+};
+
+struct outlet {
+	const struct outlet_events *events; /* set at creation */
+	void *arg;
+
+	pthread_mutex_t lock;
+	struct mailbox **reader; /* under lock */
+	unsigned n_readers;      /* under lock */
+	struct frame *still;     /* under lock: the newest frame, if it may be kept */
+};
+
+int mailbox_create(struct mailbox **out, unsigned depth)
+{
+	struct mailbox *mailbox = xcalloc(1, sizeof(*mailbox) + depth * sizeof(struct frame *));
+
+	mailbox->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (mailbox->fd < 0) {
+		int res = -errno;
+
+		free(mailbox);
+		return res;
+	}
+	mailbox->depth = depth;
+	mailbox->waits_for_key = true;
+	pthread_mutex_init(&mailbox->lock, NULL);
+	*out = mailbox;
+	return 0;
+}
+
+static struct frame *pop_locked(struct mailbox *mailbox)
+{
+	struct frame *frame = mailbox->frame[mailbox->head];
+
+	mailbox->head = (mailbox->head + 1) % mailbox->depth;
+	mailbox->used--;
+	return frame;
+}
+
+void mailbox_destroy(struct mailbox *mailbox)
+{
+	if (!mailbox)
+		return;
+	while (mailbox->used)
+		frame_unref(pop_locked(mailbox));
+	close(mailbox->fd);
+	pthread_mutex_destroy(&mailbox->lock);
+	free(mailbox);
+}
+
+static void signal_locked(struct mailbox *mailbox)
+{
+	/* Cannot fail: the counter is 0 whenever the mailbox was empty. */
+	if (eventfd_write(mailbox->fd, 1) < 0)
+		abort();
+}
+
+bool mailbox_put(struct mailbox *mailbox, struct frame *frame)
+{
+	struct frame *old[mailbox->depth + 1];
+	unsigned n_old = 0;
+	bool was_empty, waits;
+
+	pthread_mutex_lock(&mailbox->lock);
+	was_empty = mailbox->used == 0;
+	if (mailbox->used == mailbox->depth) {
+		while (mailbox->used)
+			old[n_old++] = pop_locked(mailbox);
+		mailbox->waits_for_key = true;
+	}
+	if (frame->key)
+		mailbox->waits_for_key = false;
+	if (mailbox->waits_for_key) {
+		old[n_old++] = frame;
+		if (!was_empty && mailbox->used == 0) {
+			eventfd_t value;
+
+			eventfd_read(mailbox->fd, &value);
+		}
+	} else {
+		mailbox->frame[(mailbox->head + mailbox->used++) % mailbox->depth] = frame;
+		if (was_empty)
+			signal_locked(mailbox);
+	}
+	mailbox->dropped += n_old;
+	waits = mailbox->waits_for_key;
+	pthread_mutex_unlock(&mailbox->lock);
+
+	/* Outside the lock: a release callback may call a driver. */
+	for (unsigned i = 0; i < n_old; i++)
+		frame_unref(old[i]);
+	return waits;
+}
+
+struct frame *mailbox_take(struct mailbox *mailbox)
+{
+	struct frame *frame = NULL;
+
+	pthread_mutex_lock(&mailbox->lock);
+	if (mailbox->used) {
+		frame = pop_locked(mailbox);
+		if (!mailbox->used) {
+			eventfd_t value;
+
+			eventfd_read(mailbox->fd, &value);
+		}
+	}
+	pthread_mutex_unlock(&mailbox->lock);
+	return frame;
+}
+
+int mailbox_fd(const struct mailbox *mailbox)
+{
+	return mailbox->fd;
+}
+
+uint64_t mailbox_dropped(struct mailbox *mailbox)
+{
+	uint64_t dropped;
+
+	pthread_mutex_lock(&mailbox->lock);
+	dropped = mailbox->dropped;
+	pthread_mutex_unlock(&mailbox->lock);
+	return dropped;
+}
+
+struct outlet *outlet_create(const struct outlet_events *events, void *arg)
+{
+	struct outlet *outlet = xcalloc(1, sizeof(*outlet));
+
+	outlet->events = events;
+	outlet->arg = arg;
+	pthread_mutex_init(&outlet->lock, NULL);
+	return outlet;
+}
+
+void outlet_destroy(struct outlet *outlet)
+{
+	if (!outlet)
+		return;
+	frame_unref(outlet->still);
+	free(outlet->reader);
+	pthread_mutex_destroy(&outlet->lock);
+	free(outlet);
+}
+
+static void tell_wanted(struct outlet *outlet, bool wanted)
+{
+	if (outlet->events && outlet->events->wanted)
+		outlet->events->wanted(outlet->arg, wanted);
+}
+
+static void tell_need_key(struct outlet *outlet, bool need_key)
+{
+	if (need_key && outlet->events && outlet->events->need_key)
+		outlet->events->need_key(outlet->arg);
+}
+
+void outlet_attach(struct outlet *outlet, struct mailbox *mailbox)
+{
+	bool need_key = true;
+
+	pthread_mutex_lock(&outlet->lock);
+	outlet->reader = realloc(outlet->reader, (outlet->n_readers + 1) * sizeof(mailbox));
+	if (!outlet->reader)
+		abort();
+	outlet->reader[outlet->n_readers++] = mailbox;
+	if (outlet->n_readers == 1)
+		tell_wanted(outlet, true);
+	if (outlet->still)
+		need_key = mailbox_put(mailbox, frame_ref(outlet->still));
+	tell_need_key(outlet, need_key);
+	pthread_mutex_unlock(&outlet->lock);
+}
+
+void outlet_detach(struct outlet *outlet, struct mailbox *mailbox)
+{
+	struct frame *old = NULL;
+
+	pthread_mutex_lock(&outlet->lock);
+	for (unsigned i = 0; i < outlet->n_readers; i++) {
+		if (outlet->reader[i] != mailbox)
+			continue;
+		outlet->reader[i] = outlet->reader[--outlet->n_readers];
+		if (outlet->n_readers == 0 && outlet->events) {
+			/* Its producer rests from here on, so what it made last grows stale. */
+			old = outlet->still;
+			outlet->still = NULL;
+			tell_wanted(outlet, false);
+		}
+		break;
+	}
+	pthread_mutex_unlock(&outlet->lock);
+	frame_unref(old);
+}
+
+void outlet_publish(struct outlet *outlet, struct frame *frame)
+{
+	struct frame *old;
+	bool need_key = false;
+
+	pthread_mutex_lock(&outlet->lock);
+	for (unsigned i = 0; i < outlet->n_readers; i++)
+		need_key |= mailbox_put(outlet->reader[i], frame_ref(frame));
+	old = outlet->still;
+	outlet->still = frame->still ? frame_ref(frame) : NULL;
+	tell_need_key(outlet, need_key);
+	pthread_mutex_unlock(&outlet->lock);
+	frame_unref(old);
+}
+
+bool outlet_wanted(struct outlet *outlet)
+{
+	bool wanted;
+
+	pthread_mutex_lock(&outlet->lock);
+	wanted = outlet->n_readers > 0;
+	pthread_mutex_unlock(&outlet->lock);
+	return wanted;
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The command line. One table in options.c is the parser, the text of --help and the list that
+ * the manual page is checked against. Names, letters, defaults and ranges are uStreamer's, so
+ * that existing launchers start us unchanged.
+ */
+#ifndef OPTIONS_H
+#define OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* An image control of the device: left alone, reset, automatic, or set to a value. */
+struct option_control {
+	enum { CONTROL_KEEP, CONTROL_DEFAULT, CONTROL_AUTO, CONTROL_SET } mode;
+	int value;
+};
+
+enum option_control_id {
+	CONTROL_BRIGHTNESS,
+	CONTROL_CONTRAST,
+	CONTROL_SATURATION,
+	CONTROL_HUE,
+	CONTROL_GAMMA,
+	CONTROL_SHARPNESS,
+	CONTROL_BACKLIGHT_COMPENSATION,
+	CONTROL_WHITE_BALANCE,
+	CONTROL_GAIN,
+	CONTROL_COLOR_EFFECT,
+	CONTROL_ROTATE,
+	CONTROL_FLIP_VERTICAL,
+	CONTROL_FLIP_HORIZONTAL,
+	CONTROLS
+};
+
+struct option_size {
+	unsigned width, height; /* pixels; 0×0 when unset */
+};
+
+/* A shared-memory sink as uStreamer has them. */
+struct option_sink {
+	const char *name;
+	unsigned mode;
+	bool remove;
+	int client_ttl_s, timeout_s;
+};
+
+/* Strings are never NULL, "" when unset, and live as long as argv. Numbers are in range. */
+struct options {
+	/* capture */
+	const char *source; /* a name in capture/source.c */
+	const char *device;
+	int input;
+	struct option_size resolution;
+	unsigned format; /* V4L2 fourcc */
+	bool format_swap_rgb;
+	int tv_standard; /* v4l2_std_id, 0: leave */
+	int io_method;
+	int desired_fps; /* 0: all the source gives */
+	int min_frame_size; /* bytes */
+	bool allow_truncated_frames;
+	bool persistent;
+	bool dv_timings;
+	int buffers;
+	int workers;
+	int quality; /* 1–100 */
+	int encoder; /* enum-like; see options.c */
+	bool slowdown;
+	int device_timeout_s;
+	int device_error_delay_s;
+	const char *m2m_device, *media_device, *media_entity_name;
+	bool image_default;
+	struct option_control control[CONTROLS];
+
+	/* http */
+	const char *host;
+	int port;
+	const char *unix_path;
+	bool unix_rm;
+	int unix_mode; /* 0: leave to the umask */
+	bool systemd;
+	const char *user, *passwd;
+	const char *static_path;
+	int drop_same_frames; /* at most this many in a row; 0: none */
+	struct option_size fake_resolution;
+	bool tcp_nodelay;
+	const char *allow_origin;
+	const char *instance_id;
+	int server_timeout_s;
+	int max_clients;
+
+	/* sinks and H.264: parsed, served by later versions */
+	struct option_sink jpeg_sink, raw_sink, h264_sink;
+	int h264_bitrate_kbps, h264_gop;
+	const char *h264_m2m_device;
+	bool h264_boost;
+
+	/* process */
+	bool exit_on_parent_death, exit_on_device_error;
+	int exit_on_no_clients_s; /* 0: never */
+	const char *process_name_prefix;
+	bool notify_parent;
+
+	/* log */
+	int log_level;
+	bool force_log_colors, no_log_colors;
+};
+
+enum options_action {
+	OPTIONS_RUN,
+	OPTIONS_EXIT,  /* --help, --version, --features: printed, exit 0 */
+	OPTIONS_WRONG, /* said on stderr in one line, exit 2 */
+};
+
+/* Fills *out. The notices for options that are accepted and ignored are logged by options_log. */
+enum options_action options_parse(struct options *out, int argc, char *argv[]);
+
+/* After log_init(): one line for each option given that has no effect, with the reason. */
+void options_log_notices(void);
+
+/* Prints one option per line, "name letter", for tests/check-man. */
+void options_list(FILE *to);
+
+#endif

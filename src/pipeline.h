@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The pipeline keeps a source alive: it opens, reads, and after any error closes, waits and opens
+ * again, for as long as the program runs. While there is no picture it publishes a card that says
+ * why, once a second. It owns the outlets: raw frames, and JPEG made of them on demand.
+ */
+#ifndef PIPELINE_H
+#define PIPELINE_H
+
+#include "drops.h"
+#include "mailbox.h"
+#include "options.h"
+
+struct pipeline;
+
+/* All that is known about the source. The texts are constants. */
+struct pipeline_status {
+	bool online;
+	int error;         /* 0 or the -errno behind `state` */
+	const char *state; /* "online", "no-signal", …: for programs */
+	const char *text;  /* "No signal": for people */
+	const char *hint;  /* what to do about it; "" when online */
+	uint32_t width;    /* of the last picture, or as configured */
+	uint32_t height;
+	uint32_t format; /* fourcc of the last picture, 0 before the first */
+	unsigned captured_fps;
+	uint64_t captured; /* frames since the start */
+	uint64_t skipped;  /* left out by --desired-fps */
+	uint64_t restarts; /* how often the source was opened again */
+};
+
+/* Nothing runs before pipeline_start(). opt must outlive the pipeline. */
+int pipeline_create(struct pipeline **out, const struct options *opt);
+int pipeline_start(struct pipeline *pipeline);
+/*
+ * Ends the threads. Returns -ETIMEDOUT when one is stuck inside a driver and did not end within
+ * 500 ms: then nothing may be destroyed, and the process should exit as it is.
+ */
+int pipeline_stop(struct pipeline *pipeline);
+/* Stopped, and no mailbox attached. NULL is fine. */
+void pipeline_destroy(struct pipeline *pipeline);
+
+/* JPEG pictures, made only while a mailbox is attached. */
+struct outlet *pipeline_jpeg(struct pipeline *pipeline);
+/* What the source delivers, plus the card. */
+struct outlet *pipeline_raw(struct pipeline *pipeline);
+
+/* The rest may be called on any thread. */
+void pipeline_get_status(struct pipeline *pipeline, struct pipeline_status *out);
+struct drops *pipeline_drops(struct pipeline *pipeline);
+/* How /state names the JPEG encoder: "HW" when pictures are passed through, else "CPU". */
+const char *pipeline_encoder_type(struct pipeline *pipeline);
+/* An eventfd: readable after the state or the size changed. Its reader resets it. */
+int pipeline_change_fd(struct pipeline *pipeline);
+/* When the capture thread last went round its loop: what the watchdog looks at. */
+int64_t pipeline_alive_ns(struct pipeline *pipeline);
+
+#endif

@@ -9,7 +9,9 @@
 
 #include "util.h"
 
+/* A frame and its memory in one: getting one from the pool allocates nothing. */
 struct piece {
+	struct frame frame; /* first: a pointer to it is a pointer to the piece */
 	struct piece *next;
 	size_t capacity;
 	uint8_t data[] __attribute__((aligned(64)));
@@ -23,14 +25,10 @@ struct frame_pool {
 	unsigned refs;       /* under lock: the owner and every frame that is out */
 };
 
-struct frame *frame_create(void (*release)(struct frame *frame), void *owner)
+void frame_init(struct frame *frame, void (*release)(struct frame *frame), void *owner)
 {
-	struct frame *frame = xcalloc(1, sizeof(*frame));
-
+	*frame = (struct frame){ .release = release, .owner = owner };
 	atomic_init(&frame->refs, 1);
-	frame->release = release;
-	frame->owner = owner;
-	return frame;
 }
 
 struct frame *frame_ref(struct frame *frame)
@@ -103,15 +101,13 @@ void frame_pool_destroy(struct frame_pool *pool)
 static void pool_release(struct frame *frame)
 {
 	struct frame_pool *pool = frame->owner;
-	struct piece *piece =
-		(struct piece *)(frame->plane[0].data - offsetof(struct piece, data));
+	struct piece *piece = (struct piece *)frame;
 
 	pthread_mutex_lock(&pool->lock);
 	piece->next = pool->spare;
 	pool->spare = piece;
 	pool->n_spare++;
 	pool_unref_locked(pool);
-	free(frame);
 }
 
 /* The first spare piece that is large enough; smaller ones on the way are out of date: freed. */
@@ -150,7 +146,8 @@ int frame_pool_get(struct frame_pool *pool, size_t size, struct frame **out)
 		}
 		piece->capacity = capacity;
 	}
-	*out = frame_create(pool_release, pool);
+	*out = &piece->frame;
+	frame_init(*out, pool_release, pool);
 	(*out)->plane[0].data = piece->data;
 	(*out)->plane[0].size = size;
 	return 0;

@@ -53,8 +53,8 @@ struct frame {
 	int64_t encode_end_ns;
 };
 
-/* A zeroed frame with one reference and no picture memory. Small: aborts when out of memory. */
-struct frame *frame_create(void (*release)(struct frame *frame), void *owner);
+/* Zeroes a frame that lies in its maker's own memory and gives it one reference. */
+void frame_init(struct frame *frame, void (*release)(struct frame *frame), void *owner);
 
 struct frame *frame_ref(struct frame *frame);
 /* NULL is fine. Keeps errno. */

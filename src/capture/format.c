@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* Pixel formats: see format.h. */
+#include "capture/format.h"
+
+#include "util.h"
+
+#define LOG_TOPIC "v4l2"
+#include "log.h"
+
+/* A colour plane: bytes per pixel, and by how much it is smaller than the picture. */
+struct plane_layout {
+	uint8_t bytes, div_x, div_y;
+};
+
+static const struct layout {
+	uint32_t fourcc;
+	uint32_t multi; /* the same with each colour plane in memory of its own, or 0 */
+	unsigned planes;
+	struct plane_layout plane[FRAME_PLANES];
+} layouts[] = {
+	{ V4L2_PIX_FMT_YUYV, 0, 1, { { 2, 1, 1 } } },
+	{ V4L2_PIX_FMT_YVYU, 0, 1, { { 2, 1, 1 } } },
+	{ V4L2_PIX_FMT_UYVY, 0, 1, { { 2, 1, 1 } } },
+	{ V4L2_PIX_FMT_NV12, V4L2_PIX_FMT_NV12M, 2, { { 1, 1, 1 }, { 2, 2, 2 } } },
+	{ V4L2_PIX_FMT_NV21, V4L2_PIX_FMT_NV21M, 2, { { 1, 1, 1 }, { 2, 2, 2 } } },
+	{ V4L2_PIX_FMT_NV16, V4L2_PIX_FMT_NV16M, 2, { { 1, 1, 1 }, { 2, 2, 1 } } },
+	{ V4L2_PIX_FMT_NV24, 0, 2, { { 1, 1, 1 }, { 2, 1, 1 } } },
+	{ V4L2_PIX_FMT_YUV420, V4L2_PIX_FMT_YUV420M, 3, { { 1, 1, 1 }, { 1, 2, 2 }, { 1, 2, 2 } } },
+	{ V4L2_PIX_FMT_YVU420, V4L2_PIX_FMT_YVU420M, 3, { { 1, 1, 1 }, { 1, 2, 2 }, { 1, 2, 2 } } },
+	{ V4L2_PIX_FMT_RGB24, 0, 1, { { 3, 1, 1 } } },
+	{ V4L2_PIX_FMT_BGR24, 0, 1, { { 3, 1, 1 } } },
+	{ V4L2_PIX_FMT_RGB565, 0, 1, { { 2, 1, 1 } } },
+	{ V4L2_PIX_FMT_GREY, 0, 1, { { 1, 1, 1 } } },
+	{ V4L2_PIX_FMT_MJPEG, 0, 0, { { 0 } } },
+	{ V4L2_PIX_FMT_JPEG, 0, 0, { { 0 } } },
+};
+
+static const struct layout *find_layout(uint32_t fourcc)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(layouts); i++) {
+		if (layouts[i].fourcc == fourcc || (layouts[i].multi && layouts[i].multi == fourcc))
+			return &layouts[i];
+	}
+	return NULL;
+}
+
+/* Which names the driver has for a format: MJPEG and JPEG are two names for one thing. */
+static unsigned names_of(uint32_t fourcc, uint32_t names[3])
+{
+	const struct layout *layout = find_layout(fourcc);
+	unsigned count = 0;
+
+	names[count++] = fourcc;
+	if (fourcc == V4L2_PIX_FMT_MJPEG)
+		names[count++] = V4L2_PIX_FMT_JPEG;
+	if (fourcc == V4L2_PIX_FMT_JPEG)
+		names[count++] = V4L2_PIX_FMT_MJPEG;
+	if (layout && layout->multi)
+		names[count++] = layout->multi;
+	return count;
+}
+
+/* S_FMT with sizes as wished; bytesperline 0 lets the driver choose its own. */
+static int set_format(int fd, enum v4l2_buf_type type, uint32_t fourcc, struct option_size size,
+	struct v4l2_format *fmt)
+{
+	*fmt = (struct v4l2_format){ .type = type };
+	if (type == V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE) {
+		fmt->fmt.pix_mp.width = size.width;
+		fmt->fmt.pix_mp.height = size.height;
+		fmt->fmt.pix_mp.pixelformat = fourcc;
+		fmt->fmt.pix_mp.field = V4L2_FIELD_NONE;
+		fmt->fmt.pix_mp.num_planes = 1;
+	} else {
+		fmt->fmt.pix.width = size.width;
+		fmt->fmt.pix.height = size.height;
+		fmt->fmt.pix.pixelformat = fourcc;
+		fmt->fmt.pix.field = V4L2_FIELD_NONE;
+	}
+	return xioctl(fd, VIDIOC_S_FMT, fmt);
+}
+
+static uint32_t fourcc_of(const struct v4l2_format *fmt)
+{
+	return fmt->type == V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE ? fmt->fmt.pix_mp.pixelformat :
+		fmt->fmt.pix.pixelformat;
+}
+
+/* The first of the device's formats that we know. 0: none. */
+static uint32_t any_known_format(int fd, enum v4l2_buf_type type)
+{
+	struct v4l2_fmtdesc desc = { .type = type };
+
+	for (; xioctl(fd, VIDIOC_ENUM_FMT, &desc) == 0; desc.index++) {
+		if (find_layout(desc.pixelformat))
+			return desc.pixelformat;
+	}
+	return 0;
+}
+
+static void read_colours(struct capture_format *out, bool rgb, uint32_t colorspace,
+	uint32_t encoding, uint32_t quantization)
+{
+	if (encoding == V4L2_YCBCR_ENC_DEFAULT)
+		encoding = V4L2_MAP_YCBCR_ENC_DEFAULT(colorspace);
+	if (quantization == V4L2_QUANTIZATION_DEFAULT)
+		quantization = V4L2_MAP_QUANTIZATION_DEFAULT(rgb, colorspace, encoding);
+	out->matrix = encoding == V4L2_YCBCR_ENC_709 || encoding == V4L2_YCBCR_ENC_XV709 ?
+		MATRIX_709 : MATRIX_601;
+	out->range = quantization == V4L2_QUANTIZATION_FULL_RANGE ? RANGE_FULL : RANGE_LIMITED;
+}
+
+static bool is_rgb(uint32_t fourcc)
+{
+	return fourcc == V4L2_PIX_FMT_RGB24 || fourcc == V4L2_PIX_FMT_BGR24 ||
+	       fourcc == V4L2_PIX_FMT_RGB565;
+}
+
+static void read_back(struct capture_format *out, const struct v4l2_format *fmt)
+{
+	const struct layout *layout = find_layout(fourcc_of(fmt));
+	bool rgb = is_rgb(layout->fourcc);
+
+	*out = (struct capture_format){ .fourcc = layout->fourcc, .driver_fourcc = fourcc_of(fmt),
+		.compressed = !layout->planes };
+	if (fmt->type == V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE) {
+		const struct v4l2_pix_format_mplane *pix = &fmt->fmt.pix_mp;
+
+		out->width = pix->width;
+		out->height = pix->height;
+		out->memory_planes = CLAMP(pix->num_planes, 1, FRAME_PLANES);
+		for (unsigned i = 0; i < out->memory_planes; i++) {
+			out->stride[i] = pix->plane_fmt[i].bytesperline;
+			out->sizeimage[i] = pix->plane_fmt[i].sizeimage;
+		}
+		read_colours(out, rgb, pix->colorspace, pix->ycbcr_enc, pix->quantization);
+	} else {
+		const struct v4l2_pix_format *pix = &fmt->fmt.pix;
+
+		out->width = pix->width;
+		out->height = pix->height;
+		out->memory_planes = 1;
+		out->stride[0] = pix->bytesperline;
+		out->sizeimage[0] = pix->sizeimage;
+		read_colours(out, rgb, pix->colorspace, pix->ycbcr_enc, pix->quantization);
+	}
+	/* Some drivers leave it out; the packed width is then what they mean. */
+	for (unsigned i = 0; i < MIN(out->memory_planes, layout->planes); i++)
+		out->stride[i] = MAX(out->stride[i],
+			(out->width + layout->plane[i].div_x - 1) / layout->plane[i].div_x *
+			layout->plane[i].bytes);
+}
+
+int format_negotiate(int fd, enum v4l2_buf_type type, const struct options *opt,
+	struct capture_format *out)
+{
+	struct v4l2_format fmt;
+	uint32_t names[3], fallback;
+	unsigned n_names = names_of(opt->format, names);
+	int res = 0;
+
+	for (unsigned i = 0; i < n_names; i++) {
+		res = set_format(fd, type, names[i], opt->resolution, &fmt);
+		if (res == 0 && fourcc_of(&fmt) == names[i])
+			break;
+	}
+	if (res == 0 && !find_layout(fourcc_of(&fmt))) {
+		fallback = any_known_format(fd, type);
+		if (!fallback)
+			return -ENOTSUP;
+		res = set_format(fd, type, fallback, opt->resolution, &fmt);
+	}
+	if (res < 0)
+		return res;
+	if (!find_layout(fourcc_of(&fmt)))
+		return -ENOTSUP;
+	read_back(out, &fmt);
+	if (opt->format_swap_rgb && out->fourcc == V4L2_PIX_FMT_RGB24)
+		out->fourcc = V4L2_PIX_FMT_BGR24;
+	else if (opt->format_swap_rgb && out->fourcc == V4L2_PIX_FMT_BGR24)
+		out->fourcc = V4L2_PIX_FMT_RGB24;
+	return out->width && out->height ? 0 : -ENOTSUP;
+}
+
+static unsigned mhz(struct v4l2_fract interval)
+{
+	return interval.numerator ?
+		(unsigned)(1000ULL * interval.denominator / interval.numerator) : 0;
+}
+
+/* The slowest interval that is still fast enough, else the fastest. False: not enumerable. */
+static bool choose_interval(int fd, const struct capture_format *format, unsigned fps,
+	struct v4l2_fract *out)
+{
+	struct v4l2_frmivalenum ival = { .pixel_format = format->driver_fourcc, .width = format->width,
+		.height = format->height };
+	unsigned best = 0, wanted = fps ? fps * 1000 - 20 : UINT32_MAX; /* 59.98 will do for 60 */
+
+	for (; xioctl(fd, VIDIOC_ENUM_FRAMEINTERVALS, &ival) == 0; ival.index++) {
+		bool discrete = ival.type == V4L2_FRMIVAL_TYPE_DISCRETE;
+		struct v4l2_fract interval = discrete ? ival.discrete : ival.stepwise.min;
+		unsigned rate = mhz(interval);
+
+		if (!discrete && fps && rate >= wanted) {
+			*out = (struct v4l2_fract){ 1, fps };
+			return true;
+		}
+		if (!best || (best < wanted ? rate > best : rate >= wanted && rate < best)) {
+			best = rate;
+			*out = interval;
+		}
+		if (!discrete)
+			break;
+	}
+	return best > 0;
+}
+
+unsigned format_set_rate(int fd, enum v4l2_buf_type type, const struct capture_format *format,
+	const struct options *opt)
+{
+	struct v4l2_streamparm parm = { .type = type };
+	struct v4l2_fract interval;
+
+	if (xioctl(fd, VIDIOC_G_PARM, &parm) < 0 ||
+	    !(parm.parm.capture.capability & V4L2_CAP_TIMEPERFRAME))
+		return 0;
+	if (!choose_interval(fd, format, opt->desired_fps, &interval)) {
+		if (!opt->desired_fps)
+			return mhz(parm.parm.capture.timeperframe);
+		interval = (struct v4l2_fract){ 1, opt->desired_fps };
+	}
+	parm.parm.capture.timeperframe = interval;
+	if (xioctl(fd, VIDIOC_S_PARM, &parm) < 0) {
+		log_info("the device refuses %u/%u fps: %m", interval.denominator,
+			interval.numerator);
+		return 0;
+	}
+	return mhz(parm.parm.capture.timeperframe);
+}
+
+int format_describe(const struct capture_format *format, uint8_t *const memory[],
+	const size_t used[], struct frame *frame)
+{
+	const struct layout *layout = find_layout(format->fourcc);
+	size_t offset = 0;
+
+	frame->format = format->fourcc;
+	frame->width = format->width;
+	frame->height = format->height;
+	frame->range = format->range;
+	frame->matrix = format->matrix;
+	if (format->compressed) {
+		frame->plane[0] = (struct frame_plane){ memory[0], 0, used[0] };
+		return 0;
+	}
+	for (unsigned i = 0; i < layout->planes; i++) {
+		const struct plane_layout *plane = &layout->plane[i];
+		bool own = format->memory_planes > 1;
+		unsigned at = own ? i : 0;
+		/* In one piece of memory only the first plane's stride is told. */
+		uint32_t stride = own ? format->stride[i] :
+			format->stride[0] * plane->bytes / plane->div_x / layout->plane[0].bytes;
+		uint32_t rows = (format->height + plane->div_y - 1) / plane->div_y;
+		uint32_t row = (format->width + plane->div_x - 1) / plane->div_x * plane->bytes;
+		size_t need = (size_t)stride * (rows - 1) + row;
+
+		if (own)
+			offset = 0;
+		if (stride < row || at >= format->memory_planes || offset + need > used[at])
+			return -EBADMSG;
+		frame->plane[i] = (struct frame_plane){ memory[at] + offset, stride, need };
+		offset += (size_t)stride * rows;
+	}
+	if (format->fourcc == V4L2_PIX_FMT_YVU420) {
+		/* In memory V comes first; plane[1] of a frame is U. */
+		struct frame_plane v = frame->plane[1];
+
+		frame->plane[1] = frame->plane[2];
+		frame->plane[2] = v;
+	}
+	return 0;
+}

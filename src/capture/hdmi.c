@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * DV timings: Documentation/userspace-api/media/v4l/vidioc-query-dv-timings.rst and, for the chip
+ * that most KVM boxes have, drivers/media/i2c/tc358743.c.
+ */
+#include "capture/hdmi.h"
+
+#include <linux/videodev2.h>
+#include <poll.h>
+
+#include "util.h"
+
+#define LOG_TOPIC "hdmi"
+#include "log.h"
+
+#define SETTLE_MS    100
+#define SETTLE_TRIES 10
+
+bool hdmi_has_timings(int fd)
+{
+	struct v4l2_input input = { 0 };
+	int index = 0;
+
+	if (xioctl(fd, VIDIOC_G_INPUT, &index) < 0)
+		return false;
+	input.index = (uint32_t)index;
+	return xioctl(fd, VIDIOC_ENUMINPUT, &input) == 0 &&
+	       (input.capabilities & V4L2_IN_CAP_DV_TIMINGS);
+}
+
+/* -ENOLINK says "no signal"; the +5 V of the cable tells whether there is one at all. */
+static int refine(int fd, int error)
+{
+	struct v4l2_control power = { .id = V4L2_CID_DV_RX_POWER_PRESENT };
+
+	if (error == -ENOLINK && xioctl(fd, VIDIOC_G_CTRL, &power) == 0 && !power.value)
+		return -ENOTCONN;
+	return error;
+}
+
+int hdmi_check_signal(int fd)
+{
+	struct v4l2_dv_timings timings = { 0 };
+
+	return refine(fd, xioctl(fd, VIDIOC_QUERY_DV_TIMINGS, &timings));
+}
+
+/* Measured values: the clock of two readings of one mode may differ a little. */
+static bool are_close(const struct v4l2_bt_timings *a, const struct v4l2_bt_timings *b)
+{
+	return a->width == b->width && a->height == b->height && a->interlaced == b->interlaced &&
+	       llabs((long long)a->pixelclock - (long long)b->pixelclock) <=
+		       (long long)(a->pixelclock / 100);
+}
+
+static int query_stable(int fd, int stop_fd, struct v4l2_dv_timings *out)
+{
+	struct pollfd stop = { .fd = stop_fd, .events = POLLIN };
+	struct v4l2_dv_timings last = { 0 };
+	int res = -ENOLCK;
+
+	for (int i = 0; i < SETTLE_TRIES; i++) {
+		*out = (struct v4l2_dv_timings){ 0 };
+		res = xioctl(fd, VIDIOC_QUERY_DV_TIMINGS, out);
+		if (res < 0)
+			return res;
+		if (i > 0 && are_close(&out->bt, &last.bt))
+			return 0;
+		last = *out;
+		if (poll(&stop, 1, SETTLE_MS) > 0)
+			return -ECANCELED;
+	}
+	return -ENOLCK;
+}
+
+static unsigned rate_of(const struct v4l2_bt_timings *bt)
+{
+	uint64_t total = (uint64_t)V4L2_DV_BT_FRAME_WIDTH(bt) * V4L2_DV_BT_FRAME_HEIGHT(bt);
+
+	return total ? (unsigned)((bt->pixelclock + total / 2) / total) : 0;
+}
+
+int hdmi_lock_timings(int fd, int stop_fd)
+{
+	struct v4l2_dv_timings timings;
+	int res = query_stable(fd, stop_fd, &timings);
+
+	if (res < 0)
+		return refine(fd, res);
+	res = xioctl(fd, VIDIOC_S_DV_TIMINGS, &timings);
+	if (res < 0) {
+		log_error("the receiver refuses its own timings %ux%u: %m", timings.bt.width,
+			timings.bt.height);
+		return res;
+	}
+	log_verbose("source sends %ux%u at %u Hz", timings.bt.width, timings.bt.height,
+		rate_of(&timings.bt));
+	return 0;
+}

@@ -1,0 +1,532 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * The table of options, the parser over it, and --help out of it. A new option is one row (and a
+ * line in the manual page: tests/check-man compares them).
+ */
+#include "options.h"
+
+#include <getopt.h>
+#include <limits.h>
+#include <linux/videodev2.h>
+#include <stddef.h>
+#include <strings.h>
+
+#define LOG_TOPIC "options"
+#include "log.h"
+
+enum type {
+	GROUP,   /* a heading */
+	FLAG,    /* bool */
+	INT,     /* int, any base that strtoll knows */
+	OCTAL,   /* int, a file mode */
+	TEXT,    /* const char * */
+	SIZE,    /* struct option_size, WIDTHxHEIGHT */
+	CHOICE,  /* int or unsigned, a word out of `choices` */
+	CONTROL, /* struct option_control: a number, "default", and if max is 1 "auto" */
+	LEVEL,   /* sets log_level to min */
+	ACTION,  /* help, version, features */
+	NOTHING, /* a flag that is accepted and has no effect */
+	IGNORED, /* the same with a value */
+};
+
+struct choice {
+	const char *name;
+	unsigned value;
+	const char *note; /* said when chosen */
+};
+
+struct row {
+	const char *name; /* of a GROUP: the heading */
+	char letter;      /* 0: none */
+	enum type type;
+	size_t offset; /* of the field in struct options */
+	long min, max;
+	const char *arg, *text;
+	const struct choice *choices;
+	const char *note; /* said when given: has no effect (yet), and why */
+};
+
+static const struct choice formats[] = {
+	{ "YUYV", V4L2_PIX_FMT_YUYV, NULL }, { "YVYU", V4L2_PIX_FMT_YVYU, NULL },
+	{ "UYVY", V4L2_PIX_FMT_UYVY, NULL }, { "NV12", V4L2_PIX_FMT_NV12, NULL },
+	{ "NV21", V4L2_PIX_FMT_NV21, NULL }, { "NV16", V4L2_PIX_FMT_NV16, NULL },
+	{ "NV24", V4L2_PIX_FMT_NV24, NULL }, { "YUV420", V4L2_PIX_FMT_YUV420, NULL },
+	{ "YVU420", V4L2_PIX_FMT_YVU420, NULL }, { "RGB24", V4L2_PIX_FMT_RGB24, NULL },
+	{ "BGR24", V4L2_PIX_FMT_BGR24, NULL }, { "RGB565", V4L2_PIX_FMT_RGB565, NULL },
+	{ "GREY", V4L2_PIX_FMT_GREY, NULL }, { "MJPEG", V4L2_PIX_FMT_MJPEG, NULL },
+	{ "JPEG", V4L2_PIX_FMT_JPEG, NULL }, { 0 },
+};
+
+static const struct choice standards[] = {
+	{ "UNKNOWN", 0, NULL }, { "PAL", V4L2_STD_PAL, NULL }, { "NTSC", V4L2_STD_NTSC, NULL },
+	{ "SECAM", V4L2_STD_SECAM, NULL }, { 0 },
+};
+
+static const struct choice io_methods[] = {
+	{ "MMAP", V4L2_MEMORY_MMAP, NULL },
+	{ "USERPTR", V4L2_MEMORY_MMAP, "buffers are always mapped (MMAP)" },
+	{ 0 },
+};
+
+#define NO_M2M_JPEG "JPEG is made by the CPU; a JPEG encoder in hardware is not used yet"
+static const struct choice encoders[] = {
+	{ "CPU", 0, NULL }, { "HW", 0, NULL }, { "NOOP", 0, NULL },
+	{ "M2M-IMAGE", 0, NO_M2M_JPEG }, { "M2M-JPEG", 0, NO_M2M_JPEG },
+	{ "M2M-VIDEO", 0, NO_M2M_JPEG }, { "M2M-MJPEG", 0, NO_M2M_JPEG }, { "OMX", 0, NO_M2M_JPEG },
+	{ 0 },
+};
+
+static const struct choice sources[] = {
+	{ "v4l2", 0, NULL }, { "testcard", 1, NULL }, { 0 },
+};
+
+#define AT(field)    offsetof(struct options, field)
+#define OF_CONTROL(id) offsetof(struct options, control[id])
+#define NO_EFFECT    "has no effect any more; accepted for old command lines"
+#define NOT_YET      "is not served by this version yet"
+#define SINK(medium, field)                                                                        \
+	{ medium "-sink", 0, TEXT, AT(field.name), 0, 0, "NAME", "shared-memory sink", NULL, NOT_YET }, \
+	{ medium "-sink-mode", 0, OCTAL, AT(field.mode), 0, 0777, "MODE", "its permissions", NULL,    \
+		NULL },                                                                               \
+	{ medium "-sink-rm", 0, FLAG, AT(field.remove), 0, 0, NULL, "remove it at exit", NULL, NULL }, \
+	{ medium "-sink-client-ttl", 0, INT, AT(field.client_ttl_s), 1, 60, "SECONDS",                \
+		"how long a silent reader counts", NULL, NULL },                                      \
+	{ medium "-sink-timeout", 0, INT, AT(field.timeout_s), 1, 60, "SECONDS",                      \
+		"lock time-out; accepted, the writer never waits", NULL, NULL }
+
+/* clang-format off */
+static const struct row rows[] = {
+	{ "Capture", 0, GROUP, 0, 0, 0, NULL, NULL, NULL, NULL },
+	{ "source", 0, CHOICE, AT(source), 0, 0, "NAME", "v4l2, or the built-in testcard", sources, NULL },
+	{ "device", 'd', TEXT, AT(device), 0, 0, "PATH", "capture device; a /dev/v4l/by-… link follows it when it is replugged", NULL, NULL },
+	{ "input", 'i', INT, AT(input), 0, 128, "N", "input of the device", NULL, NULL },
+	{ "resolution", 'r', SIZE, AT(resolution), 0, 0, "WxH", "size to ask for; DV timings decide where the device has them", NULL, NULL },
+	{ "format", 'm', CHOICE, AT(format), 0, 0, "FORMAT", "pixel format to ask for", formats, NULL },
+	{ "format-swap-rgb", 0, FLAG, AT(format_swap_rgb), 0, 0, NULL, "take RGB24 for BGR24 and the reverse", NULL, NULL },
+	{ "tv-standard", 'a', CHOICE, AT(tv_standard), 0, 0, "STANDARD", "analogue standard", standards, NULL },
+	{ "io-method", 'I', CHOICE, AT(io_method), 0, 0, "METHOD", "how buffers are shared with the driver", io_methods, NULL },
+	{ "desired-fps", 'f', INT, AT(desired_fps), 0, 120, "FPS", "frame rate, evenly spaced; 0: all there is", NULL, NULL },
+	{ "min-frame-size", 'z', INT, AT(min_frame_size), 1, 8192, "BYTES", "drop smaller frames", NULL, NULL },
+	{ "allow-truncated-frames", 'T', FLAG, AT(allow_truncated_frames), 0, 0, NULL, "take JPEGs without an end", NULL, NULL },
+	{ "persistent", 'n', FLAG, AT(persistent), 0, 0, NULL, "go on without a signal (always on)", NULL, NULL },
+	{ "dv-timings", 't', FLAG, AT(dv_timings), 0, 0, NULL, "follow the source's timings (automatic where the input has them)", NULL, NULL },
+	{ "buffers", 'b', INT, AT(buffers), 1, 32, "N", "capture buffers", NULL, NULL },
+	{ "workers", 'w', INT, AT(workers), 1, 32, "N", "JPEG threads", NULL, NULL },
+	{ "quality", 'q', INT, AT(quality), 1, 100, "N", "JPEG quality of encoded pictures", NULL, NULL },
+	{ "encoder", 'c', CHOICE, AT(encoder), 0, 0, "NAME", "JPEG encoder", encoders, NULL },
+	{ "slowdown", 'l', NOTHING, 0, 0, 0, NULL, "accepted, not needed", NULL, "is not needed: capturing for nobody costs next to nothing" },
+	{ "device-timeout", 0, INT, AT(device_timeout_s), 1, 60, "SECONDS", "without a frame, open the device again", NULL, NULL },
+	{ "device-error-delay", 0, INT, AT(device_error_delay_s), 1, 60, "SECONDS", "wait before a missing device is looked for again", NULL, NULL },
+	{ "m2m-device", 0, TEXT, AT(m2m_device), 0, 0, "PATH", "hardware JPEG encoder", NULL, NOT_YET },
+	{ "media-device", 0, TEXT, AT(media_device), 0, 0, "PATH", "media controller of a Raspberry Pi 5", NULL, NOT_YET },
+	{ "media-entity-name", 0, TEXT, AT(media_entity_name), 0, 0, "NAME", "bridge chip in that media controller", NULL, NULL },
+	{ "glitched-resolutions", 'g', IGNORED, 0, 0, 0, "LIST", "accepted, no effect", NULL, NO_EFFECT },
+	{ "blank", 'k', IGNORED, 0, 0, 0, "PATH", "accepted, no effect", NULL, NO_EFFECT },
+	{ "last-as-blank", 'K', IGNORED, 0, 0, 0, "SECONDS", "accepted, no effect", NULL, NO_EFFECT },
+
+	{ "Image controls (once, when the device is opened)", 0, GROUP, 0, 0, 0, NULL, NULL, NULL, NULL },
+	{ "image-default", 0, FLAG, AT(image_default), 0, 0, NULL, "reset all of them first", NULL, NULL },
+	{ "brightness", 0, CONTROL, OF_CONTROL(CONTROL_BRIGHTNESS), 0, 1, "N|auto|default", "", NULL, NULL },
+	{ "contrast", 0, CONTROL, OF_CONTROL(CONTROL_CONTRAST), 0, 0, "N|default", "", NULL, NULL },
+	{ "saturation", 0, CONTROL, OF_CONTROL(CONTROL_SATURATION), 0, 0, "N|default", "", NULL, NULL },
+	{ "hue", 0, CONTROL, OF_CONTROL(CONTROL_HUE), 0, 1, "N|auto|default", "", NULL, NULL },
+	{ "gamma", 0, CONTROL, OF_CONTROL(CONTROL_GAMMA), 0, 0, "N|default", "", NULL, NULL },
+	{ "sharpness", 0, CONTROL, OF_CONTROL(CONTROL_SHARPNESS), 0, 0, "N|default", "", NULL, NULL },
+	{ "backlight-compensation", 0, CONTROL, OF_CONTROL(CONTROL_BACKLIGHT_COMPENSATION), 0, 0, "N|default", "", NULL, NULL },
+	{ "white-balance", 0, CONTROL, OF_CONTROL(CONTROL_WHITE_BALANCE), 0, 1, "N|auto|default", "", NULL, NULL },
+	{ "gain", 0, CONTROL, OF_CONTROL(CONTROL_GAIN), 0, 1, "N|auto|default", "", NULL, NULL },
+	{ "color-effect", 0, CONTROL, OF_CONTROL(CONTROL_COLOR_EFFECT), 0, 0, "N|default", "", NULL, NULL },
+	{ "rotate", 0, CONTROL, OF_CONTROL(CONTROL_ROTATE), 0, 0, "N|default", "", NULL, NULL },
+	{ "flip-vertical", 0, CONTROL, OF_CONTROL(CONTROL_FLIP_VERTICAL), 0, 0, "N|default", "", NULL, NULL },
+	{ "flip-horizontal", 0, CONTROL, OF_CONTROL(CONTROL_FLIP_HORIZONTAL), 0, 0, "N|default", "", NULL, NULL },
+
+	{ "HTTP", 0, GROUP, 0, 0, 0, NULL, NULL, NULL, NULL },
+	{ "host", 's', TEXT, AT(host), 0, 0, "ADDRESS", "listen there", NULL, NULL },
+	{ "port", 'p', INT, AT(port), 1, 65535, "N", "", NULL, NULL },
+	{ "unix", 'U', TEXT, AT(unix_path), 0, 0, "PATH", "listen on a UNIX socket instead", NULL, NULL },
+	{ "unix-rm", 'D', FLAG, AT(unix_rm), 0, 0, NULL, "remove an old socket first", NULL, NULL },
+	{ "unix-mode", 'M', OCTAL, AT(unix_mode), 0, 0777, "MODE", "permissions of the socket", NULL, NULL },
+	{ "systemd", 'S', FLAG, AT(systemd), 0, 0, NULL, "take the socket from systemd (automatic when it passes one)", NULL, NULL },
+	{ "user", 0, TEXT, AT(user), 0, 0, "NAME", "ask for a password (HTTP basic)", NULL, NULL },
+	{ "passwd", 0, TEXT, AT(passwd), 0, 0, "WORD", "that password", NULL, NULL },
+	{ "static", 0, TEXT, AT(static_path), 0, 0, "DIR", "serve these files instead of the built-in page", NULL, NULL },
+	{ "drop-same-frames", 'e', INT, AT(drop_same_frames), 0, 120, "N", "do not send a picture again that did not change, at most N times in a row", NULL, NULL },
+	{ "fake-resolution", 'R', SIZE, AT(fake_resolution), 1, 0, "WxH", "size that /state tells", NULL, NULL },
+	{ "tcp-nodelay", 0, FLAG, AT(tcp_nodelay), 0, 0, NULL, "always on", NULL, NULL },
+	{ "allow-origin", 0, TEXT, AT(allow_origin), 0, 0, "ORIGIN", "let pages of another origin in (CORS)", NULL, NULL },
+	{ "instance-id", 0, TEXT, AT(instance_id), 0, 0, "ID", "name in /state and in the cookie", NULL, NULL },
+	{ "server-timeout", 0, INT, AT(server_timeout_s), 1, 60, "SECONDS", "close connections that do not move", NULL, NULL },
+	{ "max-clients", 0, INT, AT(max_clients), 1, 65535, "N", "connections at once", NULL, NULL },
+
+	{ "Shared memory", 0, GROUP, 0, 0, 0, NULL, NULL, NULL, NULL },
+	SINK("jpeg", jpeg_sink), SINK("raw", raw_sink), SINK("h264", h264_sink),
+	{ "sink", 0, TEXT, AT(jpeg_sink.name), 0, 0, "NAME", "another name of --jpeg-sink", NULL, NOT_YET },
+	{ "sink-mode", 0, OCTAL, AT(jpeg_sink.mode), 0, 0777, "MODE", "of --jpeg-sink-mode", NULL, NULL },
+	{ "sink-rm", 0, FLAG, AT(jpeg_sink.remove), 0, 0, NULL, "of --jpeg-sink-rm", NULL, NULL },
+	{ "sink-client-ttl", 0, INT, AT(jpeg_sink.client_ttl_s), 1, 60, "SECONDS", "of --jpeg-sink-client-ttl", NULL, NULL },
+	{ "sink-timeout", 0, INT, AT(jpeg_sink.timeout_s), 1, 60, "SECONDS", "of --jpeg-sink-timeout", NULL, NULL },
+
+	{ "H.264 (parsed; served by a later version)", 0, GROUP, 0, 0, 0, NULL, NULL, NULL, NULL },
+	{ "h264-bitrate", 0, INT, AT(h264_bitrate_kbps), 25, 20000, "KBPS", "", NULL, NULL },
+	{ "h264-gop", 0, INT, AT(h264_gop), 0, 60, "N", "frames from key frame to key frame; 0: on demand only", NULL, NULL },
+	{ "h264-m2m-device", 0, TEXT, AT(h264_m2m_device), 0, 0, "PATH", "hardware encoder; empty: found by capability", NULL, NULL },
+	{ "h264-boost", 0, FLAG, AT(h264_boost), 0, 0, NULL, "60 fps above 720p", NULL, NULL },
+
+	{ "Process", 0, GROUP, 0, 0, 0, NULL, NULL, NULL, NULL },
+	{ "exit-on-parent-death", 0, FLAG, AT(exit_on_parent_death), 0, 0, NULL, "", NULL, NULL },
+	{ "exit-on-device-error", 0, FLAG, AT(exit_on_device_error), 0, 0, NULL, "instead of opening the device again", NULL, NULL },
+	{ "exit-on-no-clients", 0, INT, AT(exit_on_no_clients_s), 0, 86400, "SECONDS", "without viewers; 0: never", NULL, NULL },
+	{ "process-name-prefix", 0, TEXT, AT(process_name_prefix), 0, 0, "WORD", "shown by ps", NULL, NULL },
+	{ "notify-parent", 0, FLAG, AT(notify_parent), 0, 0, NULL, "send SIGUSR2 to the parent when the size or the state changes", NULL, NULL },
+	{ "v4p", 0, NOTHING, 0, 0, 0, NULL, "accepted, no effect", NULL, "HDMI pass-through is not built in" },
+	{ "gpio-device", 0, IGNORED, 0, 0, 0, "PATH", "accepted, no effect", NULL, "GPIO is not built in" },
+	{ "gpio-consumer-prefix", 0, IGNORED, 0, 0, 0, "WORD", "accepted, no effect", NULL, "GPIO is not built in" },
+	{ "gpio-prog-running", 0, IGNORED, 0, 0, 0, "PIN", "accepted, no effect", NULL, "GPIO is not built in" },
+	{ "gpio-stream-online", 0, IGNORED, 0, 0, 0, "PIN", "accepted, no effect", NULL, "GPIO is not built in" },
+	{ "gpio-has-http-clients", 0, IGNORED, 0, 0, 0, "PIN", "accepted, no effect", NULL, "GPIO is not built in" },
+
+	{ "Log", 0, GROUP, 0, 0, 0, NULL, NULL, NULL, NULL },
+	{ "log-level", 0, INT, AT(log_level), 0, 3, "N", "0 info, 1 perf, 2 verbose, 3 debug", NULL, NULL },
+	{ "perf", 0, LEVEL, 0, LOG_LEVEL_PERF, 0, NULL, "--log-level 1", NULL, NULL },
+	{ "verbose", 0, LEVEL, 0, LOG_LEVEL_VERBOSE, 0, NULL, "--log-level 2", NULL, NULL },
+	{ "debug", 0, LEVEL, 0, LOG_LEVEL_DEBUG, 0, NULL, "--log-level 3", NULL, NULL },
+	{ "force-log-colors", 0, FLAG, AT(force_log_colors), 0, 0, NULL, "", NULL, NULL },
+	{ "no-log-colors", 0, FLAG, AT(no_log_colors), 0, 0, NULL, "", NULL, NULL },
+
+	{ "Help", 0, GROUP, 0, 0, 0, NULL, NULL, NULL, NULL },
+	{ "help", 'h', ACTION, 0, 0, 0, NULL, "this text", NULL, NULL },
+	{ "version", 'v', ACTION, 0, 0, 0, NULL, "", NULL, NULL },
+	{ "features", 0, ACTION, 0, 0, 0, NULL, "what this build can do", NULL, NULL },
+};
+/* clang-format on */
+
+static const char *given_note[ARRAY_SIZE(rows)]; /* written by options_parse(), main thread */
+
+static void set_defaults(struct options *opt)
+{
+	int cores = MIN((int)sysconf(_SC_NPROCESSORS_ONLN), 4);
+
+	*opt = (struct options){
+		.source = sources[0].name,
+		.device = "/dev/video0",
+		.resolution = { 640, 480 },
+		.format = V4L2_PIX_FMT_YUYV,
+		.io_method = V4L2_MEMORY_MMAP,
+		.min_frame_size = 128,
+		.buffers = cores + 1,
+		.workers = cores,
+		.quality = 80,
+		.device_timeout_s = 1,
+		.device_error_delay_s = 1,
+		.m2m_device = "",
+		.media_device = "",
+		.media_entity_name = "tc358743 10-000f",
+		.host = "127.0.0.1",
+		.port = 8080,
+		.unix_path = "",
+		.user = "",
+		.passwd = "",
+		.static_path = "",
+		.allow_origin = "",
+		.instance_id = "",
+		.server_timeout_s = 10,
+		.max_clients = 1000,
+		.jpeg_sink = { "", 0660, false, 10, 1 },
+		.raw_sink = { "", 0660, false, 10, 1 },
+		.h264_sink = { "", 0660, false, 10, 1 },
+		.h264_bitrate_kbps = 5000,
+		.h264_gop = 30,
+		.h264_m2m_device = "",
+		.process_name_prefix = "",
+	};
+}
+
+static bool takes_value(const struct row *row)
+{
+	return row->type != GROUP && row->type != FLAG && row->type != LEVEL &&
+	       row->type != ACTION && row->type != NOTHING;
+}
+
+static bool parse_number(const char *text, int base, long min, long max, long *out)
+{
+	char *end;
+	long long value;
+
+	errno = 0;
+	value = strtoll(text, &end, base);
+	if (errno || end == text || *end || value < min || value > max)
+		return false;
+	*out = (long)value;
+	return true;
+}
+
+static bool wrong(const struct row *row, const char *value, const char *allowed)
+{
+	fprintf(stderr, "hdmicast: --%s: '%s' is not %s\n", row->name, value, allowed);
+	return false;
+}
+
+static bool set_int(struct options *opt, const struct row *row, const char *value)
+{
+	bool octal = row->type == OCTAL;
+	char allowed[80];
+	long number;
+
+	if (parse_number(value, octal ? 8 : 0, row->min, row->max, &number)) {
+		*(int *)((char *)opt + row->offset) = (int)number;
+		return true;
+	}
+	snprintf(allowed, sizeof(allowed), octal ? "an octal mode from %lo to %lo" :
+		"a number from %ld to %ld", row->min, row->max);
+	return wrong(row, value, allowed);
+}
+
+/* A row whose min is 1 takes any size: the fake one. */
+static bool set_size(struct options *opt, const struct row *row, const char *value)
+{
+	unsigned least_w = row->min ? 1 : 160, least_h = row->min ? 1 : 120;
+	unsigned most_w = row->min ? 65535 : 15360, most_h = row->min ? 65535 : 8640;
+	struct option_size size;
+	char rest, allowed[80];
+
+	if (sscanf(value, "%5ux%5u%c", &size.width, &size.height, &rest) == 2 &&
+	    size.width >= least_w && size.width <= most_w && size.height >= least_h &&
+	    size.height <= most_h) {
+		*(struct option_size *)((char *)opt + row->offset) = size;
+		return true;
+	}
+	snprintf(allowed, sizeof(allowed), "WIDTHxHEIGHT from %ux%u to %ux%u", least_w, least_h,
+		most_w, most_h);
+	return wrong(row, value, allowed);
+}
+
+static bool set_choice(struct options *opt, const struct row *row, const char *value)
+{
+	char allowed[256] = "one of";
+
+	for (const struct choice *choice = row->choices; choice->name; choice++) {
+		if (!strcasecmp(choice->name, value)) {
+			if (row->choices == sources)
+				opt->source = choice->name;
+			else
+				*(unsigned *)((char *)opt + row->offset) = choice->value;
+			given_note[row - rows] = choice->note;
+			return true;
+		}
+		snprintf(allowed + strlen(allowed), sizeof(allowed) - strlen(allowed), " %s",
+			choice->name);
+	}
+	return wrong(row, value, allowed);
+}
+
+static bool set_control(struct options *opt, const struct row *row, const char *value)
+{
+	struct option_control *control = (struct option_control *)((char *)opt + row->offset);
+	long number;
+
+	if (!strcasecmp(value, "default")) {
+		control->mode = CONTROL_DEFAULT;
+	} else if (row->max && !strcasecmp(value, "auto")) {
+		control->mode = CONTROL_AUTO;
+	} else if (parse_number(value, 0, INT_MIN, INT_MAX, &number)) {
+		control->mode = CONTROL_SET;
+		control->value = (int)number;
+	} else {
+		return wrong(row, value, row->max ? "a number, auto or default" :
+			"a number or default");
+	}
+	return true;
+}
+
+static bool set_text(struct options *opt, const struct row *row, char *value)
+{
+	if (row->offset == AT(passwd)) {
+		/* Not for everybody's ps(1): keep a copy, wipe the argument. */
+		opt->passwd = xstrdup(value);
+		memset(value, '*', strlen(value));
+		return true;
+	}
+	if (row->offset == AT(instance_id) &&
+	    value[strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+				"./+_-")])
+		return wrong(row, value, "made of letters, digits and ./+_-");
+	if (row->offset == AT(allow_origin) && strpbrk(value, "\r\n"))
+		return wrong(row, "(with a line break)", "one line");
+	if (row->offset == AT(unix_path) && strlen(value) > 107)
+		return wrong(row, value, "at most 107 characters long");
+	*(const char **)((char *)opt + row->offset) = value;
+	return true;
+}
+
+static bool set_option(struct options *opt, const struct row *row, char *value)
+{
+	if (row->note)
+		given_note[row - rows] = row->note;
+	switch (row->type) {
+	case FLAG: *(bool *)((char *)opt + row->offset) = true; return true;
+	case LEVEL: opt->log_level = (int)row->min; return true;
+	case INT:
+	case OCTAL: return set_int(opt, row, value);
+	case TEXT: return set_text(opt, row, value);
+	case SIZE: return set_size(opt, row, value);
+	case CHOICE: return set_choice(opt, row, value);
+	case CONTROL: return set_control(opt, row, value);
+	default: return true;
+	}
+}
+
+/* "--port N (default 8080)" is made of the same table and the same defaults as the parser. */
+static void print_default(FILE *to, const struct options *opt, const struct row *row)
+{
+	const void *field = (const char *)opt + row->offset;
+
+	if (row->type == INT)
+		fprintf(to, " [%ld–%ld, default %d]", row->min, row->max, *(const int *)field);
+	else if (row->type == OCTAL)
+		fprintf(to, " [octal, default %o]", *(const unsigned *)field);
+	else if (row->type == TEXT && **(const char *const *)field)
+		fprintf(to, " [default %s]", *(const char *const *)field);
+	else if (row->type == SIZE && ((const struct option_size *)field)->width)
+		fprintf(to, " [default %ux%u]", ((const struct option_size *)field)->width,
+			((const struct option_size *)field)->height);
+}
+
+static void print_choices(FILE *to, const struct row *row)
+{
+	if (!row->choices || row->choices == sources)
+		return;
+	fputs(": ", to);
+	for (const struct choice *choice = row->choices; choice->name; choice++)
+		fprintf(to, "%s%s", choice == row->choices ? "" : " ", choice->name);
+	fputs(" [the first is the default]", to);
+}
+
+static void print_help(FILE *to)
+{
+	struct options opt;
+
+	set_defaults(&opt);
+	fputs("Usage: hdmicast [OPTION]…\n"
+	      "Stream what an HDMI grabber sees to browsers and players over HTTP.\n", to);
+	for (const struct row *row = rows; row < rows + ARRAY_SIZE(rows); row++) {
+		char left[64], letter[5] = "    ";
+
+		if (row->type == GROUP) {
+			fprintf(to, "\n%s:\n", row->name);
+			continue;
+		}
+		if (row->letter)
+			snprintf(letter, sizeof(letter), "-%c, ", row->letter);
+		snprintf(left, sizeof(left), "  %s--%s %s", letter, row->name,
+			row->arg ? row->arg : "");
+		fprintf(to, "%-38s %s", left, row->text);
+		print_choices(to, row);
+		print_default(to, &opt, row);
+		fputc('\n', to);
+	}
+}
+
+void options_list(FILE *to)
+{
+	for (const struct row *row = rows; row < rows + ARRAY_SIZE(rows); row++) {
+		if (row->type != GROUP)
+			fprintf(to, "%s %c\n", row->name, row->letter ? row->letter : '-');
+	}
+}
+
+static void run_action(const struct row *row)
+{
+	if (row->letter == 'h')
+		print_help(stdout);
+	else if (row->letter == 'v')
+		puts(VERSION);
+	else
+		puts("+ WITH_SYSTEMD\n+ WITH_PTHREAD_NP\n+ WITH_SETPROCTITLE\n- WITH_PYTHON\n"
+		     "- WITH_JANUS\n- WITH_V4P\n- WITH_GPIO");
+}
+
+/* The tables of getopt_long(3), made of ours: its val is the row's number. */
+static void make_getopt_tables(struct option *longs, char *letters)
+{
+	*letters++ = ':';
+	for (const struct row *row = rows; row < rows + ARRAY_SIZE(rows); row++) {
+		if (row->type == GROUP)
+			continue;
+		*longs++ = (struct option){ row->name, takes_value(row) ? required_argument :
+			no_argument, NULL, 256 + (int)(row - rows) };
+		if (row->letter) {
+			*letters++ = row->letter;
+			if (takes_value(row))
+				*letters++ = ':';
+		}
+	}
+	*longs = (struct option){ 0 };
+	*letters = '\0';
+}
+
+static const struct row *row_of(int found)
+{
+	if (found >= 256)
+		return &rows[found - 256];
+	for (const struct row *row = rows; row < rows + ARRAY_SIZE(rows); row++) {
+		if (row->letter == found)
+			return row;
+	}
+	return NULL;
+}
+
+static void complain(int found, const char *argument)
+{
+	const struct row *row = optopt ? row_of(optopt) : NULL;
+
+	if (found == ':' && row)
+		fprintf(stderr, "hdmicast: --%s needs a value: %s\n", row->name, row->arg);
+	else if (row)
+		fprintf(stderr, "hdmicast: --%s takes no value\n", row->name);
+	else if (optopt)
+		fprintf(stderr, "hdmicast: unknown option -%c; --help lists them all\n", optopt);
+	else
+		fprintf(stderr, "hdmicast: unknown or ambiguous option %s; --help lists them all\n",
+			argument);
+}
+
+enum options_action options_parse(struct options *out, int argc, char *argv[])
+{
+	struct option longs[ARRAY_SIZE(rows) + 1];
+	char letters[2 * ARRAY_SIZE(rows) + 2];
+	int found;
+
+	set_defaults(out);
+	memset(given_note, 0, sizeof(given_note));
+	make_getopt_tables(longs, letters);
+	optind = 0; /* a fresh start: tests parse many times */
+	opterr = 0;
+	while ((found = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
+		const struct row *row = found == ':' || found == '?' ? NULL : row_of(found);
+
+		if (!row) {
+			complain(found, argv[optind - 1]);
+			return OPTIONS_WRONG;
+		}
+		if (row->type == ACTION) {
+			run_action(row);
+			return OPTIONS_EXIT;
+		}
+		if (!set_option(out, row, optarg))
+			return OPTIONS_WRONG;
+	}
+	if (optind < argc) {
+		fprintf(stderr, "hdmicast: unexpected argument '%s'\n", argv[optind]);
+		return OPTIONS_WRONG;
+	}
+	out->workers = MIN(out->workers, out->buffers);
+	return OPTIONS_RUN;
+}
+
+void options_log_notices(void)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+		if (given_note[i])
+			log_info("--%s: %s", rows[i].name, given_note[i]);
+	}
+}

@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * The supervisor of the source: open, read, and after any error close, say why, wait and open
+ * again. Expected states are logged here, when they change and only then.
+ */
+#include "pipeline.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+
+#include "capture/source.h"
+#include "card.h"
+#include "encoder/jpeg.h"
+#include "rate.h"
+#include "reason.h"
+
+#define LOG_TOPIC "capture"
+#include "log.h"
+
+/* Grabbers may take three seconds to send their first frame after STREAMON. */
+#define FIRST_FRAME_NS (5 * NS_PER_S)
+#define CARD_NS        NS_PER_S
+#define STOP_MS        500
+
+struct pipeline {
+	const struct options *opt; /* set at creation, as all of this block */
+	const struct source_ops *ops;
+	struct source_config config;
+	struct source_memory memory; /* capture thread only */
+	struct outlet *raw;
+	struct jpeg_encoder *jpeg;
+	int stop_fd;   /* eventfd: readable from pipeline_stop() on */
+	int change_fd; /* eventfd: written by the capture thread */
+	struct drops drops;
+
+	pthread_t thread; /* set by pipeline_start() */
+	bool started;
+
+	struct limiter limiter; /* capture thread only, as all of this block */
+	struct frame *card;     /* what is shown while there is no picture */
+	int64_t card_due_ns;
+
+	struct rate rate;                 /* ticked by the capture thread */
+	atomic_int_least64_t alive_ns;    /* written by the capture thread */
+	atomic_uint_least64_t captured;   /* the same */
+	atomic_uint_least64_t skipped;    /* the same */
+
+	pthread_mutex_t lock;
+	struct pipeline_status status; /* under lock; its counters are filled in by the getter */
+};
+
+int pipeline_create(struct pipeline **out, const struct options *opt)
+{
+	struct pipeline *pipe = xcalloc(1, sizeof(*pipe));
+	const struct reason *starting = reason_find(1);
+	int res;
+
+	pipe->opt = opt;
+	pipe->ops = source_find(opt->source);
+	pipe->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	pipe->change_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	pipe->config = (struct source_config){ opt, &pipe->drops, pipe->stop_fd, &pipe->memory };
+	pipe->status = (struct pipeline_status){ .error = 1, .state = starting->state,
+		.text = starting->text, .hint = starting->hint, .width = opt->resolution.width,
+		.height = opt->resolution.height };
+	pthread_mutex_init(&pipe->lock, NULL);
+	pipe->alive_ns = now_ns();
+	limiter_init(&pipe->limiter, opt->desired_fps);
+	pipe->raw = outlet_create(NULL, NULL);
+	if (pipe->stop_fd < 0 || pipe->change_fd < 0)
+		res = -EMFILE;
+	else
+		res = jpeg_encoder_create(&pipe->jpeg, opt, pipe->raw, &pipe->drops);
+	if (res < 0) {
+		pipeline_destroy(pipe);
+		return res;
+	}
+	*out = pipe;
+	return 0;
+}
+
+void pipeline_destroy(struct pipeline *pipe)
+{
+	if (!pipe)
+		return;
+	jpeg_encoder_destroy(pipe->jpeg);
+	outlet_destroy(pipe->raw);
+	frame_unref(pipe->card);
+	close_fd(&pipe->stop_fd);
+	close_fd(&pipe->change_fd);
+	pthread_mutex_destroy(&pipe->lock);
+	free(pipe);
+}
+
+/* Any thread may read the counters; these are the texts and sizes. True when something is new. */
+static bool update_status(struct pipeline *pipe, const struct reason *reason,
+	const struct frame *frame)
+{
+	struct pipeline_status *status = &pipe->status;
+	bool changed;
+
+	pthread_mutex_lock(&pipe->lock);
+	changed = status->state != reason->state;
+	status->online = reason->error == 0;
+	status->error = reason->error;
+	status->state = reason->state;
+	status->text = reason->text;
+	status->hint = reason->hint;
+	if (frame) {
+		changed |= status->width != frame->width || status->height != frame->height;
+		status->width = frame->width;
+		status->height = frame->height;
+		status->format = frame->format;
+	}
+	pthread_mutex_unlock(&pipe->lock);
+	if (changed && eventfd_write(pipe->change_fd, 1) < 0)
+		log_debug("change event: %m");
+	return changed;
+}
+
+static void draw_card(struct pipeline *pipe, const struct reason *reason)
+{
+	char detail[256], when[32];
+	time_t now = time(NULL);
+	struct tm tm;
+
+	strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S %Z", localtime_r(&now, &tm));
+	snprintf(detail, sizeof(detail), "%s, since %s", pipe->opt->device, when);
+	frame_unref(pipe->card);
+	pipe->card = NULL;
+	if (card_draw(&pipe->card, pipe->status.width, pipe->status.height, reason->text,
+		    reason->hint, detail) < 0)
+		drops_add(&pipe->drops, DROP_NO_MEMORY, "no memory for the no-signal card");
+	pipe->card_due_ns = 0;
+}
+
+/* Publishes the card when it is due: at once when new, then once a second. */
+static void show_card(struct pipeline *pipe)
+{
+	int64_t now = now_ns();
+
+	atomic_store(&pipe->alive_ns, now);
+	if (!pipe->card || now < pipe->card_due_ns)
+		return;
+	pipe->card_due_ns = now + CARD_NS;
+	outlet_publish(pipe->raw, pipe->card);
+}
+
+static void report(struct pipeline *pipe, int error)
+{
+	const struct reason *reason = reason_find(error);
+
+	if (update_status(pipe, reason, NULL)) {
+		log_info("%s: %s", reason->text, reason->hint);
+		draw_card(pipe, reason);
+	}
+	show_card(pipe);
+}
+
+/* Takes the reference. */
+static void publish(struct pipeline *pipe, struct frame *frame)
+{
+	int64_t now = now_ns();
+
+	atomic_store(&pipe->alive_ns, now);
+	atomic_fetch_add(&pipe->captured, 1);
+	rate_tick(&pipe->rate, now);
+	if (update_status(pipe, reason_find(0), frame))
+		log_info("Online: %ux%u %.4s", frame->width, frame->height, (char *)&frame->format);
+	frame_unref(pipe->card);
+	pipe->card = NULL;
+	pipe->memory.said = 0;
+	if (limiter_pass(&pipe->limiter, frame->captured_ns))
+		outlet_publish(pipe->raw, frame);
+	else
+		atomic_fetch_add(&pipe->skipped, 1);
+	frame_unref(frame);
+}
+
+static int ms_until(int64_t at_ns)
+{
+	return (int)CLAMP((at_ns - now_ns() + NS_PER_MS - 1) / NS_PER_MS, 0, 1000);
+}
+
+/* Reads until the source must be closed; returns why. */
+static int read_frames(struct pipeline *pipe, struct source *source)
+{
+	int64_t timeout_ns = pipe->opt->device_timeout_s * NS_PER_S;
+	int64_t frame_ns = now_ns(), deadline_ns = frame_ns + MAX(FIRST_FRAME_NS, timeout_ns);
+	struct frame *frame;
+	int res;
+
+	do {
+		int64_t now = now_ns(), wake_ns;
+
+		if (now >= deadline_ns)
+			return -ETIMEDOUT;
+		if (now >= frame_ns + timeout_ns)
+			report(pipe, -ETIMEDOUT);
+		show_card(pipe);
+		wake_ns = pipe->card ? pipe->card_due_ns : frame_ns + timeout_ns;
+		res = pipe->ops->next(source, &frame, ms_until(MIN(deadline_ns, wake_ns)));
+		if (res == 0) {
+			publish(pipe, frame);
+			frame_ns = now_ns();
+			deadline_ns = frame_ns + timeout_ns;
+		}
+	} while (res == 0 || res == -ETIMEDOUT || res == -EAGAIN);
+	return res;
+}
+
+/* False when the program stops. The card goes on meanwhile. */
+static bool wait_to_retry(struct pipeline *pipe, int delay_ms)
+{
+	struct pollfd stop = { .fd = pipe->stop_fd, .events = POLLIN };
+	int64_t until = now_ns() + delay_ms * NS_PER_MS;
+
+	do {
+		if (poll(&stop, 1, ms_until(MIN(until, now_ns() + CARD_NS))) > 0)
+			return false;
+		show_card(pipe);
+	} while (now_ns() < until);
+	return true;
+}
+
+static int retry_ms(const struct pipeline *pipe, const struct reason *reason)
+{
+	return reason->retry_ms < 0 ? pipe->opt->device_error_delay_s * 1000 : reason->retry_ms;
+}
+
+static void *capture_main(void *arg)
+{
+	struct pipeline *pipe = arg;
+	int delay_ms = 0;
+
+	log_name_thread("capture");
+	while (wait_to_retry(pipe, delay_ms)) {
+		struct source *source;
+		int res = pipe->ops->open(&source, &pipe->config);
+
+		if (res == 0) {
+			res = read_frames(pipe, source);
+			pipe->ops->close(source);
+		}
+		if (res == -ECANCELED)
+			break;
+		delay_ms = 0;
+		if (res == -ERESTART)
+			continue;
+		report(pipe, res);
+		delay_ms = retry_ms(pipe, reason_find(res));
+		pthread_mutex_lock(&pipe->lock);
+		pipe->status.restarts++;
+		pthread_mutex_unlock(&pipe->lock);
+	}
+	return NULL;
+}
+
+int pipeline_start(struct pipeline *pipe)
+{
+	sigset_t all, old;
+	int res;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	res = -pthread_create(&pipe->thread, NULL, capture_main, pipe);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pipe->started = res == 0;
+	return res;
+}
+
+int pipeline_stop(struct pipeline *pipe)
+{
+	struct timespec until;
+	int64_t until_ns = now_ns() + STOP_MS * NS_PER_MS;
+
+	if (eventfd_write(pipe->stop_fd, 1) < 0)
+		return -errno;
+	if (!pipe->started)
+		return 0;
+	until = (struct timespec){ until_ns / NS_PER_S, until_ns % NS_PER_S };
+	if (pthread_clockjoin_np(pipe->thread, NULL, CLOCK_MONOTONIC, &until)) {
+		log_warn("the capture thread is stuck in the driver; leaving it behind");
+		return -ETIMEDOUT;
+	}
+	pipe->started = false;
+	return 0;
+}
+
+struct outlet *pipeline_jpeg(struct pipeline *pipe)
+{
+	return jpeg_encoder_outlet(pipe->jpeg);
+}
+
+struct outlet *pipeline_raw(struct pipeline *pipe)
+{
+	return pipe->raw;
+}
+
+void pipeline_get_status(struct pipeline *pipe, struct pipeline_status *out)
+{
+	pthread_mutex_lock(&pipe->lock);
+	*out = pipe->status;
+	pthread_mutex_unlock(&pipe->lock);
+	out->captured_fps = rate_get(&pipe->rate, now_ns());
+	out->captured = atomic_load(&pipe->captured);
+	out->skipped = atomic_load(&pipe->skipped);
+}
+
+struct drops *pipeline_drops(struct pipeline *pipe)
+{
+	return &pipe->drops;
+}
+
+const char *pipeline_encoder_type(struct pipeline *pipe)
+{
+	return jpeg_encoder_passes_through(pipe->jpeg) ? "HW" : "CPU";
+}
+
+int pipeline_change_fd(struct pipeline *pipe)
+{
+	return pipe->change_fd;
+}
+
+int64_t pipeline_alive_ns(struct pipeline *pipe)
+{
+	return atomic_load(&pipe->alive_ns);
+}

@@ -18,11 +18,23 @@
 #include "frame.h"
 #include "options.h"
 
+/* Which device it was, so that it is found again under another name. Zeroed at first. */
+struct source_identity {
+	char driver[16], card[32], bus[32];
+};
+
+/* What a source may remember from one open to the next; the pipeline clears `said` online. */
+struct source_memory {
+	struct source_identity identity;
+	int said; /* the error that was logged last: not again while it lasts */
+};
+
 /* What every source is given; must outlive it. */
 struct source_config {
 	const struct options *opt;
 	struct drops *drops;
 	int stop_fd; /* readable when the program stops */
+	struct source_memory *memory; /* capture thread only */
 };
 
 struct source_ops;

@@ -27,7 +27,7 @@ BUILD ?= build$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))
 CFLAGS  ?= -O2 -g
 WARN    := -Wall -Wextra -Wundef -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
 	   -Wpointer-arith -Wwrite-strings -Wshadow -Wformat=2 -Wno-format-nonliteral
-HARDEN  := -fPIE -fstack-protector-strong $(if $(SAN),,-D_FORTIFY_SOURCE=2)
+HARDEN  := -fPIE -fstack-protector-strong $(if $(SAN)$(findstring FORTIFY,$(CPPFLAGS)$(CFLAGS)),,-D_FORTIFY_SOURCE=2)
 SANFLAG := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 
 NEEDS_LIBS := $(filter-out deps clean format help,$(or $(MAKECMDGOALS),all))
@@ -90,6 +90,83 @@ build/fuzz/%: tests/fuzz/%.c $(filter-out src/main.c,$(SRC))
 		-fno-sanitize-recover=all -o $@ $^ $(LIB_LDLIBS)
 
 include $(wildcard tests/fake/fake.mk)
+
+# ---- use
+
+# Debian 12. Built with the first line; the others are for `make check`, `bench` and `lint`.
+DEPS_BUILD := gcc make pkg-config libevent-dev libturbojpeg0-dev libyuv-dev libjansson-dev libbsd-dev
+DEPS_TEST  := libcmocka-dev libjpeg-dev python3 curl ffmpeg v4l-utils chromium chromium-driver \
+	      clang libclang-rt-14-dev clang-tidy clang-format cppcheck valgrind mandoc shellcheck \
+	      systemd procps iproute2 socat netcat-openbsd ustreamer
+DEPS_VM    := qemu-system-x86 busybox-static cpio kmod bc xz-utils linux-source-6.1 linux-headers-amd64
+APT        := $(if $(filter 0,$(shell id -u)),,sudo )apt-get -o DPkg::Lock::Timeout=600
+
+deps:
+	$(APT) update -qq
+	DEBIAN_FRONTEND=noninteractive $(APT) install -y -qq --no-install-recommends \
+		$(DEPS_BUILD) $(DEPS_TEST) $(DEPS_VM)
+
+# A grabber if there is one, else the built-in test card.
+GRABBER := $(firstword $(wildcard /dev/v4l/by-id/*-video-index0 /dev/video0))
+RUN     ?= $(if $(GRABBER),--device $(GRABBER),--source testcard) --resolution 1280x720
+
+run: $(BUILD)/hdmicast
+	$< $(RUN)
+
+install: all
+	$(INSTALL) -Dm755 $(BUILD)/hdmicast $(DESTDIR)$(BINDIR)/hdmicast
+	$(INSTALL) -Dm644 docs/hdmicast.1 $(DESTDIR)$(MANDIR)/man1/hdmicast.1
+	for unit in hdmicast.service hdmicast@.service hdmicast.socket; do \
+		mkdir -p $(DESTDIR)$(UNITDIR) && \
+		sed 's,@BINDIR@,$(BINDIR),' systemd/$$unit >$(DESTDIR)$(UNITDIR)/$$unit && \
+		chmod 644 $(DESTDIR)$(UNITDIR)/$$unit || exit 1; \
+	done
+
+clean:
+	rm -rf build
+
+help:
+	@echo 'all       build/hdmicast'
+	@echo 'deps      install what is needed to build and test (Debian)'
+	@echo 'run       stream a grabber, or the test card when there is none'
+	@echo 'check     every test: check-unit check-gates check-e2e check-vm'
+	@echo 'bench     measure against ustreamer'
+	@echo 'lint      clang-tidy and cppcheck'
+	@echo 'format    clang-format, in place'
+	@echo 'fuzz      each fuzzer for FUZZ_SECONDS (30)'
+	@echo 'install   DESTDIR= PREFIX=$(PREFIX)'
+
+# ---- tests
+
+FUZZ_SECONDS ?= 30
+
+check: all
+	tests/run
+
+check-unit check-gates check-e2e check-vm: all
+	tests/run $(@:check-%=%)
+
+unit-binaries: $(UNIT)
+
+fuzz: $(FUZZ)
+	for fuzzer in $^; do \
+		corpus=tests/fuzz/corpus/$${fuzzer##*/fuzz_} && mkdir -p build/fuzz/found && \
+		$$fuzzer -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=build/fuzz/ -verbosity=0 \
+			-print_final_stats=1 build/fuzz/found $$corpus || exit 1; \
+	done
+
+bench: all $(BENCH)
+	tests/bench/run
+
+lint:
+	tests/lint
+
+format:
+	clang-format -i $(shell git ls-files 'src/*.[ch]' 'tests/*.[ch]' | grep -v -e src/font.c -e src/options.c)
+
+.PHONY: all deps run install clean help check check-unit check-gates check-e2e check-vm \
+	unit-binaries fuzz bench lint format
+.SECONDARY:
 
 -include $(OBJ:.o=.d)
 -include $(UNIT:$(BUILD)/unit/%=$(BUILD)/tests/unit/%.d)

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * A fake device, its nodes and its open handles.
+ *
+ * Locks: table lock (handle.c) > device lock. Whoever holds a device lock takes no other lock of
+ * ours. The thread of a device makes its frames; ioctls come from the client's threads.
+ */
+#ifndef FAKE_DEVICE_H
+#define FAKE_DEVICE_H
+
+#include "fake.h"
+
+#include <linux/videodev2.h>
+#include <pthread.h>
+
+struct device;
+struct handle;
+struct queue;
+struct buffer;
+struct command;
+struct control;
+
+enum { EVENTS_MAX = 32, FORMATS_MAX = 16, SIZES_MAX = 16, RATES_MAX = 16, FAILS_MAX = 8 };
+
+struct ioctl_entry {
+	uint32_t request;
+	const char *name;               /* "streamon": what the command "fail" calls it */
+	int (*fn)(struct handle *h, void *arg);         /* under the device lock; 0 or -errno */
+};
+
+/* One kind of device. All members are called under the device lock. */
+struct device_ops {
+	const char *kind;
+	const char *path;
+	uint32_t buf_type;
+	const struct ioctl_entry *ioctls;       /* ends with request 0; before the shared ones */
+	const struct command *commands;         /* ends with a NULL name */
+	void (*init)(struct device *dev);
+	/* The queue is about to stream: 0 or -errno, which STREAMON returns. */
+	int (*start)(struct device *dev);
+	/* Whether the sensor ticks now. Called at each wake-up of the thread: may change states. */
+	bool (*flowing)(struct device *dev, int64_t now);
+	/* When flowing() wants to be called again at the latest; INT64_MAX is never. */
+	int64_t (*deadline)(struct device *dev);
+	/* Makes a frame in buf: sets bytesused and error. False: the frame vanishes. */
+	bool (*fill)(struct device *dev, struct buffer *buf, uint32_t stamp);
+	/* The node came back. */
+	void (*plugged)(struct device *dev);
+};
+
+struct size {
+	unsigned width, height;
+};
+
+/* Faults that count down by frames, and switches. */
+struct faults {
+	unsigned error, truncate, garbage, flip, zero, tiny, bomb, false_sof, drop, zero_time, backstep;
+	bool no_dht, avi1, no_jfif, nodrop, poison;
+	unsigned trailing;              /* bytes after EOI */
+	char trailing_kind;             /* 0, f(f) or s(tale) */
+	struct size lie;                /* MJPEG of this size, whatever S_FMT said; 0 is off */
+	unsigned jitter_ms;
+};
+
+/* An ioctl to fail on purpose. */
+struct failure {
+	const struct ioctl_entry *entry;
+	int error;
+	unsigned count;
+};
+
+struct picture;
+
+struct device {
+	const struct device_ops *ops;
+	void *priv;                             /* of the kind; set before start */
+	struct device *next;                    /* set before start */
+
+	pthread_mutex_t lock;                   /* everything below is under it */
+	pthread_cond_t tick;                    /* wakes the thread of the device */
+	pthread_cond_t done;                    /* wakes a blocked DQBUF */
+	bool thread;
+	char path[108], meta[108], link[108];
+	bool plugged;
+	unsigned generation;                    /* counts replugs: older handles are dead */
+
+	struct queue *queue;
+	struct v4l2_pix_format pix;
+	uint32_t formats[FORMATS_MAX];
+	unsigned n_formats;
+	struct size sizes[SIZES_MAX];
+	unsigned n_sizes;
+	uint32_t rates[RATES_MAX];              /* intervals in 100 ns */
+	unsigned n_rates;
+	struct control *controls;
+	unsigned n_controls;
+
+	uint32_t life;                          /* ticks ever: the next stamp */
+	int64_t interval_ns;                    /* as negotiated */
+	int64_t forced_ns;                      /* as commanded, 0: as negotiated */
+	int64_t next_ns;                        /* next tick; 0: not flowing */
+	int64_t first_delay_ns;
+	bool stalled, silent;                   /* by command; by EPROTO, until STREAMOFF */
+	bool cheap, frozen;
+	char look;                              /* m(oving), b(lack) or c(olour bars) */
+	unsigned frames, quality;
+	unsigned starve_ms;                     /* the client may hold everything so long */
+	struct faults faults;
+	struct failure fails[FAILS_MAX];
+	struct picture *picture;                /* made for pix; NULL until needed */
+
+	struct handle *handles;
+	struct handle *privileged;
+};
+
+struct handle {
+	int fd;                                 /* the client's: an eventfd, readable = POLLIN */
+	int pri_fd;                             /* ours: readable = POLLPRI */
+	unsigned refs;                          /* under the table lock */
+	struct device *dev;
+	struct handle *next;                    /* under the device lock, as all below */
+	unsigned generation;
+	bool meta;
+	bool in_level, pri_level;
+	struct queue *queue;                    /* of our generation */
+	bool subscribed;
+	struct v4l2_event events[EVENTS_MAX];
+	unsigned n_events, event_sequence;
+	unsigned enodev, poll_errors;           /* in a row, to notice a client that spins */
+};
+
+extern struct device *devices;                  /* the list of the configuration */
+
+struct device *device_create(const char *kind);
+/* The plugged device whose node this is now, or NULL; *meta says which of its nodes. */
+struct device *device_find(const char *path, bool *meta);
+/* The first true answer starts the script and the control socket. */
+bool path_is_ours(const char *path);
+/* clock.c: the thread that makes the frames of dev; started once, by the first STREAMON. */
+void device_start_clock(struct device *dev);
+
+/* Under the device lock. */
+void device_unplug(struct device *dev);
+int device_replug(struct device *dev, const char *path);
+void device_update(struct device *dev);         /* state changed: fds, thread, sleepers */
+void device_event(struct device *dev, uint32_t type, uint32_t changes);
+bool handle_gone(const struct handle *h);
+
+/* handle.c: descriptors. */
+int handle_open(struct device *dev, bool meta, int flags);
+struct handle *handle_get(int fd);              /* NULL: not ours */
+void handle_put(struct handle *h);
+int handle_close(int fd);                       /* 0, or -EBADF: not ours */
+int handle_ioctl(struct handle *h, unsigned long request, void *arg);
+short handle_revents(struct handle *h, short events);
+void handles_finish(void);
+const char *handle_path(const struct handle *h);
+
+/* common.c: requests that every kind answers alike. */
+extern const struct ioctl_entry common_ioctls[];
+const struct ioctl_entry *device_ioctl(const struct device *dev, uint32_t request);
+const struct ioctl_entry *device_ioctl_named(const struct device *dev, const char *name);
+
+extern const struct device_ops uvc_ops, csi_ops;
+
+#endif

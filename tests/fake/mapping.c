@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The client's mappings. A frame may outlive its device for a moment, not for ever. */
+#include "real.h"
+#include "report.h"
+#include "vb2.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { MAPPINGS_MAX = 256, GRACE_MS = 2000 };
+
+struct mapping {
+	uintptr_t addr;                 /* 0: free */
+	size_t len;
+	const struct queue *queue;      /* compared only, may be gone */
+	const struct buffer *buf;
+	const char *why;                /* it is an orphan */
+	int64_t orphaned_ns;
+	char node[108];
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;        /* taken last */
+static struct mapping mappings[MAPPINGS_MAX];
+static atomic_uint n_mappings;
+
+static void add(uintptr_t addr, size_t len, const struct handle *h, const struct buffer *buf)
+{
+	pthread_mutex_lock(&lock);
+	for (unsigned i = 0; i < MAPPINGS_MAX; i++) {
+		struct mapping *map = &mappings[i];
+
+		if (map->addr)
+			continue;
+		*map = (struct mapping){ .addr = addr, .len = len, .queue = h->queue, .buf = buf };
+		strcpy(map->node, handle_path(h));
+		n_mappings++;
+		break;
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+static void *map_locked(struct handle *h, void *addr, size_t len, int prot, int flags, off_t off)
+{
+	struct buffer *buf;
+	void *mem;
+
+	errno = ENODEV;
+	if (handle_gone(h))
+		return MAP_FAILED;
+	errno = EINVAL;
+	buf = h->meta ? NULL : queue_at(h->queue, off);
+	if (!buf || len > buf->mapped || !(prot & PROT_READ) || !(flags & MAP_SHARED)) {
+		report_violation("VB2", "%s: mmap of %zu bytes at %lld with prot %d flags %#x (EINVAL)",
+				 handle_path(h), len, (long long)off, prot, (unsigned)flags);
+		errno = EINVAL;
+		return MAP_FAILED;
+	}
+	mem = real()->mmap(addr, len, prot, flags, buf->memfd, 0);
+	if (mem != MAP_FAILED)
+		add((uintptr_t)mem, len, h, buf);
+	return mem;
+}
+
+void *mapping_create(struct handle *h, void *addr, size_t len, int prot, int flags, off_t off)
+{
+	void *mem;
+
+	pthread_mutex_lock(&h->dev->lock);
+	mem = map_locked(h, addr, len, prot, flags, off);
+	pthread_mutex_unlock(&h->dev->lock);
+	return mem;
+}
+
+static void complain_if_late(const struct mapping *map)
+{
+	int64_t ms = map->why ? (now_ns() - map->orphaned_ns) / NS_PER_MS : 0;
+
+	if (ms > GRACE_MS)
+		report_violation("MUNMAP", "%s: a buffer stayed mapped for %lld ms after %s",
+				 map->node, (long long)ms, map->why);
+}
+
+void mapping_remove(void *addr, size_t len)
+{
+	uintptr_t from = (uintptr_t)addr;
+
+	if (!n_mappings)
+		return;
+	pthread_mutex_lock(&lock);
+	for (unsigned i = 0; i < MAPPINGS_MAX; i++) {
+		struct mapping *map = &mappings[i];
+
+		if (!map->addr || map->addr < from || map->addr >= from + len)
+			continue;
+		complain_if_late(map);
+		map->addr = 0;
+		n_mappings--;
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+bool mapping_exists(const struct queue *q, const struct buffer *buf)
+{
+	bool found = false;
+
+	if (!n_mappings)
+		return false;
+	pthread_mutex_lock(&lock);
+	for (unsigned i = 0; i < MAPPINGS_MAX && !found; i++)
+		found = mappings[i].addr && !mappings[i].why && mappings[i].queue == q &&
+			mappings[i].buf == buf;
+	pthread_mutex_unlock(&lock);
+	return found;
+}
+
+void mapping_orphan(const struct queue *q, const char *why)
+{
+	pthread_mutex_lock(&lock);
+	for (unsigned i = 0; i < MAPPINGS_MAX; i++) {
+		struct mapping *map = &mappings[i];
+
+		if (!map->addr || map->queue != q || map->why)
+			continue;
+		map->why = why;
+		map->orphaned_ns = now_ns();
+		counters.orphans++;
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+void mapping_finish(void)
+{
+	pthread_mutex_lock(&lock);
+	for (unsigned i = 0; i < MAPPINGS_MAX; i++)
+		if (mappings[i].addr)
+			report_violation("MUNMAP", "%s: a buffer of %zu bytes was never unmapped",
+					 mappings[i].node, mappings[i].len);
+	pthread_mutex_unlock(&lock);
+}

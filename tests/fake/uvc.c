@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* An HDMI grabber behind uvcvideo: rules U1 to U15. */
+#include "control.h"
+#include "controls.h"
+#include "picture.h"
+#include "report.h"
+#include "vb2.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TICKS_PER_S = 10000000, NS_PER_TICK = 100 };
+
+static const char *const mains[] = { "Disabled", "50 Hz", "60 Hz" };
+
+static const struct control user_controls[] = {
+	{ V4L2_CID_BRIGHTNESS, V4L2_CTRL_TYPE_INTEGER, 0, "Brightness", -64, 64, 1, 0, 0, NULL },
+	{ V4L2_CID_CONTRAST, V4L2_CTRL_TYPE_INTEGER, 0, "Contrast", 0, 95, 1, 32, 32, NULL },
+	{ V4L2_CID_SATURATION, V4L2_CTRL_TYPE_INTEGER, 0, "Saturation", 0, 100, 5, 55, 55, NULL },
+	{ V4L2_CID_HUE, V4L2_CTRL_TYPE_INTEGER, 0, "Hue", -2000, 2000, 1, 0, 0, NULL },
+	{ V4L2_CID_AUTO_WHITE_BALANCE, V4L2_CTRL_TYPE_BOOLEAN, 0, "White Balance, Automatic",
+	  0, 1, 1, 1, 1, NULL },
+	{ V4L2_CID_POWER_LINE_FREQUENCY, V4L2_CTRL_TYPE_MENU, 0, "Power Line Frequency",
+	  0, 2, 1, 1, 1, mains },
+};
+
+static const struct size default_sizes[] = {
+	{ 1920, 1080 }, { 1280, 720 }, { 1280, 960 }, { 1024, 768 }, { 800, 600 }, { 640, 480 },
+	{ 320, 180 },
+};
+
+/* 60, 30, 25, 20, 15, 10 and 5 fps in 100 ns */
+static const uint32_t default_rates[] = {
+	166666, 333333, 400000, 500000, 666666, 1000000, 2000000,
+};
+
+static void set_default_rate(struct device *dev)
+{
+	dev->interval_ns = (int64_t)dev->rates[dev->n_rates > 1 ? 1 : 0] * NS_PER_TICK;
+}
+
+/* By the overlap of the areas, like the driver. */
+static struct size nearest_size(const struct device *dev, unsigned width, unsigned height)
+{
+	struct size best = dev->sizes[0];
+	uint64_t least = UINT64_MAX;
+
+	for (unsigned i = 0; i < dev->n_sizes; i++) {
+		uint64_t w = dev->sizes[i].width, h = dev->sizes[i].height;
+		uint64_t common = (w < width ? w : width) * (h < height ? h : height);
+		uint64_t distance = w * h + (uint64_t)width * height - 2 * common;
+
+		if (distance >= least)
+			continue;
+		least = distance;
+		best = dev->sizes[i];
+	}
+	return best;
+}
+
+static void fit(const struct device *dev, struct v4l2_pix_format *pix)
+{
+	struct size size = nearest_size(dev, pix->width, pix->height);
+	uint32_t fourcc = dev->formats[0];
+
+	for (unsigned i = 0; i < dev->n_formats; i++)
+		if (dev->formats[i] == pix->pixelformat)
+			fourcc = pix->pixelformat;
+	memset(pix, 0, sizeof(*pix));
+	pix->width = size.width;
+	pix->height = size.height;
+	pix->pixelformat = fourcc;
+	pix->field = V4L2_FIELD_NONE;
+	pix->bytesperline = format_bytesperline(fourcc, size.width);
+	pix->sizeimage = format_is_jpeg(fourcc) ? size.width * size.height * 2 :
+			 (uint32_t)format_size(fourcc, pix->bytesperline, size.height);
+	pix->colorspace = V4L2_COLORSPACE_SRGB;
+	pix->priv = V4L2_PIX_FMT_PRIV_MAGIC;
+}
+
+static void uvc_init(struct device *dev)
+{
+	struct v4l2_pix_format *pix = &dev->pix;
+
+	snprintf(dev->meta, sizeof(dev->meta), "/dev/fake-uvc-meta");
+	dev->formats[0] = V4L2_PIX_FMT_MJPEG;
+	dev->formats[1] = V4L2_PIX_FMT_YUYV;
+	dev->n_formats = 2;
+	memcpy(dev->sizes, default_sizes, sizeof(default_sizes));
+	dev->n_sizes = ARRAY_SIZE(default_sizes);
+	memcpy(dev->rates, default_rates, sizeof(default_rates));
+	dev->n_rates = ARRAY_SIZE(default_rates);
+	dev->controls = malloc(sizeof(user_controls));
+	if (!dev->controls)
+		abort();
+	memcpy(dev->controls, user_controls, sizeof(user_controls));
+	dev->n_controls = ARRAY_SIZE(user_controls);
+	dev->queue->timestamp_flags |= V4L2_BUF_FLAG_TSTAMP_SRC_SOE;
+	*pix = (struct v4l2_pix_format){ .width = 1920, .height = 1080 };
+	fit(dev, pix);
+	set_default_rate(dev);
+}
+
+/* A new plug is a new device: nothing of S_FMT and S_PARM is left. */
+static void uvc_plugged(struct device *dev)
+{
+	dev->queue->timestamp_flags |= V4L2_BUF_FLAG_TSTAMP_SRC_SOE;
+	dev->pix = (struct v4l2_pix_format){ .width = dev->sizes[0].width,
+					     .height = dev->sizes[0].height };
+	fit(dev, &dev->pix);
+	set_default_rate(dev);
+}
+
+static void prepare_picture(struct device *dev)
+{
+	struct picture_key key = {
+		.size = dev->faults.lie.width ? dev->faults.lie :
+			(struct size){ dev->pix.width, dev->pix.height },
+		.frames = dev->frames, .quality = dev->quality, .look = dev->look,
+		.jpeg = format_is_jpeg(dev->pix.pixelformat),
+	};
+
+	if (picture_is(dev->picture, &key))
+		return;
+	picture_destroy(dev->picture);
+	dev->picture = picture_create(&key);
+}
+
+static int uvc_start(struct device *dev)
+{
+	prepare_picture(dev);
+	device_start_clock(dev);
+	return dev->thread ? 0 : -ENOMEM;
+}
+
+static bool uvc_flowing(struct device *dev, int64_t now)
+{
+	const struct queue *q = dev->queue;
+
+	(void)now;
+	return dev->plugged && q->streaming && q->started && !q->error && !dev->stalled &&
+	       !dev->silent;
+}
+
+static int64_t uvc_deadline(struct device *dev)
+{
+	(void)dev;
+	return INT64_MAX;
+}
+
+static bool fill_raw(struct device *dev, struct buffer *buf, uint32_t stamp)
+{
+	struct faults *f = &dev->faults;
+
+	buf->bytesused = dev->pix.sizeimage;
+	if (f->truncate) {
+		f->truncate--;
+		buf->bytesused = buf->bytesused * 6 / 10;
+		buf->error = true;
+	}
+	picture_draw(dev->picture, &dev->pix, buf, dev->frozen ? 0 : stamp, dev->cheap);
+	return f->nodrop || !buf->error;
+}
+
+static bool uvc_fill(struct device *dev, struct buffer *buf, uint32_t stamp)
+{
+	struct faults *f = &dev->faults;
+	bool visible = true;
+
+	prepare_picture(dev);
+	if (format_is_jpeg(dev->pix.pixelformat))
+		spoil_jpeg(dev, buf, dev->frozen ? 0 : stamp);
+	else
+		visible = fill_raw(dev, buf, stamp);
+	if (f->zero) {
+		f->zero--;
+		buf->bytesused = 0;
+	}
+	if (f->error) {
+		f->error--;
+		buf->error = true;
+		buf->bytesused /= 2;
+		counters.injected++;
+	}
+	return visible;
+}
+
+static int uvc_querycap(struct handle *h, void *arg)
+{
+	struct v4l2_capability *cap = arg;
+	uint32_t common = V4L2_CAP_STREAMING | V4L2_CAP_EXT_PIX_FORMAT;
+
+	memset(cap, 0, sizeof(*cap));
+	strcpy((char *)cap->driver, "uvcvideo");
+	strcpy((char *)cap->card, "Fake HDMI: USB Video");
+	strcpy((char *)cap->bus_info, "usb-fake-1.1");
+	cap->version = 0x060100;
+	cap->device_caps = common | (h->meta ? V4L2_CAP_META_CAPTURE : V4L2_CAP_VIDEO_CAPTURE);
+	cap->capabilities = common | V4L2_CAP_META_CAPTURE | V4L2_CAP_VIDEO_CAPTURE |
+			    V4L2_CAP_DEVICE_CAPS;
+	return 0;
+}
+
+static bool is_video(const struct handle *h, uint32_t type)
+{
+	return !h->meta && type == V4L2_BUF_TYPE_VIDEO_CAPTURE;
+}
+
+/* One handle at a time may change the device. */
+static int take_privilege(struct handle *h)
+{
+	if (h->dev->privileged && h->dev->privileged != h)
+		return -EBUSY;
+	h->dev->privileged = h;
+	return 0;
+}
+
+static int uvc_try_fmt(struct handle *h, void *arg)
+{
+	struct v4l2_format *f = arg;
+
+	if (!is_video(h, f->type))
+		return -EINVAL;
+	fit(h->dev, &f->fmt.pix);
+	return 0;
+}
+
+static int uvc_s_fmt(struct handle *h, void *arg)
+{
+	struct v4l2_format *f = arg;
+	int res;
+
+	if (!is_video(h, f->type)) {
+		report_violation("U1", "%s: S_FMT of a type that the node has not (EINVAL)",
+				 handle_path(h));
+		return -EINVAL;
+	}
+	if ((res = take_privilege(h)) < 0)
+		return res;
+	if (h->queue->count) {
+		report_violation("U3", "%s: S_FMT with buffers allocated (EBUSY)", handle_path(h));
+		return -EBUSY;
+	}
+	fit(h->dev, &f->fmt.pix);
+	h->dev->pix = f->fmt.pix;
+	set_default_rate(h->dev);
+	return 0;
+}
+
+static int uvc_enum_sizes(struct handle *h, void *arg)
+{
+	struct v4l2_frmsizeenum *f = arg;
+	const struct device *dev = h->dev;
+	bool known = false;
+
+	for (unsigned i = 0; i < dev->n_formats; i++)
+		known |= dev->formats[i] == f->pixel_format;
+	if (h->meta || !known || f->index >= dev->n_sizes)
+		return -EINVAL;
+	f->type = V4L2_FRMSIZE_TYPE_DISCRETE;
+	f->discrete.width = dev->sizes[f->index].width;
+	f->discrete.height = dev->sizes[f->index].height;
+	return 0;
+}
+
+/* The simplest fraction within the driver's tolerance: 333333 of 10000000 is 1/30. */
+static struct v4l2_fract simplify(uint32_t ticks)
+{
+	uint32_t h0 = 0, h1 = 1, k0 = 1, k1 = 0, x = ticks, y = TICKS_PER_S;
+
+	for (unsigned i = 0; i < 8 && y; i++) {
+		uint32_t a = x / y, rest = x % y, h = a * h1 + h0, k = a * k1 + k0;
+
+		if (a >= 333 && i)
+			break;
+		h0 = h1;
+		h1 = h;
+		k0 = k1;
+		k1 = k;
+		x = y;
+		y = rest;
+	}
+	return (struct v4l2_fract){ h1, k1 };
+}
+
+static int uvc_enum_rates(struct handle *h, void *arg)
+{
+	struct v4l2_frmivalenum *f = arg;
+	const struct device *dev = h->dev;
+
+	if (h->meta || f->index >= dev->n_rates)
+		return -EINVAL;
+	for (unsigned i = 0; i < dev->n_sizes; i++)
+		if (dev->sizes[i].width == f->width && dev->sizes[i].height == f->height) {
+			f->type = V4L2_FRMIVAL_TYPE_DISCRETE;
+			f->discrete = simplify(dev->rates[f->index]);
+			return 0;
+		}
+	return -EINVAL;
+}
+
+static int uvc_g_parm(struct handle *h, void *arg)
+{
+	struct v4l2_streamparm *p = arg;
+
+	if (!is_video(h, p->type))
+		return -EINVAL;
+	memset(&p->parm, 0, sizeof(p->parm));
+	p->parm.capture.capability = V4L2_CAP_TIMEPERFRAME;
+	p->parm.capture.timeperframe = simplify((uint32_t)(h->dev->interval_ns / NS_PER_TICK));
+	return 0;
+}
+
+static uint32_t nearest_rate(const struct device *dev, struct v4l2_fract want)
+{
+	uint64_t ticks = want.denominator ? (uint64_t)want.numerator * TICKS_PER_S / want.denominator
+					  : UINT32_MAX;
+	uint32_t best = dev->rates[0];
+	uint64_t least = UINT64_MAX;
+
+	for (unsigned i = 0; i < dev->n_rates; i++) {
+		uint64_t rate = dev->rates[i], d = rate > ticks ? rate - ticks : ticks - rate;
+
+		if (d >= least)
+			continue;
+		least = d;
+		best = dev->rates[i];
+	}
+	return best;
+}
+
+static int uvc_s_parm(struct handle *h, void *arg)
+{
+	struct v4l2_streamparm *p = arg;
+	int res;
+
+	if (!is_video(h, p->type))
+		return -EINVAL;
+	if ((res = take_privilege(h)) < 0)
+		return res;
+	if (h->queue->streaming) {
+		report_violation("U3", "%s: S_PARM while streaming (EBUSY)", handle_path(h));
+		return -EBUSY;
+	}
+	h->dev->interval_ns = (int64_t)nearest_rate(h->dev, p->parm.capture.timeperframe) *
+			      NS_PER_TICK;
+	return uvc_g_parm(h, arg);
+}
+
+static int uvc_subscribe(struct handle *h, void *arg)
+{
+	const struct v4l2_event_subscription *sub = arg;
+
+	(void)h;
+	return sub->type == V4L2_EVENT_CTRL ? 0 : -EINVAL;
+}
+
+static int run_sizes(struct device *dev, int argc, char **argv, char *reply)
+{
+	struct size size;
+	char *save;
+
+	(void)reply;
+	dev->n_sizes = 0;
+	for (char *word = argc > 1 ? strtok_r(argv[1], "+", &save) : NULL; word;
+	     word = strtok_r(NULL, "+", &save))
+		if (dev->n_sizes < SIZES_MAX && parse_size(word, &size))
+			dev->sizes[dev->n_sizes++] = size;
+	if (!dev->n_sizes)
+		dev->sizes[dev->n_sizes++] = (struct size){ 640, 480 };
+	fit(dev, &dev->pix);
+	return 0;
+}
+
+/* The size the device starts with; S_FMT may change it. */
+static int run_size(struct device *dev, int argc, char **argv, char *reply)
+{
+	struct size size;
+
+	(void)reply;
+	if (argc < 2 || !parse_size(argv[1], &size) || dev->queue->count)
+		return -EINVAL;
+	dev->pix.width = size.width;
+	dev->pix.height = size.height;
+	fit(dev, &dev->pix);
+	return 0;
+}
+
+static int run_rates(struct device *dev, int argc, char **argv, char *reply)
+{
+	char *save;
+
+	(void)reply;
+	dev->n_rates = 0;
+	for (char *word = argc > 1 ? strtok_r(argv[1], "+", &save) : NULL; word;
+	     word = strtok_r(NULL, "+", &save))
+		if (dev->n_rates < RATES_MAX && strtod(word, NULL) > 0)
+			dev->rates[dev->n_rates++] = (uint32_t)(TICKS_PER_S / strtod(word, NULL));
+	if (!dev->n_rates)
+		dev->rates[dev->n_rates++] = TICKS_PER_S / 30;
+	set_default_rate(dev);
+	return 0;
+}
+
+static const struct command uvc_commands[] = {
+	{ "size", "WxH", run_size },
+	{ "sizes", "WxH+WxH…", run_sizes },
+	{ "rates", "fps+fps…", run_rates },
+	{ NULL, NULL, NULL },
+};
+
+static const struct ioctl_entry uvc_ioctls[] = {
+	{ VIDIOC_QUERYCAP, "querycap", uvc_querycap },
+	{ VIDIOC_TRY_FMT, "try_fmt", uvc_try_fmt },
+	{ VIDIOC_S_FMT, "s_fmt", uvc_s_fmt },
+	{ VIDIOC_ENUM_FRAMESIZES, "enum_framesizes", uvc_enum_sizes },
+	{ VIDIOC_ENUM_FRAMEINTERVALS, "enum_frameintervals", uvc_enum_rates },
+	{ VIDIOC_G_PARM, "g_parm", uvc_g_parm },
+	{ VIDIOC_S_PARM, "s_parm", uvc_s_parm },
+	{ VIDIOC_SUBSCRIBE_EVENT, "subscribe_event", uvc_subscribe },
+	{ 0, NULL, NULL },
+};
+
+const struct device_ops uvc_ops = {
+	.kind = "uvc",
+	.path = "/dev/fake-uvc",
+	.buf_type = V4L2_BUF_TYPE_VIDEO_CAPTURE,
+	.ioctls = uvc_ioctls,
+	.commands = uvc_commands,
+	.init = uvc_init,
+	.start = uvc_start,
+	.flowing = uvc_flowing,
+	.deadline = uvc_deadline,
+	.fill = uvc_fill,
+	.plugged = uvc_plugged,
+};

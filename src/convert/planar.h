@@ -6,26 +6,30 @@
 #ifndef CONVERT_PLANAR_H
 #define CONVERT_PLANAR_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "frame.h"
 
 /* How much colour there is beside the brightness. */
-enum planar_subsampling { PLANAR_420, PLANAR_422, PLANAR_444, PLANAR_GREY };
+enum planar_subsampling { PLANAR_420, PLANAR_GREY };
 
 /* A view of planar YUV: Y, U, V; width × height pixels, chroma rounded up. Owns nothing. */
 struct planar {
 	enum planar_subsampling subsampling;
 	uint32_t width, height;
-	uint8_t *plane[3];
+	uint8_t *plane[3]; /* grey: the first only */
 	uint32_t stride[3];
+	bool borrowed; /* the planes are the frame's own: keep the frame as long as the view */
 };
 
 /*
  * Shows `frame` as 4:2:0, or as grey where it has no colour, in full-range BT.601: what JPEG
- * means by YUV (JFIF). Where the frame's memory already is that, the view points into it and
- * *scratch is not touched. Else *scratch (NULL at first; grown with realloc, its size in
- * *scratch_size; the caller frees it) holds the result, and the frame is not needed any more.
+ * means by YUV (JFIF). Where the frame's memory already is that, the view borrows it and
+ * *scratch is not touched. Else *scratch (NULL at first; replaced by a larger piece when needed,
+ * its size in *scratch_size; the caller frees it) holds the result, and the frame is not needed
+ * any more.
  * -EINVAL: the planes are smaller than the size needs; -ENOTSUP: not a raw format we know;
  * -ENOMEM.
  */

@@ -1,0 +1,420 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * Raw pictures as planar YUV: see planar.h.
+ *
+ * libyuv takes the formats apart. What it does not have, averaging the chroma rows of NV16 and
+ * NV24, stretching limited range and turning BT.709 into BT.601, are plain loops over 8- and
+ * 16-bit integers which the compiler turns into vector code. A picture that needs such a second
+ * pass is done in bands of a few rows, so that the pass finds them in the cache.
+ */
+#include "planar.h"
+
+#include <linux/videodev2.h>
+
+#include <libyuv.h>
+
+#include "util.h"
+
+/* Even, for 4:2:0; 16 rows of 4K in and out are 350 KiB. */
+#define BAND_ROWS 16
+
+/* More is not a picture, and would overflow libyuv's ints. */
+#define MAX_SIDE   65535
+#define MAX_STRIDE (1 << 20)
+
+/* Chroma samples that are converted between matrices at a time. */
+#define MATRIX_RUN 256
+
+/* How a plane lies in memory: `bytes` for `across` pixels in a row, one row for `down` rows. */
+struct shape {
+	uint8_t bytes, across, down;
+};
+
+/* Some rows of the picture, on their way from the frame to the scratch. */
+struct band {
+	const uint8_t *src[FRAME_PLANES];
+	int src_stride[FRAME_PLANES];
+	uint8_t *dst[3];
+	int dst_stride[3];
+	uint8_t *spare; /* two rows of ARGB; only where the format asks for it */
+	int width, height;
+};
+
+struct format {
+	uint32_t fourcc;
+	struct shape plane[FRAME_PLANES]; /* bytes is 0: no such plane */
+	enum { YUV, GREY, RGB } model;
+	bool planar;      /* libjpeg could read it as it is */
+	bool needs_spare; /* see struct band */
+	void (*unpack)(const struct band *band);
+};
+
+static inline uint8_t saturate(int16_t value)
+{
+	return CLAMP(value, 0, 255);
+}
+
+static void unpack_yuyv(const struct band *b)
+{
+	YUY2ToI420(b->src[0], b->src_stride[0], b->dst[0], b->dst_stride[0], b->dst[1],
+		b->dst_stride[1], b->dst[2], b->dst_stride[2], b->width, b->height);
+}
+
+static void unpack_yvyu(const struct band *b)
+{
+	YUY2ToI420(b->src[0], b->src_stride[0], b->dst[0], b->dst_stride[0], b->dst[2],
+		b->dst_stride[2], b->dst[1], b->dst_stride[1], b->width, b->height);
+}
+
+static void unpack_uyvy(const struct band *b)
+{
+	UYVYToI420(b->src[0], b->src_stride[0], b->dst[0], b->dst_stride[0], b->dst[1],
+		b->dst_stride[1], b->dst[2], b->dst_stride[2], b->width, b->height);
+}
+
+static void copy_luma(const struct band *b)
+{
+	CopyPlane(b->src[0], b->src_stride[0], b->dst[0], b->dst_stride[0], b->width, b->height);
+}
+
+static void unpack_nv12(const struct band *b)
+{
+	copy_luma(b);
+	SplitUVPlane(b->src[1], b->src_stride[1], b->dst[1], b->dst_stride[1], b->dst[2],
+		b->dst_stride[2], (b->width + 1) / 2, (b->height + 1) / 2);
+}
+
+static void unpack_nv21(const struct band *b)
+{
+	copy_luma(b);
+	SplitUVPlane(b->src[1], b->src_stride[1], b->dst[2], b->dst_stride[2], b->dst[1],
+		b->dst_stride[1], (b->width + 1) / 2, (b->height + 1) / 2);
+}
+
+/* Two rows of interleaved chroma, as wide as the result: the mean of each. */
+static void average_rows(uint8_t *restrict u, uint8_t *restrict v, const uint8_t *restrict first,
+	const uint8_t *restrict second, int n)
+{
+	for (int i = 0; i < n; i++) {
+		u[i] = (first[2 * i] + second[2 * i] + 1) >> 1;
+		v[i] = (first[2 * i + 1] + second[2 * i + 1] + 1) >> 1;
+	}
+}
+
+/* Two rows of interleaved chroma, twice as wide as the result: the mean of each 2×2. */
+static void average_squares(uint8_t *restrict u, uint8_t *restrict v,
+	const uint8_t *restrict first, const uint8_t *restrict second, int n)
+{
+	for (int i = 0; i < n; i++) {
+		const uint8_t *a = &first[4 * i], *b = &second[4 * i];
+
+		u[i] = (uint16_t)(a[0] + a[2] + b[0] + b[2] + 2) >> 2;
+		v[i] = (uint16_t)(a[1] + a[3] + b[1] + b[3] + 2) >> 2;
+	}
+}
+
+/* The rows of chroma that make row `row` of the result; the last of an odd number counts twice. */
+static const uint8_t *first_chroma(const struct band *b, int row)
+{
+	return b->src[1] + (size_t)2 * row * b->src_stride[1];
+}
+
+static const uint8_t *second_chroma(const struct band *b, int row)
+{
+	return first_chroma(b, row) + (2 * row + 1 < b->height ? b->src_stride[1] : 0);
+}
+
+static void unpack_nv16(const struct band *b)
+{
+	copy_luma(b);
+	for (int row = 0; row < (b->height + 1) / 2; row++)
+		average_rows(b->dst[1] + (size_t)row * b->dst_stride[1],
+			b->dst[2] + (size_t)row * b->dst_stride[2], first_chroma(b, row),
+			second_chroma(b, row), (b->width + 1) / 2);
+}
+
+static void unpack_nv24(const struct band *b)
+{
+	int pairs = b->width / 2;
+
+	copy_luma(b);
+	for (int row = 0; row < (b->height + 1) / 2; row++) {
+		const uint8_t *first = first_chroma(b, row), *second = second_chroma(b, row);
+		uint8_t *u = b->dst[1] + (size_t)row * b->dst_stride[1];
+		uint8_t *v = b->dst[2] + (size_t)row * b->dst_stride[2];
+
+		average_squares(u, v, first, second, pairs);
+		if (b->width % 2)
+			average_rows(u + pairs, v + pairs, first + 4 * pairs, second + 4 * pairs,
+				1);
+	}
+}
+
+static void copy_chroma(const struct band *b, int from, int to)
+{
+	CopyPlane(b->src[from], b->src_stride[from], b->dst[to], b->dst_stride[to],
+		(b->width + 1) / 2, (b->height + 1) / 2);
+}
+
+static void unpack_yu12(const struct band *b)
+{
+	copy_luma(b);
+	copy_chroma(b, 1, 1);
+	copy_chroma(b, 2, 2);
+}
+
+static void unpack_yv12(const struct band *b)
+{
+	copy_luma(b);
+	copy_chroma(b, 2, 1);
+	copy_chroma(b, 1, 2);
+}
+
+/* V4L2 names the bytes in memory order, libyuv as a little-endian number: RAW is R, G, B. */
+static void unpack_rgb24(const struct band *b)
+{
+	RAWToJ420(b->src[0], b->src_stride[0], b->dst[0], b->dst_stride[0], b->dst[1],
+		b->dst_stride[1], b->dst[2], b->dst_stride[2], b->width, b->height);
+}
+
+static void unpack_bgr24(const struct band *b)
+{
+	RGB24ToJ420(b->src[0], b->src_stride[0], b->dst[0], b->dst_stride[0], b->dst[1],
+		b->dst_stride[1], b->dst[2], b->dst_stride[2], b->width, b->height);
+}
+
+/* By way of ARGB, for libyuv goes to full range from there only; two rows stay in the cache. */
+static void unpack_rgb565(const struct band *b)
+{
+	for (int row = 0; row < b->height; row += 2) {
+		int rows = MIN(2, b->height - row);
+
+		RGB565ToARGB(b->src[0] + (size_t)row * b->src_stride[0], b->src_stride[0], b->spare,
+			4 * b->width, b->width, rows);
+		ARGBToJ420(b->spare, 4 * b->width, b->dst[0] + (size_t)row * b->dst_stride[0],
+			b->dst_stride[0], b->dst[1] + (size_t)(row / 2) * b->dst_stride[1],
+			b->dst_stride[1], b->dst[2] + (size_t)(row / 2) * b->dst_stride[2],
+			b->dst_stride[2], b->width, rows);
+	}
+}
+
+#define PACKED(bytes, across) { { bytes, across, 1 } }
+#define SEMI(across, down)    { { 1, 1, 1 }, { 2, across, down } }
+#define TRIPLE                { { 1, 1, 1 }, { 1, 2, 2 }, { 1, 2, 2 } }
+
+static const struct format formats[] = {
+	{ V4L2_PIX_FMT_YUYV, PACKED(4, 2), YUV, false, false, unpack_yuyv },
+	{ V4L2_PIX_FMT_YVYU, PACKED(4, 2), YUV, false, false, unpack_yvyu },
+	{ V4L2_PIX_FMT_UYVY, PACKED(4, 2), YUV, false, false, unpack_uyvy },
+	{ V4L2_PIX_FMT_NV12, SEMI(2, 2), YUV, false, false, unpack_nv12 },
+	{ V4L2_PIX_FMT_NV21, SEMI(2, 2), YUV, false, false, unpack_nv21 },
+	{ V4L2_PIX_FMT_NV16, SEMI(2, 1), YUV, false, false, unpack_nv16 },
+	{ V4L2_PIX_FMT_NV24, SEMI(1, 1), YUV, false, false, unpack_nv24 },
+	{ V4L2_PIX_FMT_YUV420, TRIPLE, YUV, true, false, unpack_yu12 },
+	{ V4L2_PIX_FMT_YVU420, TRIPLE, YUV, true, false, unpack_yv12 },
+	{ V4L2_PIX_FMT_RGB24, PACKED(3, 1), RGB, false, false, unpack_rgb24 },
+	{ V4L2_PIX_FMT_BGR24, PACKED(3, 1), RGB, false, false, unpack_bgr24 },
+	{ V4L2_PIX_FMT_RGB565, PACKED(2, 1), RGB, false, true, unpack_rgb565 },
+	{ V4L2_PIX_FMT_GREY, PACKED(1, 1), GREY, true, false, copy_luma },
+};
+
+static const struct format *find_format(uint32_t fourcc)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(formats); i++)
+		if (formats[i].fourcc == fourcc)
+			return &formats[i];
+	return NULL;
+}
+
+static bool plane_fits(const struct frame_plane *plane, const struct shape *shape, uint32_t width,
+	uint32_t height)
+{
+	uint32_t row = (width + shape->across - 1) / shape->across * shape->bytes;
+	uint32_t rows = (height + shape->down - 1) / shape->down;
+
+	return plane->data && plane->stride >= row && plane->stride <= MAX_STRIDE &&
+		plane->size >= (uint64_t)(rows - 1) * plane->stride + row;
+}
+
+static bool frame_fits(const struct frame *frame, const struct format *format)
+{
+	if (!frame->width || frame->width > MAX_SIDE || !frame->height ||
+		frame->height > MAX_SIDE)
+		return false;
+	for (int i = 0; i < FRAME_PLANES && format->plane[i].bytes; i++)
+		if (!plane_fits(&frame->plane[i], &format->plane[i], frame->width, frame->height))
+			return false;
+	return true;
+}
+
+static void borrow(struct planar *out, const struct frame *frame)
+{
+	for (int i = 0; i < 3; i++) {
+		/* YV12 has its chroma the other way round. */
+		int from = i && frame->format == V4L2_PIX_FMT_YVU420 ? 3 - i : i;
+
+		out->plane[i] = frame->plane[from].data;
+		out->stride[i] = frame->plane[from].stride;
+	}
+	out->borrowed = true;
+}
+
+/* Lays the view out in the scratch; the spare rows, when wanted, are behind the last plane. */
+static int place(struct planar *out, bool spare, uint8_t **scratch, size_t *scratch_size)
+{
+	size_t luma = (out->width + 63) / 64 * 64, chroma = (luma / 2 + 63) / 64 * 64;
+	size_t chroma_rows = out->subsampling == PLANAR_GREY ? 0 : (out->height + 1) / 2;
+	size_t size = luma * out->height + 2 * chroma * chroma_rows + (spare ? 8 * luma : 0);
+
+	if (*scratch_size < size) {
+		free(*scratch);
+		*scratch_size = 0;
+		*scratch = aligned_alloc(64, size);
+		if (!*scratch)
+			return -ENOMEM;
+		*scratch_size = size;
+	}
+	out->plane[0] = *scratch;
+	out->stride[0] = luma;
+	for (int i = 1; i < 3; i++) {
+		out->plane[i] = i == 1 ? *scratch + luma * out->height
+				       : out->plane[1] + chroma * chroma_rows;
+		out->stride[i] = chroma;
+	}
+	return 0;
+}
+
+/*
+ * Stretches limited range, 16 up to 16 + span: `gain` is in 1/256, `bias` what belongs to 16, with
+ * the half for rounding. It saturates first and takes the upper half of a 16-bit product, for both
+ * of which vector units have one instruction.
+ */
+static void stretch(uint8_t *row, int n, uint8_t span, uint16_t bias, uint16_t gain)
+{
+	for (int i = 0; i < n; i++) {
+		uint8_t above = MAX(row[i], 16) - 16;
+		uint8_t capped = MIN(above, span);
+		uint16_t scaled = (capped << 8) + bias;
+
+		row[i] = (uint32_t)scaled * gain >> 16;
+	}
+}
+
+/* 16…235 to 0…255: 298/256 = 255/219. */
+static void stretch_luma(uint8_t *row, int n)
+{
+	stretch(row, n, 219, 110, 298);
+}
+
+/* 16…240, grey at 128, to 1…255, grey at 128: 291/256 = 255/224. */
+static void stretch_chroma(uint8_t *row, int n)
+{
+	stretch(row, n, 224, 267, 291);
+}
+
+static void stretch_range(const struct band *b, bool grey)
+{
+	for (int row = 0; row < b->height; row++)
+		stretch_luma(b->dst[0] + (size_t)row * b->dst_stride[0], b->width);
+	for (int row = 0; !grey && row < (b->height + 1) / 2; row++) {
+		stretch_chroma(b->dst[1] + (size_t)row * b->dst_stride[1], (b->width + 1) / 2);
+		stretch_chroma(b->dst[2] + (size_t)row * b->dst_stride[2], (b->width + 1) / 2);
+	}
+}
+
+/*
+ * BT.709 to BT.601, full range, in 1/512:
+ *   Y' = Y + 0.1016 U + 0.1961 V    U' = 0.9899 U − 0.1107 V    V' = 0.9834 V − 0.0725 U
+ * What the colour adds to the brightness goes to `add`, once for each of the two pixels.
+ */
+static void turn_chroma(uint8_t *restrict u, uint8_t *restrict v, int16_t *restrict add, int n)
+{
+	for (int i = 0; i < n; i++) {
+		int16_t cb = u[i] - 128, cr = v[i] - 128;
+
+		add[2 * i] = add[2 * i + 1] = (int16_t)(cb * 52 + cr * 100 + 256) >> 9;
+		u[i] = saturate(u[i] + ((int16_t)(cb * -5 + cr * -57 + 256) >> 9));
+		v[i] = saturate(v[i] + ((int16_t)(cb * -37 + cr * -9 + 256) >> 9));
+	}
+}
+
+static void turn_luma(uint8_t *restrict row, const int16_t *restrict add, int n)
+{
+	for (int i = 0; i < n; i++)
+		row[i] = saturate(row[i] + add[i]);
+}
+
+static void turn_matrix(const struct band *b)
+{
+	int16_t add[2 * MATRIX_RUN];
+
+	for (int row = 0; row < b->height; row += 2) {
+		uint8_t *u = b->dst[1] + (size_t)(row / 2) * b->dst_stride[1];
+		uint8_t *v = b->dst[2] + (size_t)(row / 2) * b->dst_stride[2];
+		uint8_t *y = b->dst[0] + (size_t)row * b->dst_stride[0];
+
+		for (int x = 0; x < b->width; x += 2 * MATRIX_RUN) {
+			int n = MIN(2 * MATRIX_RUN, b->width - x);
+
+			turn_chroma(u + x / 2, v + x / 2, add, (n + 1) / 2);
+			turn_luma(y + x, add, n);
+			if (row + 1 < b->height)
+				turn_luma(y + b->dst_stride[0] + x, add, n);
+		}
+	}
+}
+
+static void convert_band(const struct planar *to, const struct frame *frame,
+	const struct format *format, uint32_t row, uint32_t rows)
+{
+	struct band band = { .width = frame->width, .height = MIN(rows, frame->height - row) };
+	bool grey = format->model == GREY;
+
+	for (int i = 0; i < FRAME_PLANES && format->plane[i].bytes; i++) {
+		const struct frame_plane *plane = &frame->plane[i];
+
+		band.src[i] = plane->data + (size_t)(row / format->plane[i].down) * plane->stride;
+		band.src_stride[i] = plane->stride;
+	}
+	for (int i = 0; i < 3; i++) {
+		band.dst[i] = to->plane[i] + (size_t)(i ? row / 2 : row) * to->stride[i];
+		band.dst_stride[i] = to->stride[i];
+	}
+	if (format->needs_spare)
+		band.spare = to->plane[2] + (size_t)(to->height + 1) / 2 * to->stride[2];
+
+	format->unpack(&band);
+	if (format->model != RGB && frame->range == RANGE_LIMITED)
+		stretch_range(&band, grey);
+	if (format->model == YUV && frame->matrix == MATRIX_709)
+		turn_matrix(&band);
+}
+
+int planar_from_frame(struct planar *out, const struct frame *frame, uint8_t **scratch,
+	size_t *scratch_size)
+{
+	const struct format *format = find_format(frame->format);
+	struct planar view = { .width = frame->width, .height = frame->height };
+	uint32_t rows = frame->height;
+	int res;
+
+	if (!format)
+		return -ENOTSUP;
+	if (!frame_fits(frame, format))
+		return -EINVAL;
+	view.subsampling = format->model == GREY ? PLANAR_GREY : PLANAR_420;
+	if (format->model != RGB && (frame->range == RANGE_LIMITED ||
+		(format->model == YUV && frame->matrix == MATRIX_709))) {
+		rows = BAND_ROWS;
+	} else if (format->planar) {
+		borrow(&view, frame);
+		*out = view;
+		return 0;
+	}
+	if ((res = place(&view, format->needs_spare, scratch, scratch_size)) < 0)
+		return res;
+	for (uint32_t row = 0; row < frame->height; row += rows)
+		convert_band(&view, frame, format, row, rows);
+	*out = view;
+	return 0;
+}

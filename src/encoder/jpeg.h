@@ -7,18 +7,22 @@
 #ifndef ENCODER_JPEG_H
 #define ENCODER_JPEG_H
 
+#include <stdbool.h>
+
 #include "drops.h"
 #include "mailbox.h"
 #include "options.h"
 
 struct jpeg_encoder;
 
-/* Borrows all arguments until it is destroyed. Starts opt->workers threads. */
+/* Borrows all arguments until it is destroyed. Starts opt->workers threads, or as many as it can. */
 int jpeg_encoder_create(struct jpeg_encoder **out, const struct options *opt, struct outlet *raw,
 	struct drops *drops);
 /* Ends the threads within one encode. No mailbox may be attached. NULL is fine. */
 void jpeg_encoder_destroy(struct jpeg_encoder *encoder);
 /* The outlet is the encoder's own. */
 struct outlet *jpeg_encoder_outlet(struct jpeg_encoder *encoder);
+/* Whether the source's last picture was a JPEG already; the card does not count. Any thread. */
+bool jpeg_encoder_passes_through(struct jpeg_encoder *encoder);
 
 #endif

@@ -1,0 +1,464 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * The JPEG encoder: see jpeg.h.
+ *
+ * The workers share one mailbox of depth 1. One of them leads: it waits for a frame, takes it with
+ * a ticket, makes the worker that rested last the new leader, and goes to work. Nothing stands
+ * between mailbox and worker where a frame could grow old. Finished frames leave in the order of
+ * their tickets; a worker waits for its predecessors, which are all busy and never wait for it.
+ *
+ * The last to rest is the first to lead, so that a light load keeps to few workers, whose picture
+ * memory is in the cache; the others never get any.
+ *
+ * Lock order: our outlet, gate, the raw outlet, a mailbox. `lock` is held over no other.
+ */
+#include "encoder/jpeg.h"
+
+#include <linux/videodev2.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+
+#include <turbojpeg.h>
+
+#include "convert/jpegfix.h"
+#include "convert/planar.h"
+#include "util.h"
+
+#define LOG_TOPIC "jpeg"
+#include "log.h"
+
+/* The default of 8 MiB is only address space, but it counts against limits. */
+#define STACK_SIZE (256 * 1024)
+
+/* The accurate DCT: measured, it costs nothing where it has SIMD code, and the picture is better. */
+#define COMPRESS_FLAGS (TJFLAG_NOREALLOC | TJFLAG_ACCURATEDCT)
+
+/* Compressed frames kept for reuse: one with the viewers, one on its way, one for the change. */
+#define SPARE_FRAMES 3
+
+struct worker {
+	struct jpeg_encoder *encoder; /* set before start */
+	unsigned number;              /* set before start */
+	pthread_t thread;             /* the creator only */
+
+	tjhandle tj;      /* this worker only, as are the next four */
+	uint8_t *scratch; /* planar picture */
+	size_t scratch_size;
+	uint8_t *packed; /* compressed picture, in the size of the worst case */
+	unsigned long packed_size;
+
+	pthread_cond_t called; /* with encoder->lock */
+	bool leads;            /* under encoder->lock */
+	struct worker *below;  /* under encoder->lock: the next in the stack of the resting */
+};
+
+struct jpeg_encoder {
+	const struct options *opt; /* set before start, as are the next six */
+	struct outlet *raw;
+	struct drops *drops;
+	struct outlet *outlet;
+	struct mailbox *mailbox; /* attached to raw while the outlet is wanted */
+	struct frame_pool *pool;
+	int stop_fd; /* eventfd; readable once the workers are to end */
+
+	atomic_bool passes_through;
+
+	pthread_mutex_t gate; /* makes taking a frame and attaching the mailbox exclusive */
+	atomic_uint epoch;    /* changed under gate: counts how often wanted has changed */
+
+	pthread_mutex_t lock;
+	bool has_leader;         /* under lock */
+	struct worker *resting;  /* under lock */
+	pthread_cond_t turn;     /* with lock: now_serving has changed */
+	uint64_t now_serving;    /* under lock: the ticket that may publish */
+
+	uint64_t next_ticket; /* the leader only */
+
+	unsigned n_workers; /* set at creation */
+	struct worker worker[];
+};
+
+/* A frame on its way through a worker. */
+struct job {
+	struct frame *frame;
+	uint64_t ticket;
+	unsigned epoch;
+};
+
+/*
+ * Our outlet's first reader came, or its last went. What waits then is thrown away: it would be
+ * old when the next reader comes.
+ */
+static void on_wanted(void *arg, bool wanted)
+{
+	struct jpeg_encoder *encoder = arg;
+
+	pthread_mutex_lock(&encoder->gate);
+	atomic_fetch_add(&encoder->epoch, 1);
+	if (wanted) {
+		outlet_attach(encoder->raw, encoder->mailbox);
+	} else {
+		outlet_detach(encoder->raw, encoder->mailbox);
+		frame_unref(mailbox_take(encoder->mailbox));
+	}
+	pthread_mutex_unlock(&encoder->gate);
+}
+
+static const struct outlet_events outlet_events = { .wanted = on_wanted };
+
+/* Whether those for whom the frame was taken are gone. */
+static bool is_outdated(struct jpeg_encoder *encoder, const struct job *job)
+{
+	return atomic_load(&encoder->epoch) != job->epoch;
+}
+
+static bool is_jpeg(const struct frame *frame)
+{
+	return frame->format == V4L2_PIX_FMT_MJPEG || frame->format == V4L2_PIX_FMT_JPEG;
+}
+
+/* Returns as the leader. */
+static void become_leader(struct worker *worker)
+{
+	struct jpeg_encoder *encoder = worker->encoder;
+
+	pthread_mutex_lock(&encoder->lock);
+	if (encoder->has_leader) {
+		worker->below = encoder->resting;
+		encoder->resting = worker;
+		while (!worker->leads)
+			pthread_cond_wait(&worker->called, &encoder->lock);
+	}
+	encoder->has_leader = worker->leads = true;
+	pthread_mutex_unlock(&encoder->lock);
+}
+
+static void hand_on(struct worker *worker)
+{
+	struct jpeg_encoder *encoder = worker->encoder;
+	struct worker *next;
+
+	pthread_mutex_lock(&encoder->lock);
+	worker->leads = false;
+	next = encoder->resting;
+	encoder->has_leader = next;
+	if (next) {
+		encoder->resting = next->below;
+		next->leads = true;
+		pthread_cond_signal(&next->called);
+	}
+	pthread_mutex_unlock(&encoder->lock);
+}
+
+/* Waits for the newest frame, as the leader; false: the end. */
+static bool wait_for_frame(struct jpeg_encoder *encoder, struct job *out)
+{
+	struct pollfd on[] = { { .fd = mailbox_fd(encoder->mailbox), .events = POLLIN },
+		{ .fd = encoder->stop_fd, .events = POLLIN } };
+
+	do {
+		if (poll(on, ARRAY_SIZE(on), -1) < 0 && errno != EINTR)
+			abort();
+		if (on[1].revents)
+			return false;
+		pthread_mutex_lock(&encoder->gate);
+		out->frame = mailbox_take(encoder->mailbox);
+		out->epoch = atomic_load(&encoder->epoch);
+		pthread_mutex_unlock(&encoder->gate);
+	} while (!out->frame);
+	out->ticket = encoder->next_ticket++;
+	if (out->frame->online)
+		atomic_store(&encoder->passes_through, is_jpeg(out->frame));
+	return true;
+}
+
+/* Takes `frame`, which is NULL when the picture was dropped: its turn has to pass all the same. */
+static void publish_in_turn(struct jpeg_encoder *encoder, const struct job *job,
+	struct frame *frame)
+{
+	pthread_mutex_lock(&encoder->lock);
+	while (encoder->now_serving != job->ticket)
+		pthread_cond_wait(&encoder->turn, &encoder->lock);
+	pthread_mutex_unlock(&encoder->lock);
+
+	if (frame && !is_outdated(encoder, job))
+		outlet_publish(encoder->outlet, frame);
+	frame_unref(frame);
+
+	pthread_mutex_lock(&encoder->lock);
+	encoder->now_serving++;
+	pthread_cond_broadcast(&encoder->turn);
+	pthread_mutex_unlock(&encoder->lock);
+}
+
+/* A frame for a JPEG of `size` bytes; NULL, and the picture is dropped, when there is no memory. */
+static struct frame *make_frame(struct jpeg_encoder *encoder, const struct frame *origin,
+	size_t size)
+{
+	struct frame *frame;
+
+	if (frame_pool_get(encoder->pool, size, &frame) < 0) {
+		drops_add(encoder->drops, DROP_NO_MEMORY, "no %zu bytes for a JPEG", size);
+		return NULL;
+	}
+	frame_copy_origin(frame, origin);
+	frame->format = V4L2_PIX_FMT_JPEG;
+	frame->key = true;
+	return frame;
+}
+
+static bool has_good_size(struct jpeg_encoder *encoder, size_t size)
+{
+	if (size == 0)
+		drops_add(encoder->drops, DROP_EMPTY, "JPEG without a byte");
+	else if (size < (size_t)encoder->opt->min_frame_size)
+		drops_add(encoder->drops, DROP_SMALL, "JPEG of %zu bytes", size);
+	return size && size >= (size_t)encoder->opt->min_frame_size;
+}
+
+/* The sanitised copy of a JPEG frame: viewers must not hold a buffer of the driver. */
+static struct frame *pass_through(struct jpeg_encoder *encoder, const struct frame *in)
+{
+	const struct frame_plane *plane = &in->plane[0];
+	enum drop_reason why;
+	struct jpegfix fix;
+	struct frame *out;
+	int64_t begin = now_ns();
+
+	if (!has_good_size(encoder, plane->size))
+		return NULL;
+	if (jpegfix_parse(&fix, plane->data, plane->size, encoder->opt->allow_truncated_frames,
+		&why) < 0) {
+		drops_add(encoder->drops, why, "JPEG of %zu bytes", plane->size);
+		return NULL;
+	}
+	out = make_frame(encoder, in, fix.size);
+	if (!out)
+		return NULL;
+	jpegfix_write(&fix, out->plane[0].data);
+	out->width = fix.width;
+	out->height = fix.height;
+	out->encode_begin_ns = begin;
+	out->encode_end_ns = now_ns();
+	return out;
+}
+
+/* Shows the frame as planar YUV; false, and the picture is dropped, when that cannot be done. */
+static bool show_planar(struct worker *worker, const struct frame *frame, struct planar *out)
+{
+	struct drops *drops = worker->encoder->drops;
+	int res = planar_from_frame(out, frame, &worker->scratch, &worker->scratch_size);
+
+	if (res == -EINVAL)
+		drops_add(drops, DROP_SHORT, "raw picture smaller than %ux%u needs", frame->width,
+			frame->height);
+	else if (res == -ENOMEM)
+		drops_add(drops, DROP_NO_MEMORY, "no memory to convert %ux%u", frame->width,
+			frame->height);
+	else if (res < 0)
+		drops_add(drops, DROP_ENCODER, "no conversion from %.4s", (char *)&frame->format);
+	return res == 0;
+}
+
+/* TurboJPEG without reallocation takes for granted that the output has its worst-case size. */
+static bool reserve_packed(struct worker *worker, const struct planar *view, int subsampling)
+{
+	unsigned long size = tjBufSize(view->width, view->height, subsampling);
+
+	if (size <= worker->packed_size)
+		return true;
+	free(worker->packed);
+	worker->packed = malloc(size); /* an error of tjBufSize() is the largest number there is */
+	worker->packed_size = worker->packed ? size : 0;
+	if (!worker->packed)
+		drops_add(worker->encoder->drops, DROP_NO_MEMORY, "no memory to compress %ux%u",
+			view->width, view->height);
+	return worker->packed;
+}
+
+/* Into worker->packed; 0, and the picture is dropped, when that cannot be done. */
+static unsigned long compress(struct worker *worker, const struct planar *view)
+{
+	int subsampling = view->subsampling == PLANAR_GREY ? TJSAMP_GRAY : TJSAMP_420;
+	const unsigned char *plane[] = { view->plane[0], view->plane[1], view->plane[2] };
+	const int stride[] = { view->stride[0], view->stride[1], view->stride[2] };
+	unsigned long size = worker->packed_size;
+
+	if (!reserve_packed(worker, view, subsampling))
+		return 0;
+	if (tjCompressFromYUVPlanes(worker->tj, plane, view->width, stride, view->height,
+		subsampling, &worker->packed, &size, worker->encoder->opt->quality,
+		COMPRESS_FLAGS) < 0) {
+		drops_add(worker->encoder->drops, DROP_ENCODER, "%s", tjGetErrorStr2(worker->tj));
+		return 0;
+	}
+	return size;
+}
+
+/* Takes job->frame and gives it back as soon as the picture is out of it. */
+static struct frame *encode(struct worker *worker, struct job *job)
+{
+	struct jpeg_encoder *encoder = worker->encoder;
+	struct frame origin = { 0 }, *out;
+	struct planar view;
+	unsigned long size = 0;
+	int64_t begin = now_ns();
+	bool shown;
+
+	frame_copy_origin(&origin, job->frame);
+	shown = show_planar(worker, job->frame, &view);
+	if (shown && view.borrowed)
+		size = compress(worker, &view);
+	frame_unref(job->frame);
+	if (shown && !view.borrowed)
+		size = compress(worker, &view);
+	if (!size || !(out = make_frame(encoder, &origin, size)))
+		return NULL;
+	/* A copy, but it keeps only what was used of the worst case, many times less. */
+	memcpy(out->plane[0].data, worker->packed, size);
+	out->width = view.width;
+	out->height = view.height;
+	out->encode_begin_ns = begin;
+	out->encode_end_ns = now_ns();
+	return out;
+}
+
+static void name_worker(const struct worker *worker)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "jpeg-%u", worker->number);
+	log_name_thread(name);
+}
+
+static void *work(void *arg)
+{
+	struct worker *worker = arg;
+	struct jpeg_encoder *encoder = worker->encoder;
+	struct job job;
+
+	name_worker(worker);
+	become_leader(worker);
+	while (wait_for_frame(encoder, &job)) {
+		if (is_jpeg(job.frame)) {
+			/* Done sooner than another thread is awake: lead on. */
+			struct frame *out = pass_through(encoder, job.frame);
+
+			frame_unref(job.frame);
+			publish_in_turn(encoder, &job, out);
+			continue;
+		}
+		hand_on(worker);
+		publish_in_turn(encoder, &job, encode(worker, &job));
+		become_leader(worker);
+	}
+	hand_on(worker);
+	return NULL;
+}
+
+static int start_worker(struct jpeg_encoder *encoder, const pthread_attr_t *attr)
+{
+	struct worker *worker = &encoder->worker[encoder->n_workers];
+	int res;
+
+	worker->encoder = encoder;
+	worker->number = encoder->n_workers;
+	worker->tj = tjInitCompress();
+	if (!worker->tj)
+		return -ENOMEM;
+	pthread_cond_init(&worker->called, NULL);
+	res = pthread_create(&worker->thread, attr, work, worker);
+	if (res) {
+		pthread_cond_destroy(&worker->called);
+		tjDestroy(worker->tj);
+		return -res;
+	}
+	encoder->n_workers++;
+	return 0;
+}
+
+/* Signals are the main thread's: a new thread starts with the mask of its maker. */
+static int start_workers(struct jpeg_encoder *encoder)
+{
+	pthread_attr_t attr;
+	sigset_t all, saved;
+	int res = 0;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_SIZE);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &saved);
+	for (int i = 0; i < encoder->opt->workers && res == 0; i++)
+		res = start_worker(encoder, &attr);
+	pthread_sigmask(SIG_SETMASK, &saved, NULL);
+	pthread_attr_destroy(&attr);
+	if (res == 0 || encoder->n_workers == 0)
+		return res;
+	log_warn("%u of %d workers started: %s", encoder->n_workers, encoder->opt->workers,
+		strerror(-res));
+	return 0;
+}
+
+int jpeg_encoder_create(struct jpeg_encoder **out, const struct options *opt, struct outlet *raw,
+	struct drops *drops)
+{
+	struct jpeg_encoder *encoder =
+		xcalloc(1, sizeof(*encoder) + opt->workers * sizeof(struct worker));
+	int res;
+
+	encoder->opt = opt;
+	encoder->raw = raw;
+	encoder->drops = drops;
+	pthread_mutex_init(&encoder->gate, NULL);
+	pthread_mutex_init(&encoder->lock, NULL);
+	pthread_cond_init(&encoder->turn, NULL);
+	encoder->outlet = outlet_create(&outlet_events, encoder);
+	encoder->pool = frame_pool_create(SPARE_FRAMES);
+	encoder->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	res = encoder->stop_fd < 0 ? -errno : mailbox_create(&encoder->mailbox, 1);
+	if (res < 0 || (res = start_workers(encoder)) < 0) {
+		jpeg_encoder_destroy(encoder);
+		return res;
+	}
+	*out = encoder;
+	return 0;
+}
+
+static void end_worker(struct worker *worker)
+{
+	pthread_join(worker->thread, NULL);
+	pthread_cond_destroy(&worker->called);
+	tjDestroy(worker->tj);
+	free(worker->scratch);
+	free(worker->packed);
+}
+
+void jpeg_encoder_destroy(struct jpeg_encoder *encoder)
+{
+	if (!encoder)
+		return;
+	if (encoder->stop_fd >= 0)
+		eventfd_write(encoder->stop_fd, 1);
+	for (unsigned i = 0; i < encoder->n_workers; i++)
+		end_worker(&encoder->worker[i]);
+	mailbox_destroy(encoder->mailbox);
+	outlet_destroy(encoder->outlet);
+	frame_pool_destroy(encoder->pool);
+	close_fd(&encoder->stop_fd);
+	pthread_cond_destroy(&encoder->turn);
+	pthread_mutex_destroy(&encoder->lock);
+	pthread_mutex_destroy(&encoder->gate);
+	free(encoder);
+}
+
+struct outlet *jpeg_encoder_outlet(struct jpeg_encoder *encoder)
+{
+	return encoder->outlet;
+}
+
+bool jpeg_encoder_passes_through(struct jpeg_encoder *encoder)
+{
+	return atomic_load(&encoder->passes_through);
+}

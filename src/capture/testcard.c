@@ -5,7 +5,8 @@
  *
  *    0-45   the eight bars of draw_bars[]
  *   45-52   black, with a white bar that crosses the picture once in four seconds
- *   52-94   on black: wall clock (UTC) of the capture time, frame number, size and rate
+ *   52-94   on black: UTC of the capture time, frame number (without leading zeros, which text
+ *           recognition takes for letters), size and rate
  *   94-100  the frame number in binary for programs: 32 equal cells, highest bit first, white = 1
  *
  * All but what changes is drawn once, into a template that each frame starts as a copy of.
@@ -25,6 +26,7 @@
 #define DEFAULT_FPS    30
 #define MAX_FPS        120
 #define DIGITS         "0123456789:."
+#define COUNTER_LABEL  "frame "
 #define CODE_BITS      32
 #define CROSSING_S     4
 #define SPARE_PICTURES 4
@@ -77,7 +79,7 @@ static void draw_bars_into(struct frame *to)
 /* The size of clock and counter: as large as three lines in 42/100 of the height allow. */
 static unsigned digits_size(uint32_t width, uint32_t height)
 {
-	uint64_t most = MIN((uint64_t)height * 15 / 100, (uint64_t)width * 14 / 100);
+	uint64_t most = MIN((uint64_t)height * 15 / 100, (uint64_t)width * 13 / 100);
 
 	return MAX((unsigned)most & ~1U, DRAW_MIN_SIZE);
 }
@@ -92,7 +94,7 @@ static void draw_label(struct testcard *card)
 	struct frame *to = card->template;
 	unsigned size = MAX(card->size / 2 & ~1U, DRAW_MIN_SIZE);
 	char text[64];
-	int length = snprintf(text, sizeof(text), "%ux%u %u fps", to->width, to->height, card->fps);
+	int length = snprintf(text, sizeof(text), "%ux%u %u fps UTC", to->width, to->height, card->fps);
 
 	draw_text(to, centred(to, size, (size_t)length), card->counter.y + (int)card->size, size,
 		WHITE, text, (size_t)length);
@@ -101,6 +103,7 @@ static void draw_label(struct testcard *card)
 static int make_template(struct testcard *card, uint32_t width, uint32_t height)
 {
 	const struct draw_color black = { BLACK, 128, 128 };
+	const size_t label = strlen(COUNTER_LABEL);
 	struct frame *to;
 	int res = draw_create(&card->template, width, height);
 
@@ -111,8 +114,9 @@ static int make_template(struct testcard *card, uint32_t width, uint32_t height)
 	draw_bars_into(to);
 	card->clock = (struct spot){ centred(to, card->size, strlen("00:00:00.000")),
 		percent(to, 53) };
-	card->counter = (struct spot){ centred(to, card->size, strlen("00000000")),
+	card->counter = (struct spot){ card->clock.x + draw_text_width(card->size, label),
 		card->clock.y + (int)card->size };
+	draw_text(to, card->clock.x, card->counter.y, card->size, WHITE, COUNTER_LABEL, label);
 	draw_label(card);
 	return 0;
 }
@@ -243,7 +247,7 @@ static void draw_counter(struct frame *to, const struct testcard *card, uint64_t
 	int top = percent(to, 94);
 	char text[16];
 
-	snprintf(text, sizeof(text), "%08" PRIu32, (uint32_t)(sequence % 100000000));
+	snprintf(text, sizeof(text), "%" PRIu64, sequence % 100000000);
 	draw_digits(to, card, card->counter, text);
 
 	for (int i = 0; i < CODE_BITS; i++) {

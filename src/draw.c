@@ -132,8 +132,8 @@ void draw_fill(struct frame *to, int x, int y, int width, int height, struct dra
 	fill_plane(&to->plane[2], &half, color.v);
 }
 
-void draw_copy_luma(struct frame *to, int x, int y, const struct frame *from, int from_x, int width,
-	int height)
+void draw_copy_luma(
+	struct frame *to, int x, int y, const struct frame *from, int from_x, int width, int height)
 {
 	struct rect rect = { x, y, width, height };
 
@@ -165,14 +165,15 @@ static const uint32_t *glyph_of(const struct font *font, char character)
 }
 
 /*
- * One row of pixels of a glyph. Each pixel is the mean of SUBSAMPLES² points of the font's
- * picture, whose rows are bits[]; `step` is their distance in 1/65536 of a font pixel.
+ * One row of pixels of a glyph, from its column `skip`. Each pixel is the mean of SUBSAMPLES²
+ * points of the font's picture, whose rows are bits[]; `step` is their distance in 1/65536 of a
+ * font pixel.
  */
-static void draw_glyph_row(uint8_t *to, int from, int until, uint32_t step,
-	const uint32_t bits[SUBSAMPLES], int luma)
+static void draw_glyph_row(
+	uint8_t *to, int skip, int width, uint32_t step, const uint32_t bits[SUBSAMPLES], int luma)
 {
-	for (int x = from; x < until; x++) {
-		uint32_t at = step / 2 + (uint32_t)x * SUBSAMPLES * step;
+	for (int x = 0; x < width; x++) {
+		uint32_t at = step / 2 + (uint32_t)(skip + x) * SUBSAMPLES * step;
 		int hits = 0;
 
 		for (int i = 0; i < SUBSAMPLES; i++, at += step) {
@@ -201,8 +202,8 @@ static void draw_glyph(struct frame *to, int x, int y, unsigned size, uint8_t lu
 			any |= bits[i] = glyph[at >> 16];
 		if (!any)
 			continue;
-		draw_glyph_row(plane->data + (size_t)row * plane->stride + x, rect.x - x,
-			rect.x - x + rect.width, step, bits, luma);
+		draw_glyph_row(plane->data + (size_t)row * plane->stride + rect.x, rect.x - x,
+			rect.width, step, bits, luma);
 	}
 }
 
@@ -240,15 +241,4 @@ bool draw_wrap(const char **rest, unsigned columns, const char **line, size_t *l
 		fit--;
 	*length = fit;
 	return true;
-}
-
-unsigned draw_wrap_lines(const char *text, unsigned columns)
-{
-	const char *line;
-	size_t length;
-	unsigned lines = 0;
-
-	while (draw_wrap(&text, columns, &line, &length))
-		lines++;
-	return lines;
 }

@@ -57,6 +57,5 @@ int draw_text_width(unsigned size, size_t length);
  * a longer word anywhere. Returns false when nothing is left.
  */
 bool draw_wrap(const char **rest, unsigned columns, const char **line, size_t *length);
-unsigned draw_wrap_lines(const char *text, unsigned columns);
 
 #endif

@@ -155,7 +155,7 @@ fuzz: $(FUZZ)
 			-print_final_stats=1 build/fuzz/found $$corpus || exit 1; \
 	done
 
-bench: all $(BENCH)
+bench: all $(BENCH) $(BUILD)/fake/libfakev4l2.so
 	tests/bench/run
 
 lint:

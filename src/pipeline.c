@@ -133,6 +133,8 @@ static void draw_card(struct pipeline *pipe, const struct reason *reason)
 	if (card_draw(&pipe->card, pipe->status.width, pipe->status.height, reason->text,
 		    reason->hint, detail) < 0)
 		drops_add(&pipe->drops, DROP_NO_MEMORY, "no memory for the no-signal card");
+	else
+		pipe->card->captured_ns = pipe->card->grabbed_ns = now_ns();
 	pipe->card_due_ns = 0;
 }
 

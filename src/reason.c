@@ -14,6 +14,7 @@ static const struct reason reasons[] = {
 	{ -ENOTTY,     "not-a-grabber",    "Not a capture device",     "Name a video capture node with --device.", -1, true },
 	{ -ENOTSUP,    "no-format",        "No usable pixel format",   "The device offers none of the formats that --help lists.", -1, true },
 	{ -ENOTCONN,   "no-cable",         "No HDMI cable",            "Plug the HDMI cable in at both ends.", 500, false },
+	{ -ENODATA,    "no-edid",          "No EDID",                  "The grabber does not tell the machine what to send: load an EDID (v4l2-ctl --set-edid).", 500, false },
 	{ -ENOLINK,    "no-signal",        "No signal",                "Check the HDMI cable and that the machine is on and awake.", 500, false },
 	{ -ENOLCK,     "no-sync",          "No sync",                  "The machine is changing its video mode, or the cable is bad.", 500, false },
 	{ -ERANGE,     "unsupported-mode", "Unsupported video mode",   "Set the machine to 1920x1080 at 60 Hz or less.", 500, false },

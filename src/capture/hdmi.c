@@ -28,21 +28,23 @@ bool hdmi_has_timings(int fd)
 	       (input.capabilities & V4L2_IN_CAP_DV_TIMINGS);
 }
 
-/* -ENOLINK says "no signal"; the +5 V of the cable tells whether there is one at all. */
+static bool has_no_edid(int fd)
+{
+	struct v4l2_edid edid = { .blocks = 0 }; /* asks for the number of blocks only */
+
+	return xioctl(fd, VIDIOC_G_EDID, &edid) == -ENODATA;
+}
+
+/* -ENOLINK says "no signal": the +5 V of the cable and the EDID tell why. */
 static int refine(int fd, int error)
 {
 	struct v4l2_control power = { .id = V4L2_CID_DV_RX_POWER_PRESENT };
 
-	if (error == -ENOLINK && xioctl(fd, VIDIOC_G_CTRL, &power) == 0 && !power.value)
+	if (error != -ENOLINK)
+		return error;
+	if (xioctl(fd, VIDIOC_G_CTRL, &power) == 0 && !power.value)
 		return -ENOTCONN;
-	return error;
-}
-
-int hdmi_check_signal(int fd)
-{
-	struct v4l2_dv_timings timings = { 0 };
-
-	return refine(fd, xioctl(fd, VIDIOC_QUERY_DV_TIMINGS, &timings));
+	return has_no_edid(fd) ? -ENODATA : error;
 }
 
 /* Measured values: the clock of two readings of one mode may differ a little. */

@@ -11,12 +11,9 @@ bool hdmi_has_timings(int fd);
 /*
  * Waits until the source's timings are stable (at most about a second) and sets them, so that
  * the next S_FMT has their size. No buffers may be allocated.
- * -ENOTCONN no cable, -ENOLINK no signal, -ENOLCK no sync, -ERANGE mode out of the receiver's
- * range, -ECANCELED when stop_fd becomes readable.
+ * -ENOTCONN no cable, -ENODATA no EDID (no machine sends to such a receiver), -ENOLINK no signal,
+ * -ENOLCK no sync, -ERANGE mode out of the receiver's range, -ECANCELED when stop_fd becomes readable.
  */
 int hdmi_lock_timings(int fd, int stop_fd);
-
-/* The signal as it is now: 0, or an error as above. Not for devices without DV timings. */
-int hdmi_check_signal(int fd);
 
 #endif

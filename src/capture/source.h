@@ -7,7 +7,8 @@
  *   -ENODEV, -ENOENT  no device           -ENOLINK  no signal
  *   -EACCES           not allowed         -ENOLCK   signal without sync
  *   -EBUSY            used by another     -ERANGE   mode that cannot be captured
- *   -ENOTCONN         no cable (+5 V)     -ETIMEDOUT  no frame came in time
+ *   -ENOTCONN         no cable (+5 V)     -ENODATA  no EDID was loaded
+ *   -ETIMEDOUT        no frame came in time
  *   -ERESTART         the source changed: open again at once
  *   -ECANCELED        the program stops
  */

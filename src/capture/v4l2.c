@@ -409,17 +409,21 @@ static int describe(struct v4l2 *dev, const struct v4l2_buffer *buf, struct buff
 	struct drops *drops = dev->config->drops;
 	uint8_t *memory[FRAME_PLANES];
 	size_t used[FRAME_PLANES], least = (size_t)dev->config->opt->min_frame_size;
+	bool lies = false;
 
 	for (unsigned p = 0; p < dev->stream->memory_planes; p++) {
 		const struct v4l2_plane *plane = is_multiplanar(buf->type) ? &buf->m.planes[p] : NULL;
 		size_t skip = plane ? plane->data_offset : 0;
-		size_t end = MIN(plane ? plane->bytesused : buf->bytesused, buffer->length[p]);
+		size_t end = plane ? plane->bytesused : buf->bytesused;
 
-		memory[p] = buffer->memory[p] + MIN(skip, end);
-		used[p] = end - MIN(skip, end);
+		lies |= end > buffer->length[p] || skip > end;
+		memory[p] = buffer->memory[p] + skip;
+		used[p] = end - skip;
 	}
 	if (buf->flags & V4L2_BUF_FLAG_ERROR)
 		drops_add(drops, DROP_FLAGGED, "the driver marked it as damaged");
+	else if (lies)
+		drops_add(drops, DROP_MALFORMED, "it claims more bytes than its buffer has");
 	else if (used[0] == 0)
 		drops_add(drops, DROP_EMPTY, "it has no bytes");
 	else if (used[0] < least)

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * Reads N multipart streams at once as cheaply as it can and says how many frames came and how
+ * old they were: drain PORT CLIENTS SECONDS [PATH]. The age of a frame is the moment its last
+ * byte was read minus the driver's timestamp, both CLOCK_MONOTONIC of this machine.
+ * One line of JSON on stdout.
+ */
+#include <arpa/inet.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "util.h"
+
+#define MAX_AGES 200000
+
+struct reader {
+	int fd;
+	char head[2048]; /* what is not parsed yet */
+	size_t used;
+	size_t body_left; /* bytes of the picture still to come */
+	int64_t captured_ns;
+	unsigned frames;
+};
+
+static double ages_ms[MAX_AGES];
+static unsigned n_ages;
+static int64_t count_from_ns; /* frames before this are warm-up */
+
+static int open_stream(int port, const char *path)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char request[256];
+
+	snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0 ||
+	    write(fd, request, strlen(request)) < 0) {
+		perror("drain: connect");
+		exit(1);
+	}
+	return fd;
+}
+
+/* The value of a header in a part's head, or NULL. */
+static const char *find(const char *head, const char *name)
+{
+	const char *at = strcasestr(head, name);
+
+	return at ? at + strlen(name) : NULL;
+}
+
+static void frame_done(struct reader *reader)
+{
+	int64_t now = now_ns();
+
+	if (now < count_from_ns)
+		return;
+	reader->frames++;
+	if (reader->captured_ns && n_ages < MAX_AGES)
+		ages_ms[n_ages++] = (double)(now - reader->captured_ns) / NS_PER_MS;
+}
+
+/* A complete part head at the front of the buffer: how long it is, 0 if there is none yet. */
+static size_t parse_head(struct reader *reader)
+{
+	char *end = strstr(reader->head, "\r\n\r\n");
+	const char *length, *grab;
+
+	if (!end)
+		return 0;
+	*end = '\0';
+	length = find(reader->head, "Content-Length: ");
+	grab = find(reader->head, "X-UStreamer-Grab-Begin-Time: ");
+	if (!grab)
+		grab = find(reader->head, "X-UStreamer-Grab-Time: ");
+	reader->body_left = length ? strtoul(length, NULL, 10) : 0;
+	reader->captured_ns = grab ? (int64_t)(strtod(grab, NULL) * 1e9) : 0;
+	return (size_t)(end - reader->head) + 4;
+}
+
+static void skip_body(struct reader *reader)
+{
+	static char scratch[1];
+	ssize_t got = recv(reader->fd, scratch, reader->body_left, MSG_TRUNC | MSG_DONTWAIT);
+
+	if (got > 0) {
+		reader->body_left -= (size_t)got;
+		if (!reader->body_left)
+			frame_done(reader);
+	}
+}
+
+static void read_some(struct reader *reader)
+{
+	ssize_t got;
+	size_t head;
+
+	if (reader->body_left) {
+		skip_body(reader);
+		return;
+	}
+	got = recv(reader->fd, reader->head + reader->used,
+		sizeof(reader->head) - 1 - reader->used, MSG_DONTWAIT);
+	if (got <= 0)
+		return;
+	reader->used += (size_t)got;
+	reader->head[reader->used] = '\0';
+	while ((head = parse_head(reader))) {
+		size_t rest = reader->used - head, body = MIN(rest, reader->body_left);
+
+		memmove(reader->head, reader->head + head + body, rest - body + 1);
+		reader->used = rest - body;
+		if (body && body == reader->body_left)
+			frame_done(reader);
+		reader->body_left -= body;
+		if (reader->body_left)
+			return;
+	}
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+int main(int argc, char *argv[])
+{
+	int clients = argc > 2 ? atoi(argv[2]) : 1, seconds = argc > 3 ? atoi(argv[3]) : 5;
+	const char *path = argc > 4 ? argv[4] : "/stream?extra_headers=1";
+	struct reader *readers = xcalloc((size_t)MAX(clients, 1), sizeof(*readers));
+	int epoll = epoll_create1(EPOLL_CLOEXEC);
+	unsigned frames = 0, least = UINT32_MAX;
+	int64_t end_ns;
+
+	for (int i = 0; i < clients; i++) {
+		struct epoll_event event = { .events = EPOLLIN, .data.ptr = &readers[i] };
+
+		readers[i].fd = open_stream(atoi(argv[1]), path);
+		epoll_ctl(epoll, EPOLL_CTL_ADD, readers[i].fd, &event);
+	}
+	count_from_ns = now_ns() + NS_PER_S;
+	end_ns = count_from_ns + seconds * NS_PER_S;
+	while (now_ns() < end_ns) {
+		struct epoll_event events[64];
+		int ready = epoll_wait(epoll, events, 64, 100);
+
+		for (int i = 0; i < ready; i++)
+			read_some(events[i].data.ptr);
+	}
+	for (int i = 0; i < clients; i++) {
+		frames += readers[i].frames;
+		least = MIN(least, readers[i].frames);
+	}
+	qsort(ages_ms, n_ages, sizeof(*ages_ms), by_value);
+	printf("{\"fps\": %.2f, \"least_fps\": %.2f, \"p50_ms\": %.3f, \"p95_ms\": %.3f}\n",
+		clients ? (double)frames / clients / seconds : 0,
+		clients ? (double)least / seconds : 0, n_ages ? ages_ms[n_ages / 2] : 0,
+		n_ages ? ages_ms[n_ages * 95 / 100] : 0);
+	free(readers);
+	return 0;
+}

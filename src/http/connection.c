@@ -1,0 +1,485 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * Connections: see connection.h. One that waits for a request is also in the `waiting` list,
+ * oldest first; all of those have the same deadline, counted from the accept or from the end of
+ * the reply before, never from the last byte, so that trickling bytes gains nothing.
+ */
+#include "http/connection.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdarg.h>
+#include <sys/queue.h>
+
+#include <event2/event_struct.h>
+
+#define LOG_TOPIC "http"
+#include "log.h"
+
+#define MAX_DISCARDED (64 * 1024) /* bytes that a peer may send while nobody listens to it */
+#define LINGER_MS     1000
+
+/*
+ * What may wait unsent in the kernel before a stream's socket counts as full. Otherwise the send
+ * buffer grows to megabytes and a slow link shows pictures that are many seconds old.
+ */
+#define STREAM_UNSENT_BYTES (16 * 1024)
+
+enum state {
+	READING,   /* waits for a complete head; in the waiting list */
+	HELD,      /* the server is making the reply */
+	REPLYING,  /* sends the complete reply, then goes on */
+	STREAMING, /* sends until closed; input is thrown away */
+	LINGERING, /* has sent the last; waits for the peer to close, lest a reset eat the reply */
+	CLOSED     /* waits to be freed */
+};
+
+struct connection {
+	TAILQ_ENTRY(connection) link; /* set->open or set->dead */
+	TAILQ_ENTRY(connection) wait; /* set->waiting, in READING */
+	struct connection_set *set;
+	int fd;
+	enum state state;
+	bool keep_alive; /* another request may follow the reply */
+	bool refused;    /* the peer may still be sending what we do not read */
+	size_t discarded;
+	int64_t progress_ns; /* when output last began or moved */
+	char *headers;
+	const struct connection_holder *holder;
+	void *holder_arg;
+	struct evbuffer *in, *out;
+	struct event read, write, timer;
+	char name[INET6_ADDRSTRLEN + sizeof("[]:65535")];
+};
+
+TAILQ_HEAD(connection_list, connection);
+
+struct connection_set {
+	struct event_base *base;
+	struct connection_limits limits;
+	const struct connection_server *server;
+	void *arg;
+	unsigned count; /* in `open` */
+	struct connection_list open, waiting, dead;
+	struct event *reaper; /* frees `dead` on the next turn of the loop */
+};
+
+static void start_timer(struct connection *conn, int64_t ms)
+{
+	struct timeval after = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
+
+	event_add(&conn->timer, &after);
+}
+
+static void reap(evutil_socket_t fd, short what, void *arg)
+{
+	struct connection_set *set = arg;
+	struct connection *conn;
+
+	(void)fd;
+	(void)what;
+	while ((conn = TAILQ_FIRST(&set->dead))) {
+		TAILQ_REMOVE(&set->dead, conn, link);
+		evbuffer_free(conn->in);
+		evbuffer_free(conn->out);
+		free(conn->headers);
+		free(conn);
+	}
+}
+
+static void set_state(struct connection *conn, enum state state)
+{
+	if (conn->state == READING)
+		TAILQ_REMOVE(&conn->set->waiting, conn, wait);
+	if (state == READING)
+		TAILQ_INSERT_TAIL(&conn->set->waiting, conn, wait);
+	conn->state = state;
+}
+
+void connection_close(struct connection *conn, const char *reason, ...)
+{
+	struct connection_set *set = conn->set;
+	char text[128];
+	va_list args;
+
+	if (conn->state == CLOSED)
+		return;
+	va_start(args, reason);
+	vsnprintf(text, sizeof(text), reason, args);
+	va_end(args);
+	log_debug("%s: closed: %s", conn->name, text);
+
+	set_state(conn, CLOSED);
+	TAILQ_REMOVE(&set->open, conn, link);
+	TAILQ_INSERT_TAIL(&set->dead, conn, link);
+	set->count--;
+	event_active(set->reaper, EV_TIMEOUT, 0);
+
+	event_del(&conn->read);
+	event_del(&conn->write);
+	event_del(&conn->timer);
+	close(conn->fd);
+	evbuffer_drain(conn->out, evbuffer_get_length(conn->out)); /* gives frames back now */
+	if (conn->holder)
+		conn->holder->closed(conn->holder_arg);
+}
+
+/* Waits for a request, beginning with what is in the buffer already. */
+static void start_reading(struct connection *conn)
+{
+	set_state(conn, READING);
+	event_add(&conn->read, NULL);
+	start_timer(conn, conn->set->limits.timeout_s * 1000LL);
+	/* By way of the loop: a pipelined request must not be handled inside its forerunner. */
+	if (evbuffer_get_length(conn->in))
+		event_active(&conn->read, EV_READ, 0);
+}
+
+static void start_lingering(struct connection *conn)
+{
+	shutdown(conn->fd, SHUT_WR);
+	evbuffer_drain(conn->in, evbuffer_get_length(conn->in));
+	set_state(conn, LINGERING);
+	event_add(&conn->read, NULL);
+	start_timer(conn, LINGER_MS);
+}
+
+static void output_is_sent(struct connection *conn)
+{
+	event_del(&conn->write);
+	if (conn->state == STREAMING) {
+		if (conn->holder->drained)
+			conn->holder->drained(conn->holder_arg);
+	} else if (conn->keep_alive) {
+		start_reading(conn);
+	} else if (conn->refused) {
+		start_lingering(conn);
+	} else {
+		connection_close(conn, "done");
+	}
+}
+
+/* One system call: whatever it leaves is a sign that the socket is full, or a file to be sent. */
+static void write_some(struct connection *conn)
+{
+	int sent;
+
+	errno = 0;
+	sent = evbuffer_write(conn->out, conn->fd);
+	if (sent <= 0 && errno != EAGAIN && errno != EINTR)
+		return connection_close(conn, "%s", errno ? strerror(errno) : "file got shorter");
+	if (sent > 0)
+		conn->progress_ns = now_ns();
+	if (!evbuffer_get_length(conn->out))
+		return output_is_sent(conn);
+	event_add(&conn->write, NULL);
+	if (conn->state == REPLYING)
+		event_del(&conn->read); /* the next request can wait */
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	write_some(arg);
+}
+
+void connection_flush(struct connection *conn)
+{
+	if (conn->state == CLOSED || event_pending(&conn->write, EV_WRITE, NULL))
+		return;
+	if (evbuffer_get_length(conn->out))
+		write_some(conn);
+}
+
+static void handle_head(struct connection *conn, const char *head, size_t size)
+{
+	struct connection_set *set = conn->set;
+	struct request req;
+	int status = request_parse(&req, head, size);
+
+	evbuffer_drain(conn->in, size);
+	set_state(conn, HELD);
+	event_del(&conn->timer);
+	free(conn->headers);
+	conn->headers = NULL;
+	/* We do not read bodies yet: the next request would begin somewhere in this one's. */
+	conn->keep_alive = !status && req.keep_alive && !req.content_length;
+	conn->refused = status || req.content_length;
+	if (status)
+		set->server->refuse(set->arg, conn, status);
+	else
+		set->server->request(set->arg, conn, &req);
+	request_finish(&req);
+}
+
+static void refuse(struct connection *conn, int status)
+{
+	set_state(conn, HELD);
+	event_del(&conn->timer);
+	conn->keep_alive = false;
+	conn->refused = true;
+	conn->set->server->refuse(conn->set->arg, conn, status);
+}
+
+static void handle_input(struct connection *conn)
+{
+	size_t size = evbuffer_get_length(conn->in);
+	const char *head;
+	ssize_t length;
+
+	if (conn->state != READING || !size)
+		return;
+	head = (const char *)evbuffer_pullup(conn->in, -1);
+	length = request_measure(head, size);
+	if (length > 0)
+		handle_head(conn, head, length);
+	else if (length < 0)
+		refuse(conn, length == -EMSGSIZE ? 431 : 400);
+}
+
+static void discard_input(struct connection *conn)
+{
+	static char trash[16 * 1024];
+	ssize_t got = read(conn->fd, trash, sizeof(trash));
+
+	if (got == 0)
+		connection_close(conn, "closed by the peer");
+	else if (got < 0 && errno != EAGAIN && errno != EINTR)
+		connection_close(conn, "%m");
+	else if (got > 0 && (conn->discarded += got) > MAX_DISCARDED)
+		connection_close(conn, "it sends what nobody asked for");
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct connection *conn = arg;
+	size_t room = REQUEST_MAX_HEAD - evbuffer_get_length(conn->in);
+
+	(void)what;
+	if (conn->state == STREAMING || conn->state == LINGERING)
+		return discard_input(conn);
+	if (room) {
+		int got = evbuffer_read(conn->in, fd, room);
+
+		if (got == 0)
+			return connection_close(conn, "closed by the peer");
+		if (got < 0 && errno != EAGAIN && errno != EINTR)
+			return connection_close(conn, "%m");
+	} else if (conn->state == HELD) {
+		event_del(&conn->read);
+	}
+	handle_input(conn);
+}
+
+/* A peer may be slow, but it must take something now and then. */
+static void check_progress(struct connection *conn)
+{
+	int64_t limit_ms = conn->set->limits.timeout_s * 1000LL;
+	int64_t idle_ms = (now_ns() - conn->progress_ns) / NS_PER_MS;
+
+	if (!evbuffer_get_length(conn->out))
+		start_timer(conn, limit_ms);
+	else if (idle_ms >= limit_ms)
+		connection_close(conn, "took nothing for %d s", conn->set->limits.timeout_s);
+	else
+		start_timer(conn, limit_ms - idle_ms);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct connection *conn = arg;
+
+	(void)fd;
+	(void)what;
+	switch (conn->state) {
+	case READING:
+		connection_close(conn, "no request in %d s", conn->set->limits.timeout_s);
+		break;
+	case HELD: conn->holder->expired(conn->holder_arg); break;
+	case REPLYING:
+	case STREAMING: check_progress(conn); break;
+	case LINGERING: connection_close(conn, "done, but the peer did not close"); break;
+	case CLOSED: break;
+	}
+}
+
+void connection_finish(struct connection *conn)
+{
+	if (conn->state == CLOSED)
+		return;
+	set_state(conn, REPLYING);
+	conn->progress_ns = now_ns();
+	start_timer(conn, conn->set->limits.timeout_s * 1000LL);
+	connection_flush(conn);
+}
+
+void connection_hold(struct connection *conn, const struct connection_holder *holder, void *arg,
+	int timeout_ms)
+{
+	conn->holder = holder;
+	conn->holder_arg = arg;
+	start_timer(conn, timeout_ms);
+}
+
+void connection_release(struct connection *conn)
+{
+	conn->holder = NULL;
+	event_del(&conn->timer);
+}
+
+void connection_stream(
+	struct connection *conn, const struct connection_holder *holder, void *arg)
+{
+	unsigned timeout_ms = conn->set->limits.timeout_s * 1000;
+	int unsent = STREAM_UNSENT_BYTES;
+
+	if (conn->state == CLOSED)
+		return;
+	conn->holder = holder;
+	conn->holder_arg = arg;
+	evbuffer_drain(conn->in, evbuffer_get_length(conn->in));
+	set_state(conn, STREAMING);
+	event_add(&conn->read, NULL);
+	conn->progress_ns = now_ns();
+	start_timer(conn, timeout_ms);
+	/* Both fail on a UNIX socket, whose small buffer needs neither. */
+	setsockopt(conn->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
+	/* A peer that vanished without a word, while the kernel's buffer still takes our output. */
+	setsockopt(conn->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
+}
+
+static void name_peer(struct connection *conn, const struct sockaddr *peer)
+{
+	char host[INET6_ADDRSTRLEN];
+
+	if (peer && peer->sa_family == AF_INET) {
+		const struct sockaddr_in *in = (const struct sockaddr_in *)peer;
+
+		inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host));
+		snprintf(conn->name, sizeof(conn->name), "%s:%u", host, ntohs(in->sin_port));
+	} else if (peer && peer->sa_family == AF_INET6) {
+		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)peer;
+
+		inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host));
+		snprintf(conn->name, sizeof(conn->name), "[%s]:%u", host, ntohs(in6->sin6_port));
+	} else {
+		snprintf(conn->name, sizeof(conn->name), "unix client");
+	}
+}
+
+/* In one go and without a connection: there is no place for one. */
+static void send_away(int fd)
+{
+	static const char reply[] = "HTTP/1.1 503 Service Unavailable\r\n"
+				    "Content-Type: text/plain\r\n"
+				    "Content-Length: 22\r\n"
+				    "Retry-After: 1\r\n"
+				    "Connection: close\r\n"
+				    "\r\n"
+				    "Too many connections.\n";
+	char trash[REQUEST_MAX_HEAD];
+
+	send(fd, reply, sizeof(reply) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	shutdown(fd, SHUT_WR);
+	/* Unread input would turn the close into a reset, and that eats the reply. */
+	while (recv(fd, trash, sizeof(trash), MSG_DONTWAIT) == (ssize_t)sizeof(trash))
+		;
+	close(fd);
+}
+
+bool connection_set_shed(struct connection_set *set)
+{
+	if (TAILQ_EMPTY(&set->waiting))
+		return false;
+	connection_close(TAILQ_FIRST(&set->waiting), "made room for another");
+	return true;
+}
+
+void connection_set_add(
+	struct connection_set *set, int fd, const struct sockaddr *peer, socklen_t size)
+{
+	struct connection *conn;
+
+	if (set->count >= set->limits.connections && !connection_set_shed(set))
+		return send_away(fd);
+	conn = xcalloc(1, sizeof(*conn));
+	conn->set = set;
+	conn->fd = fd;
+	conn->in = evbuffer_new();
+	conn->out = evbuffer_new();
+	if (!conn->in || !conn->out)
+		abort(); /* as xcalloc() */
+	/* Lets files go by sendfile(2). */
+	evbuffer_set_flags(conn->out, EVBUFFER_FLAG_DRAINS_TO_FD);
+	name_peer(conn, size ? peer : NULL);
+	event_assign(&conn->read, set->base, fd, EV_READ | EV_PERSIST, on_readable, conn);
+	event_assign(&conn->write, set->base, fd, EV_WRITE | EV_PERSIST, on_writable, conn);
+	event_assign(&conn->timer, set->base, -1, 0, on_timer, conn);
+
+	TAILQ_INSERT_TAIL(&set->open, conn, link);
+	set->count++;
+	conn->state = HELD;
+	start_reading(conn);
+}
+
+struct connection_set *connection_set_create(struct event_base *base,
+	const struct connection_limits *limits, const struct connection_server *server, void *arg)
+{
+	struct connection_set *set = xcalloc(1, sizeof(*set));
+
+	set->base = base;
+	set->limits = *limits;
+	set->server = server;
+	set->arg = arg;
+	TAILQ_INIT(&set->open);
+	TAILQ_INIT(&set->waiting);
+	TAILQ_INIT(&set->dead);
+	set->reaper = event_new(base, -1, 0, reap, set);
+	if (!set->reaper)
+		abort(); /* as xcalloc() */
+	return set;
+}
+
+void connection_set_destroy(struct connection_set *set)
+{
+	if (!set)
+		return;
+	while (!TAILQ_EMPTY(&set->open))
+		connection_close(TAILQ_FIRST(&set->open), "the server stops");
+	reap(-1, 0, set);
+	event_free(set->reaper);
+	free(set);
+}
+
+unsigned connection_set_count(const struct connection_set *set)
+{
+	return set->count;
+}
+
+struct evbuffer *connection_output(struct connection *conn)
+{
+	return conn->out;
+}
+
+const char *connection_name(const struct connection *conn)
+{
+	return conn->name;
+}
+
+const char *connection_headers(const struct connection *conn)
+{
+	return conn->headers ? conn->headers : "";
+}
+
+void connection_set_headers(struct connection *conn, char *lines)
+{
+	free(conn->headers);
+	conn->headers = lines;
+}
+
+bool connection_keeps_alive(const struct connection *conn)
+{
+	return conn->keep_alive;
+}

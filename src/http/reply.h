@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Whole replies: a status line, headers, a body of known length. Each function but reply_begin()
+ * ends in connection_finish(). Network thread only.
+ */
+#ifndef HTTP_REPLY_H
+#define HTTP_REPLY_H
+
+#include "http/connection.h"
+
+/* So that no browser or proxy shows an old picture. */
+#define REPLY_NO_CACHE                                                        \
+	"Cache-Control: no-store, no-cache, must-revalidate, max-age=0\r\n"   \
+	"Pragma: no-cache\r\n"                                                \
+	"Expires: Thu, 01 Jan 1970 00:00:00 GMT\r\n"
+
+/* Status line and the headers that every reply has. More lines may be added to the result. */
+struct evbuffer *reply_begin(struct connection *conn, int status);
+/* Content-Type, length, and the body, which is emptied but not freed. */
+void reply_end(struct connection *conn, const char *type, struct evbuffer *body);
+/* For HEAD: just the headers. */
+void reply_head(struct connection *conn);
+/* One line of plain text with a reason that a person can use. */
+void reply_text(struct connection *conn, int status, const char *text);
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * What server.c and the endpoints share. An endpoint is one file that defines a struct endpoint,
+ * and one line in the table in server.c. Network thread only.
+ */
+#ifndef HTTP_ENDPOINT_H
+#define HTTP_ENDPOINT_H
+
+#include "http/connection.h"
+#include "http/hub.h"
+#include "http/listen.h"
+#include "http/multipart.h"
+#include "http/server.h"
+
+/* The structure whose member this is. */
+#define container_of(pointer, type, member) ((type *)((char *)(pointer) - offsetof(type, member)))
+
+struct evconnlistener;
+
+/* Someone who watches /stream. */
+struct viewer {
+	TAILQ_ENTRY(viewer) link; /* server->viewers */
+	struct watcher watcher;
+	struct server *server;
+	struct connection *conn;
+	struct multipart_session session;
+	struct rate rate;
+	uint64_t shown;   /* the number of the last picture that was written */
+	size_t untouched; /* length of the output in which no byte of its part was sent yet */
+	bool dual_due;    /* wishes.dual_final_frames: a picture equal to the last goes out once */
+};
+
+struct server {
+	const struct options *opt;
+	struct pipeline *pipeline;
+	struct event_base *base;
+	struct hub *hub;
+	struct connection_set *connections;
+	struct listener listener;
+	struct evconnlistener *accepting;
+	struct event *resume; /* ends a pause of accepting */
+	char *auth_token;     /* NULL: everyone may */
+	TAILQ_HEAD(, viewer) viewers;
+	unsigned n_viewers;
+	uint64_t n_skipped; /* pictures that a viewer's line was too busy for */
+};
+
+struct endpoint {
+	const char *path;
+	unsigned methods; /* of enum request_method; HEAD and OPTIONS always work */
+	bool is_page;     /* --static replaces it, and "?action=" works on it */
+	void (*handle)(struct server *server, struct connection *conn, const struct request *req);
+	const char *help;
+};
+
+extern const struct endpoint endpoint_page, endpoint_favicon;
+extern const struct endpoint endpoint_stream, endpoint_snapshot;
+extern const struct endpoint endpoint_state;
+/* Everything else, with --static. */
+extern const struct endpoint endpoint_static;
+
+/* Whether --static names a directory we can read. Logs why not; 0 or -errno. */
+int static_check(const struct options *opt);
+
+#endif

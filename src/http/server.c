@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * The HTTP server: accepts, finds the endpoint, checks who may, hands over. The order matters to
+ * existing clients: an unknown path is 404 and OPTIONS is 200 for everyone, then comes the
+ * password, then HEAD, then the method.
+ */
+#include "http/server.h"
+
+#include <event2/listener.h>
+
+#include "http/auth.h"
+#include "http/endpoint.h"
+#include "http/reply.h"
+
+#define LOG_TOPIC "http"
+#include "log.h"
+
+#define PAUSE_S 1
+
+static const struct endpoint *const endpoints[] = {
+	&endpoint_page,
+	&endpoint_favicon,
+	&endpoint_stream,
+	&endpoint_snapshot,
+	&endpoint_state,
+};
+
+/* mjpg-streamer's addresses, which many programs have built in: /?action=stream. */
+static const struct endpoint *find_action(const struct request *req)
+{
+	AUTO(auto_free) char *action = request_param(req, "action");
+
+	if (!action)
+		return NULL;
+	if (strcmp(action, "stream") == 0)
+		return &endpoint_stream;
+	return strcmp(action, "snapshot") == 0 ? &endpoint_snapshot : NULL;
+}
+
+/* NULL: 404. With --static every path may be a file; who asks finds out after the password. */
+static const struct endpoint *find_endpoint(const struct server *server, const struct request *req)
+{
+	bool has_files = *server->opt->static_path;
+	const struct endpoint *found = has_files ? &endpoint_static : NULL, *action;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(endpoints); i++) {
+		if (strcmp(endpoints[i]->path, req->path) == 0 &&
+			!(has_files && endpoints[i]->is_page))
+			found = endpoints[i];
+	}
+	action = found && found->is_page ? find_action(req) : NULL;
+	return action ? action : found;
+}
+
+/* Header values hold no control characters (request.c), so these lines stay lines. */
+static char *make_cors_headers(const struct options *opt, const struct request *req)
+{
+	const char *headers = request_header(req, "Access-Control-Request-Headers");
+	const char *method = request_header(req, "Access-Control-Request-Method");
+	char *lines;
+
+	if (!*opt->allow_origin)
+		return NULL;
+	if (asprintf(&lines,
+		    "Access-Control-Allow-Origin: %s\r\n"
+		    "Access-Control-Allow-Credentials: true\r\n"
+		    "%s%s%s%s%s%s",
+		    opt->allow_origin, headers ? "Access-Control-Allow-Headers: " : "",
+		    headers ? headers : "", headers ? "\r\n" : "",
+		    method ? "Access-Control-Allow-Methods: " : "", method ? method : "",
+		    method ? "\r\n" : "") < 0)
+		abort(); /* as xcalloc() */
+	return lines;
+}
+
+static void reply_not_found(struct connection *conn)
+{
+	char text[1024];
+	int used = snprintf(text, sizeof(text), "Not found. There is:");
+
+	for (unsigned i = 0; i < ARRAY_SIZE(endpoints) && used < (int)sizeof(text); i++)
+		used += snprintf(text + used, sizeof(text) - used, "\n%-12s %s",
+			endpoints[i]->path, endpoints[i]->help);
+	reply_text(conn, 404, text);
+}
+
+static void reply_options(struct connection *conn)
+{
+	evbuffer_add_printf(reply_begin(conn, 200), "Content-Length: 0\r\n\r\n");
+	connection_finish(conn);
+}
+
+static void reply_unauthorized(struct connection *conn)
+{
+	evbuffer_add_printf(reply_begin(conn, 401),
+		"WWW-Authenticate: Basic realm=\"Restricted area\"\r\n"
+		"Content-Type: text/plain; charset=utf-8\r\n"
+		"Content-Length: 14\r\n\r\nUnauthorized.\n");
+	connection_finish(conn);
+}
+
+static bool is_authorized(const struct server *server, const struct request *req)
+{
+	return !server->auth_token ||
+	       auth_accepts(request_header(req, "Authorization"), server->auth_token);
+}
+
+static void on_request(void *arg, struct connection *conn, const struct request *req)
+{
+	struct server *server = arg;
+	const struct endpoint *endpoint = find_endpoint(server, req);
+
+	log_debug("%s: %s", connection_name(conn), req->path);
+	connection_set_headers(conn, make_cors_headers(server->opt, req));
+	if (!endpoint)
+		reply_not_found(conn);
+	else if (req->method == METHOD_OPTIONS)
+		reply_options(conn);
+	else if (!is_authorized(server, req))
+		reply_unauthorized(conn);
+	else if (endpoint->methods & req->method)
+		endpoint->handle(server, conn, req);
+	else if (req->method == METHOD_HEAD)
+		reply_head(conn);
+	else
+		reply_text(conn, 501, "This method does not work here.");
+}
+
+static void on_refuse(void *arg, struct connection *conn, int status)
+{
+	(void)arg;
+	reply_text(conn, status, "This request cannot be served.");
+}
+
+static const struct connection_server callbacks = { on_request, on_refuse };
+
+static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *peer,
+	int size, void *arg)
+{
+	struct server *server = arg;
+
+	(void)listener;
+	connection_set_add(server->connections, fd, peer, size);
+}
+
+/*
+ * Out of descriptors or memory: the socket stays readable, and the loop would spin. Whoever holds
+ * a descriptor without asking for anything gives it up first.
+ */
+static void on_accept_error(struct evconnlistener *listener, void *arg)
+{
+	struct timeval pause = { .tv_sec = PAUSE_S };
+	struct server *server = arg;
+	int error = errno;
+
+	if (error == ECONNABORTED || error == EPROTO || connection_set_shed(server->connections))
+		return;
+	log_warn("cannot accept connections: %s; trying again in %d s", strerror(error), PAUSE_S);
+	evconnlistener_disable(listener);
+	event_add(server->resume, &pause);
+}
+
+static void on_resume(evutil_socket_t fd, short what, void *arg)
+{
+	struct server *server = arg;
+
+	(void)fd;
+	(void)what;
+	evconnlistener_enable(server->accepting);
+}
+
+static int start_accepting(struct server *server)
+{
+	server->accepting = evconnlistener_new(server->base, on_accept, server,
+		LEV_OPT_CLOSE_ON_EXEC, 0, server->listener.fd);
+	server->resume = evtimer_new(server->base, on_resume, server);
+	if (!server->accepting || !server->resume) {
+		log_error("cannot watch the listening socket; raise the limit of open files");
+		return -EMFILE;
+	}
+	evconnlistener_set_error_cb(server->accepting, on_accept_error);
+	return 0;
+}
+
+static int start(struct server *server)
+{
+	const struct options *opt = server->opt;
+	struct connection_limits limits = { .connections = opt->max_clients,
+		.timeout_s = opt->server_timeout_s };
+	int res;
+
+	if ((res = static_check(opt)) < 0 || (res = listener_open(&server->listener, opt)) < 0)
+		return res;
+	res = hub_create(&server->hub, server->base, pipeline_jpeg(server->pipeline), opt);
+	if (res < 0) {
+		log_error("no eventfd: %s; raise the limit of open files", strerror(-res));
+		return res;
+	}
+	server->connections = connection_set_create(server->base, &limits, &callbacks, server);
+	if (*opt->user)
+		server->auth_token = auth_token_create(opt->user, opt->passwd);
+	return start_accepting(server);
+}
+
+int server_create(struct server **out, struct event_base *base, struct pipeline *pipeline,
+	const struct options *opt)
+{
+	struct server *server = xcalloc(1, sizeof(*server));
+	int res;
+
+	server->opt = opt;
+	server->pipeline = pipeline;
+	server->base = base;
+	server->listener.fd = -1;
+	TAILQ_INIT(&server->viewers);
+	if ((res = start(server)) < 0) {
+		server_destroy(server);
+		return res;
+	}
+	*out = server;
+	return 0;
+}
+
+void server_destroy(struct server *server)
+{
+	if (!server)
+		return;
+	if (server->accepting)
+		evconnlistener_free(server->accepting);
+	if (server->resume)
+		event_free(server->resume);
+	listener_close(&server->listener);
+	connection_set_destroy(server->connections);
+	hub_destroy(server->hub);
+	free(server->auth_token);
+	free(server);
+}
+
+const char *server_url(const struct server *server)
+{
+	return server->listener.url;
+}
+
+unsigned server_clients(const struct server *server)
+{
+	return server->n_viewers;
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * /snapshot: the next picture that comes after the request, never an old one; without a picture
+ * in five seconds, a reason.
+ */
+#include "http/endpoint.h"
+#include "http/reply.h"
+
+#define WAIT_MS 5000
+
+struct snapshot {
+	struct watcher watcher;
+	struct server *server;
+	struct connection *conn;
+};
+
+static void add_time(struct evbuffer *out, const char *name, int64_t ns)
+{
+	char text[MULTIPART_TIME_SIZE];
+
+	evbuffer_add_printf(
+		out, "X-UStreamer-%s-Timestamp: %s\r\n", name, multipart_format_time(text, ns));
+}
+
+static void add_headers(struct evbuffer *out, const struct frame *frame)
+{
+	int64_t begin_ns = frame->encode_begin_ns ? frame->encode_begin_ns : frame->grabbed_ns;
+	char text[MULTIPART_TIME_SIZE];
+
+	evbuffer_add_printf(out,
+		REPLY_NO_CACHE "X-Timestamp: %s\r\n"
+			       "X-UStreamer-Online: %s\r\n"
+			       "X-UStreamer-Width: %u\r\n"
+			       "X-UStreamer-Height: %u\r\n",
+		multipart_format_time(text, wall_us() * NS_PER_US),
+		frame->online ? "true" : "false", frame->width, frame->height);
+	add_time(out, "Grab", frame->captured_ns); /* its name before 6.46 */
+	add_time(out, "Grab-Begin", frame->captured_ns);
+	add_time(out, "Grab-End", frame->grabbed_ns);
+	add_time(out, "Encode-Begin", begin_ns);
+	add_time(out, "Encode-End", frame->encode_end_ns ? frame->encode_end_ns : begin_ns);
+	add_time(out, "Send", now_ns());
+}
+
+/* Nobody waits any more: gives the connection back. */
+static struct connection *dissolve(struct snapshot *snapshot)
+{
+	struct connection *conn = snapshot->conn;
+
+	connection_release(conn);
+	hub_unwatch(snapshot->server->hub, &snapshot->watcher);
+	free(snapshot);
+	return conn;
+}
+
+static void show(struct watcher *watcher, const struct exposure *exposure)
+{
+	struct snapshot *snapshot = container_of(watcher, struct snapshot, watcher);
+	struct connection *conn = dissolve(snapshot);
+	struct evbuffer *out = reply_begin(conn, 200);
+
+	add_headers(out, exposure->frame);
+	evbuffer_add_printf(out, "Content-Type: image/jpeg\r\nContent-Length: %zu\r\n\r\n",
+		exposure->frame->plane[0].size);
+	if (multipart_add_frame(out, exposure->frame) < 0)
+		return connection_close(conn, "out of memory");
+	connection_finish(conn);
+}
+
+static void on_expired(void *arg)
+{
+	struct snapshot *snapshot = arg;
+	struct pipeline_status status;
+	char text[256];
+
+	pipeline_get_status(snapshot->server->pipeline, &status);
+	snprintf(text, sizeof(text), "No picture in %d s: %s.%s%s", WAIT_MS / 1000, status.text,
+		*status.hint ? " " : "", status.hint);
+	reply_text(dissolve(snapshot), 503, text);
+}
+
+static void on_closed(void *arg)
+{
+	dissolve(arg);
+}
+
+static const struct connection_holder holder = { .expired = on_expired, .closed = on_closed };
+
+static void handle(struct server *server, struct connection *conn, const struct request *req)
+{
+	struct snapshot *snapshot = xcalloc(1, sizeof(*snapshot));
+
+	(void)req;
+	snapshot->watcher.show = show;
+	snapshot->server = server;
+	snapshot->conn = conn;
+	connection_hold(conn, &holder, snapshot, WAIT_MS);
+	hub_watch(server->hub, &snapshot->watcher);
+}
+
+const struct endpoint endpoint_snapshot = {
+	.path = "/snapshot",
+	.methods = METHOD_GET,
+	.handle = handle,
+	.help = "the next picture, as a JPEG file",
+};

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * /state: all there is to know, as JSON. The names are uStreamer's; what we add to them is under
+ * names it does not use, so that its readers take this for its own.
+ */
+#include "http/endpoint.h"
+
+#include <jansson.h>
+
+#include "http/reply.h"
+
+static json_t *describe_encoder(const struct server *server)
+{
+	const char *type = pipeline_encoder_type(server->pipeline);
+
+	/* Quality 0: the device decides. */
+	return json_pack("{s:s, s:i}", "type", type, "quality",
+		strcmp(type, "HW") == 0 ? 0 : server->opt->quality);
+}
+
+static json_t *describe_source(const struct server *server, const struct pipeline_status *status)
+{
+	const struct option_size *fake = &server->opt->fake_resolution;
+	char format[5] = { status->format, status->format >> 8, status->format >> 16,
+		status->format >> 24, '\0' };
+	bool is_fake = fake->width && fake->height;
+
+	return json_pack("{s:{s:i, s:i}, s:b, s:i, s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:I}",
+		"resolution", "width", (int)(is_fake ? fake->width : status->width), "height",
+		(int)(is_fake ? fake->height : status->height), "online", status->online,
+		"desired_fps", server->opt->desired_fps, "captured_fps",
+		(int)status->captured_fps, "state", status->state, "text", status->text, "hint",
+		status->hint, "format", format, "captured", (json_int_t)status->captured,
+		"skipped", (json_int_t)status->skipped, "restarts",
+		(json_int_t)status->restarts);
+}
+
+static json_t *describe_stream(const struct server *server)
+{
+	json_t *clients = json_object();
+	const struct viewer *viewer;
+
+	TAILQ_FOREACH(viewer, &server->viewers, link) {
+		const struct multipart_wishes *wishes = &viewer->session.wishes;
+
+		json_object_set_new(clients, viewer->session.id,
+			json_pack("{s:i, s:b, s:b, s:b, s:b, s:s}", "fps",
+				(int)rate_get(&viewer->rate, now_ns()), "extra_headers",
+				wishes->extra_headers, "advance_headers", wishes->advance_headers,
+				"dual_final_frames", wishes->dual_final_frames, "zero_data",
+				wishes->zero_data, "key", viewer->session.key));
+	}
+	return json_pack("{s:i, s:i, s:o}", "queued_fps", (int)hub_fps(server->hub), "clients",
+		(int)server->n_viewers, "clients_stat", clients);
+}
+
+static json_t *describe_drops(const struct server *server)
+{
+	struct drops *drops = pipeline_drops(server->pipeline);
+	json_t *list = json_object();
+
+	for (int reason = 0; reason < DROP_REASONS; reason++)
+		json_object_set_new(
+			list, drops_name(reason), json_integer(drops_get(drops, reason)));
+	return list;
+}
+
+/* Only what was asked for: readers take the presence of a sink for a promise. */
+static void add_sinks(json_t *result, const struct options *opt)
+{
+	json_t *sinks = json_object();
+
+	if (*opt->jpeg_sink.name)
+		json_object_set_new(sinks, "jpeg", json_pack("{s:b}", "has_clients", 0));
+	if (*opt->h264_sink.name) {
+		json_object_set_new(sinks, "h264", json_pack("{s:b}", "has_clients", 0));
+		json_object_set_new(result, "h264",
+			json_pack("{s:i, s:i, s:b, s:i}", "bitrate", opt->h264_bitrate_kbps, "gop",
+				opt->h264_gop, "online", 0, "fps", 0));
+	}
+	if (json_object_size(sinks))
+		json_object_set(result, "sinks", sinks);
+	json_decref(sinks);
+}
+
+static json_t *describe(const struct server *server)
+{
+	json_t *result = json_object();
+	struct pipeline_status status;
+
+	pipeline_get_status(server->pipeline, &status);
+	json_object_set_new(result, "instance_id", json_string(server->opt->instance_id));
+	json_object_set_new(result, "encoder", describe_encoder(server));
+	add_sinks(result, server->opt);
+	json_object_set_new(result, "source", describe_source(server, &status));
+	json_object_set_new(result, "stream", describe_stream(server));
+	json_object_set_new(result, "drops", describe_drops(server));
+	json_object_set_new(result, "http",
+		json_pack("{s:i, s:I}", "connections",
+			(int)connection_set_count(server->connections), "skipped_frames",
+			(json_int_t)server->n_skipped));
+	return json_pack("{s:b, s:o}", "ok", 1, "result", result);
+}
+
+static void handle(struct server *server, struct connection *conn, const struct request *req)
+{
+	struct evbuffer *body = evbuffer_new();
+	json_t *state = describe(server);
+	char *text = json_dumps(state, 0);
+
+	(void)req;
+	json_decref(state);
+	if (!body || !text) {
+		reply_text(conn, 500, "Out of memory.");
+	} else {
+		evbuffer_add_printf(body, "%s\n", text);
+		evbuffer_add_printf(reply_begin(conn, 200), REPLY_NO_CACHE);
+		reply_end(conn, "application/json", body);
+	}
+	free(text);
+	if (body)
+		evbuffer_free(body);
+}
+
+const struct endpoint endpoint_state = {
+	.path = "/state",
+	.methods = METHOD_GET,
+	.handle = handle,
+	.help = "the state of everything, as JSON",
+};

@@ -31,8 +31,9 @@ bool hdmi_has_timings(int fd)
 static bool has_no_edid(int fd)
 {
 	struct v4l2_edid edid = { .blocks = 0 }; /* asks for the number of blocks only */
+	int res = xioctl(fd, VIDIOC_G_EDID, &edid);
 
-	return xioctl(fd, VIDIOC_G_EDID, &edid) == -ENODATA;
+	return res == -ENODATA || (res == 0 && edid.blocks == 0);
 }
 
 /* -ENOLINK says "no signal": the +5 V of the cable and the EDID tell why. */

@@ -43,7 +43,7 @@ static int enum_input(struct handle *h, void *arg)
 	memset(in, 0, sizeof(*in));
 	snprintf((char *)in->name, sizeof(in->name), "%s", h->dev->ops->kind);
 	in->type = V4L2_INPUT_TYPE_CAMERA;
-	if (0)
+	if (h->dev->ops == &csi_ops)
 		in->capabilities = V4L2_IN_CAP_DV_TIMINGS;
 	return 0;
 }

@@ -18,7 +18,7 @@
 
 struct device *devices;
 
-static const struct device_ops *const kinds[] = { &uvc_ops };
+static const struct device_ops *const kinds[] = { &uvc_ops, &csi_ops };
 
 /* Nodes outside /dev are real empty files as well, so that inotify and opendir see them. */
 static void place_node(const char *path, bool there)

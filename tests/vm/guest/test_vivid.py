@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Raw HDMI capture: rate, order and age of the frames."""
+
+import time
+import unittest
+
+import pictures
+import vivid
+from daemon import Daemon
+
+WIDTH, HEIGHT = 320, 180
+FAST_TO_THE_RIGHT = 6      # horizontal_movement
+COLUMNS_PER_FRAME = 4      # that is 16 of 1280, scaled down
+CYCLE = WIDTH // COLUMNS_PER_FRAME
+MAX_AGE_SECONDS = 0.15
+
+
+def position(row):
+    """Where the black bar ends and the white one begins: the only step so high in the pattern."""
+    rises = [row[i] - row[i - 2] for i in range(WIDTH)]
+    return rises.index(max(rises))
+
+
+class RawTest(unittest.TestCase):
+    """vivid at 1080p30, YUYV."""
+
+    def setUp(self):
+        vivid.load()
+
+    def test_vivid_1080p30_yuyv_is_captured_at_full_rate(self):
+        with Daemon(vivid.SINGLE_PLANAR, "--format=YUYV", "--resolution=1920x1080", "--dv-timings",
+                    "--desired-fps=30") as daemon:
+            daemon.await_source(5, "30 fps", lambda source: source["captured_fps"] >= 29)
+            rates = []
+            for _ in range(4):
+                time.sleep(1)  # the rate is counted anew each second
+                rates.append(daemon.source()["captured_fps"])
+            self.assertGreaterEqual(min(rates), 29, f"captured in four seconds: {rates}")
+            self.assertEqual(daemon.source()["resolution"], {"width": 1920, "height": 1080})
+
+    def test_vivid_frames_reach_the_viewer_in_order_and_fresh(self):
+        vivid.set_mode(vivid.SINGLE_PLANAR, vivid.MODE_720P30)
+        vivid.control(vivid.SINGLE_PLANAR, horizontal_movement=FAST_TO_THE_RIGHT)
+        with Daemon(vivid.SINGLE_PLANAR, "--format=YUYV", f"--resolution={WIDTH}x{HEIGHT}",
+                    "--desired-fps=30") as daemon:
+            daemon.await_picture(5)
+            parts = [part for part in pictures.read_stream(daemon, 5)
+                     if part.headers["x-ustreamer-online"] == "true"]
+        rows = pictures.decode([part.jpeg for part in parts], f"crop={WIDTH}:2:0:{HEIGHT // 2},scale={WIDTH}:1",
+                               "gray", WIDTH)
+        positions = [round(position(row) / COLUMNS_PER_FRAME) for row in rows]
+        steps = pictures.steps(positions, CYCLE)
+        self.assertGreaterEqual(len(parts), 60, "frames received in 5 s")
+        wrong = [step for step in steps if not 0 < step < CYCLE // 2]
+        self.assertEqual(wrong, [], f"steps that are doubled or backwards among {steps}")
+        grabbed = "X-UStreamer-Grab-Begin-Time"
+        if grabbed.lower() not in parts[0].headers:
+            grabbed = "X-UStreamer-Grab-Time"
+        ages = sorted(part.received - part.number(grabbed) for part in parts)
+        self.assertLess(ages[-1], MAX_AGE_SECONDS, f"oldest frame of {len(ages)}, median {ages[len(ages) // 2]:.3f} s")
+        print(f"{len(parts)} frames in 5 s, age median {ages[len(ages) // 2]:.3f} s, highest {ages[-1]:.3f} s,"
+              f" steps {sorted(set(steps))}")

@@ -10,7 +10,8 @@
 #include "draw.h"
 #include "util.h"
 
-#define LINES_MAX 16
+#define LINES_MAX   16
+#define COLUMNS_MAX 60 /* longer lines are hard to follow */
 
 static const struct draw_color ground = { 26, 134, 126 }; /* a dark slate blue */
 static const struct draw_color accent = { 169, 62, 172 }; /* amber */
@@ -33,29 +34,64 @@ static unsigned even_size(uint64_t whole, unsigned part)
 	return MAX((unsigned)(whole / part) & ~1U, DRAW_MIN_SIZE);
 }
 
-static int block_height(const struct block *block)
+/* Lines are set apart by a quarter of their height, but where each pixel counts. */
+static int line_height(const struct block *block)
 {
-	return block->lines * (int)block->size;
+	return (int)(block->size + (block->size > DRAW_MIN_SIZE ? block->size / 4 : 0));
 }
 
-static void break_lines(struct block *block, const char *text, uint32_t width, unsigned size)
+static int block_height(const struct block *block)
 {
-	/* One letter's width of margin on each side, unless letters are already few. */
-	unsigned columns = width / (size / 2);
+	return block->lines * line_height(block);
+}
 
-	block->size = size;
+static void break_at(struct block *block, const char *text, unsigned columns)
+{
 	block->lines = 0;
-	columns = columns > 20 ? columns - 2 : columns;
 	while (block->lines < LINES_MAX &&
 		draw_wrap(&text, columns, &block->line[block->lines].text,
 			&block->line[block->lines].length))
 		block->lines++;
 }
 
+static unsigned longest_word(const char *text)
+{
+	size_t longest = 0;
+
+	while (*text) {
+		size_t length = strcspn(text, " \n");
+
+		longest = MAX(longest, length);
+		text += length + !!text[length];
+	}
+	return (unsigned)longest;
+}
+
+/*
+ * As few lines as the width and a line's good length allow; then as narrow as those can be, so
+ * that no lonely word is left for the last one.
+ */
+static void break_lines(struct block *block, const char *text, uint32_t width, unsigned size)
+{
+	unsigned columns = width / (size / 2);
+	unsigned narrowest = longest_word(text);
+	int lines;
+
+	/* One letter's width of margin on each side, unless letters are already few. */
+	columns = MIN(columns > 20 ? columns - 2 : columns, COLUMNS_MAX);
+	block->size = size;
+	break_at(block, text, columns);
+	lines = block->lines;
+	while (block->lines == lines && columns > narrowest)
+		break_at(block, text, --columns);
+	if (block->lines > lines)
+		break_at(block, text, columns + 1);
+}
+
 /* The largest letters up to `most` that keep the title on one line. */
 static unsigned title_size(const char *title, uint32_t width, unsigned most)
 {
-	uint64_t widest = (uint64_t)width * 9 / 10 * 2 / MAX(strlen(title), 1U);
+	uint64_t widest = (uint64_t)width * 4 / 5 * 2 / MAX(strlen(title), 1U);
 
 	return CLAMP((unsigned)MIN(widest, most) & ~1U, DRAW_MIN_SIZE, most);
 }
@@ -65,7 +101,7 @@ static void draw_block(struct frame *to, int y, const struct block *block, enum 
 	for (int i = 0; i < block->lines; i++) {
 		int width = draw_text_width(block->size, block->line[i].length);
 
-		draw_text(to, ((int)to->width - width) / 2, y + i * (int)block->size, block->size,
+		draw_text(to, ((int)to->width - width) / 2, y + i * line_height(block), block->size,
 			ink, block->line[i].text, block->line[i].length);
 	}
 }
@@ -79,15 +115,15 @@ static int draw_message(struct frame *to, const char *title, const char *hint, u
 
 	break_lines(&head, title, to->width, title_size(title, to->width, body * 3));
 	break_lines(&text, hint, to->width, body);
-	height = block_height(&head) + 2 * gap + block_height(&text);
+	height = block_height(&head) + gap + block_height(&text);
 	/* The optical middle is a little above the true one. */
 	y = MAX(((int)to->height - height) * 9 / 20, 0);
 
 	draw_block(to, y, &head, INK_TITLE);
-	y += block_height(&head) + gap / 2;
+	y += block_height(&head);
 	/* On even rows and columns, so that brightness and colour agree about its edges. */
 	draw_fill(to, ((int)to->width / 2 - (int)body) & ~1, y & ~1, 2 * (int)body, rule, accent);
-	y += gap * 3 / 2;
+	y += gap;
 	draw_block(to, y, &text, INK_HINT);
 	return y + block_height(&text);
 }

@@ -97,8 +97,8 @@ static void draw_label(struct testcard *card)
 	int length =
 		snprintf(text, sizeof(text), "%ux%u %u fps UTC", to->width, to->height, card->fps);
 
-	draw_text(to, centred(to, size, (size_t)length), card->counter.y + (int)card->size, size,
-		WHITE, text, (size_t)length);
+	draw_text(to, MIN(card->clock.x, centred(to, size, (size_t)length)),
+		card->counter.y + (int)card->size, size, WHITE, text, (size_t)length);
 }
 
 static int make_template(struct testcard *card, uint32_t width, uint32_t height)

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* A small V4L2 client for the tests of the fake devices. */
+#ifndef FAKE_SELFTEST_H
+#define FAKE_SELFTEST_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/videodev2.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/select.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { CLIENT_BUFFERS = 4 };
+
+struct client {
+	int fd;
+	unsigned count;
+	void *mem[8];
+	size_t len[8];
+};
+
+/* 0 or -errno */
+int request(int fd, unsigned long code, void *arg);
+
+/* Sends a command; fails the test unless it is answered with "ok". */
+void command(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+struct client client_open(const char *path);
+void client_close(struct client *c);            /* unmaps, frees, closes */
+void client_buffers(struct client *c, unsigned count);  /* REQBUFS, mmap */
+int client_queue(struct client *c, unsigned index);
+int client_stream(struct client *c, bool on);
+void client_start(struct client *c);            /* buffers, QBUF of all, STREAMON */
+int client_take(struct client *c, struct v4l2_buffer *b);       /* poll, DQBUF */
+struct v4l2_buffer client_frame(struct client *c);      /* take and queue again; must succeed */
+short client_poll(struct client *c, short events, int timeout_ms);
+int set_format(int fd, uint32_t fourcc, unsigned w, unsigned h, struct v4l2_pix_format *out);
+
+/* The number of lines in the report that start with rule, since the last call for any rule. */
+unsigned violations(const char *rule);
+
+extern const struct CMUnitTest uvc_tests[], csi_tests[];
+extern const size_t n_uvc_tests, n_csi_tests;
+int reset_uvc(void **state);
+int reset_csi(void **state);
+
+#endif

@@ -140,9 +140,9 @@ static char *in_capitals(const char *text)
 int card_draw(struct frame **out, uint32_t width, uint32_t height, const char *title,
 	const char *hint, const char *detail)
 {
-	AUTO(auto_free) char *capitals = in_capitals(title);
 	unsigned body = even_size(MIN(width / 3 * 2, height), 20);
 	struct block foot;
+	char *capitals;
 	int below, foot_y;
 	int res = draw_create(out, width, height);
 
@@ -150,7 +150,9 @@ int card_draw(struct frame **out, uint32_t width, uint32_t height, const char *t
 		return res;
 	(*out)->still = true;
 	draw_fill(*out, 0, 0, (int)width, (int)height, ground);
+	capitals = in_capitals(title);
 	below = draw_message(*out, capitals, hint, body);
+	free(capitals);
 
 	break_lines(&foot, detail, width, even_size(2 * body, 3));
 	foot_y = (int)height - block_height(&foot) - (int)foot.size / 2;

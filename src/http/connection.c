@@ -6,7 +6,6 @@
  */
 #include "http/connection.h"
 
-#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdarg.h>
@@ -50,7 +49,7 @@ struct connection {
 	void *holder_arg;
 	struct evbuffer *in, *out;
 	struct event read, write, timer;
-	char name[INET6_ADDRSTRLEN + sizeof("[]:65535")];
+	char name[CONNECTION_NAME_SIZE];
 };
 
 TAILQ_HEAD(connection_list, connection);
@@ -350,45 +349,6 @@ void connection_stream(
 	setsockopt(conn->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
 }
 
-static void name_peer(struct connection *conn, const struct sockaddr *peer)
-{
-	char host[INET6_ADDRSTRLEN];
-
-	if (peer && peer->sa_family == AF_INET) {
-		const struct sockaddr_in *in = (const struct sockaddr_in *)peer;
-
-		inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host));
-		snprintf(conn->name, sizeof(conn->name), "%s:%u", host, ntohs(in->sin_port));
-	} else if (peer && peer->sa_family == AF_INET6) {
-		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)peer;
-
-		inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host));
-		snprintf(conn->name, sizeof(conn->name), "[%s]:%u", host, ntohs(in6->sin6_port));
-	} else {
-		snprintf(conn->name, sizeof(conn->name), "unix client");
-	}
-}
-
-/* In one go and without a connection: there is no place for one. */
-static void send_away(int fd)
-{
-	static const char reply[] = "HTTP/1.1 503 Service Unavailable\r\n"
-				    "Content-Type: text/plain\r\n"
-				    "Content-Length: 22\r\n"
-				    "Retry-After: 1\r\n"
-				    "Connection: close\r\n"
-				    "\r\n"
-				    "Too many connections.\n";
-	char trash[REQUEST_MAX_HEAD];
-
-	send(fd, reply, sizeof(reply) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-	shutdown(fd, SHUT_WR);
-	/* Unread input would turn the close into a reset, and that eats the reply. */
-	while (recv(fd, trash, sizeof(trash), MSG_DONTWAIT) == (ssize_t)sizeof(trash))
-		;
-	close(fd);
-}
-
 bool connection_set_shed(struct connection_set *set)
 {
 	if (TAILQ_EMPTY(&set->waiting))
@@ -397,13 +357,15 @@ bool connection_set_shed(struct connection_set *set)
 	return true;
 }
 
-void connection_set_add(
-	struct connection_set *set, int fd, const struct sockaddr *peer, socklen_t size)
+bool connection_set_is_full(const struct connection_set *set)
+{
+	return set->count >= set->limits.connections;
+}
+
+void connection_set_add(struct connection_set *set, int fd, const char *name)
 {
 	struct connection *conn;
 
-	if (set->count >= set->limits.connections && !connection_set_shed(set))
-		return send_away(fd);
 	conn = xcalloc(1, sizeof(*conn));
 	conn->set = set;
 	conn->fd = fd;
@@ -413,7 +375,7 @@ void connection_set_add(
 		abort(); /* as xcalloc() */
 	/* Lets files go by sendfile(2). */
 	evbuffer_set_flags(conn->out, EVBUFFER_FLAG_DRAINS_TO_FD);
-	name_peer(conn, size ? peer : NULL);
+	snprintf(conn->name, sizeof(conn->name), "%s", name);
 	event_assign(&conn->read, set->base, fd, EV_READ | EV_PERSIST, on_readable, conn);
 	event_assign(&conn->write, set->base, fd, EV_WRITE | EV_PERSIST, on_writable, conn);
 	event_assign(&conn->timer, set->base, -1, 0, on_timer, conn);

@@ -14,7 +14,6 @@
 #define HTTP_CONNECTION_H
 
 #include <stdbool.h>
-#include <sys/socket.h>
 
 #include <event2/buffer.h>
 #include <event2/event.h>
@@ -24,6 +23,8 @@
 
 struct connection;
 struct connection_set;
+
+#define CONNECTION_NAME_SIZE 64
 
 struct connection_limits {
 	unsigned connections; /* at once */
@@ -51,14 +52,11 @@ struct connection_set *connection_set_create(struct event_base *base,
 /* Closes every connection. NULL is fine. */
 void connection_set_destroy(struct connection_set *set);
 unsigned connection_set_count(const struct connection_set *set);
+bool connection_set_is_full(const struct connection_set *set);
 /* Closes the one that has waited longest for a request; false when all are at work. */
 bool connection_set_shed(struct connection_set *set);
-/*
- * Takes the descriptor. When there are too many connections, one is shed; when all are at work,
- * the new one is sent away.
- */
-void connection_set_add(
-	struct connection_set *set, int fd, const struct sockaddr *peer, socklen_t size);
+/* Takes the descriptor, a socket that does not block. The name is for the log. */
+void connection_set_add(struct connection_set *set, int fd, const char *name);
 
 /* Where replies are written. Empty again once the kernel has everything. */
 struct evbuffer *connection_output(struct connection *conn);

@@ -15,7 +15,7 @@
 /* The structure whose member this is. */
 #define container_of(pointer, type, member) ((type *)((char *)(pointer) - offsetof(type, member)))
 
-struct evconnlistener;
+struct acceptor;
 
 /* Someone who watches /stream. */
 struct viewer {
@@ -37,9 +37,8 @@ struct server {
 	struct hub *hub;
 	struct connection_set *connections;
 	struct listener listener;
-	struct evconnlistener *accepting;
-	struct event *resume; /* ends a pause of accepting */
-	char *auth_token;     /* NULL: everyone may */
+	struct acceptor *acceptor;
+	char *auth_token; /* NULL: everyone may */
 	TAILQ_HEAD(, viewer) viewers;
 	unsigned n_viewers;
 	uint64_t n_skipped; /* pictures that a viewer's line was too busy for */

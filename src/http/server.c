@@ -6,16 +6,13 @@
  */
 #include "http/server.h"
 
-#include <event2/listener.h>
-
+#include "http/accept.h"
 #include "http/auth.h"
 #include "http/endpoint.h"
 #include "http/reply.h"
 
 #define LOG_TOPIC "http"
 #include "log.h"
-
-#define PAUSE_S 1
 
 static const struct endpoint *const endpoints[] = {
 	&endpoint_page,
@@ -134,54 +131,6 @@ static void on_refuse(void *arg, struct connection *conn, int status)
 
 static const struct connection_server callbacks = { on_request, on_refuse };
 
-static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *peer,
-	int size, void *arg)
-{
-	struct server *server = arg;
-
-	(void)listener;
-	connection_set_add(server->connections, fd, peer, size);
-}
-
-/*
- * Out of descriptors or memory: the socket stays readable, and the loop would spin. Whoever holds
- * a descriptor without asking for anything gives it up first.
- */
-static void on_accept_error(struct evconnlistener *listener, void *arg)
-{
-	struct timeval pause = { .tv_sec = PAUSE_S };
-	struct server *server = arg;
-	int error = errno;
-
-	if (error == ECONNABORTED || error == EPROTO || connection_set_shed(server->connections))
-		return;
-	log_warn("cannot accept connections: %s; trying again in %d s", strerror(error), PAUSE_S);
-	evconnlistener_disable(listener);
-	event_add(server->resume, &pause);
-}
-
-static void on_resume(evutil_socket_t fd, short what, void *arg)
-{
-	struct server *server = arg;
-
-	(void)fd;
-	(void)what;
-	evconnlistener_enable(server->accepting);
-}
-
-static int start_accepting(struct server *server)
-{
-	server->accepting = evconnlistener_new(server->base, on_accept, server,
-		LEV_OPT_CLOSE_ON_EXEC, 0, server->listener.fd);
-	server->resume = evtimer_new(server->base, on_resume, server);
-	if (!server->accepting || !server->resume) {
-		log_error("cannot watch the listening socket; raise the limit of open files");
-		return -EMFILE;
-	}
-	evconnlistener_set_error_cb(server->accepting, on_accept_error);
-	return 0;
-}
-
 static int start(struct server *server)
 {
 	const struct options *opt = server->opt;
@@ -199,7 +148,11 @@ static int start(struct server *server)
 	server->connections = connection_set_create(server->base, &limits, &callbacks, server);
 	if (*opt->user)
 		server->auth_token = auth_token_create(opt->user, opt->passwd);
-	return start_accepting(server);
+	res = acceptor_create(
+		&server->acceptor, server->base, server->listener.fd, server->connections);
+	if (res < 0)
+		log_error("cannot watch the listening socket; raise the limit of open files");
+	return res;
 }
 
 int server_create(struct server **out, struct event_base *base, struct pipeline *pipeline,
@@ -225,10 +178,7 @@ void server_destroy(struct server *server)
 {
 	if (!server)
 		return;
-	if (server->accepting)
-		evconnlistener_free(server->accepting);
-	if (server->resume)
-		event_free(server->resume);
+	acceptor_destroy(server->acceptor);
 	listener_close(&server->listener);
 	connection_set_destroy(server->connections);
 	hub_destroy(server->hub);

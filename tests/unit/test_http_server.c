@@ -1,0 +1,590 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * The real server on a loopback port, its clients in the same thread. The pipeline is never
+ * started: the tests publish pictures on its JPEG outlet themselves.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "http/server.h"
+#include "log.h"
+
+#define PATIENCE_NS (3 * NS_PER_S)
+
+static struct event_base *base;
+static struct pipeline *pipeline;
+static struct server *server;
+static struct options opt;
+static atomic_int alive; /* frames that were not released */
+
+static void start(const char *option, const char *value)
+{
+	char *argv[] = { (char *)"hdmicast", (char *)option, (char *)value, NULL };
+
+	assert_int_equal(options_parse(&opt, option ? 3 : 1, argv), OPTIONS_RUN);
+	opt.port = 0; /* the kernel chooses */
+	base = event_base_new();
+	assert_int_equal(pipeline_create(&pipeline, &opt), 0);
+	assert_int_equal(server_create(&server, base, pipeline, &opt), 0);
+}
+
+static int stop(void **state)
+{
+	(void)state;
+	server_destroy(server);
+	pipeline_destroy(pipeline);
+	event_base_free(base);
+	server = NULL;
+	return alive;
+}
+
+/* One turn of the server's loop; waits a little when there is nothing to do. */
+static void turn(void)
+{
+	struct timeval wait = { .tv_usec = 1000 };
+
+	event_base_loopexit(base, &wait);
+	event_base_loop(base, EVLOOP_ONCE);
+}
+
+static int dial(void)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	address.sin_port = htons(atoi(strrchr(server_url(server), ':') + 1));
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	return fd;
+}
+
+static void say(int fd, const char *text)
+{
+	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
+
+static int ask(const char *line)
+{
+	int fd = dial();
+
+	say(fd, line);
+	say(fd, "\r\nHost: a\r\n\r\n");
+	return fd;
+}
+
+/*
+ * Listens until `needle` has come `times` times (NULL: until the end of the connection). Returns
+ * all that was heard; valid until the next call. Fails after PATIENCE_NS.
+ */
+static const char *hear_times(int fd, const char *needle, unsigned times)
+{
+	static char heard[1 << 20];
+	int64_t until = now_ns() + PATIENCE_NS;
+	size_t size = 0;
+
+	while (now_ns() < until) {
+		const char *at = heard;
+		unsigned found = 0;
+		ssize_t got = recv(fd, heard + size, sizeof(heard) - 1 - size, MSG_DONTWAIT);
+
+		size += MAX(got, 0);
+		heard[size] = '\0';
+		while (needle && (at = strstr(at, needle))) {
+			at += strlen(needle);
+			found++;
+		}
+		if (needle ? found >= times : !got || (got < 0 && errno == ECONNRESET))
+			return heard;
+		if (needle && !got)
+			fail_msg("closed before '%s': '%s'", needle, heard);
+		turn();
+	}
+	fail_msg("nothing more after: '%s'", heard);
+	return NULL;
+}
+
+static const char *hear(int fd, const char *needle)
+{
+	return hear_times(fd, needle, 1);
+}
+
+static void assert_answer(const char *line, const char *expected)
+{
+	int fd = ask(line);
+
+	assert_non_null(strstr(hear(fd, "\r\n\r\n"), expected));
+	close(fd);
+}
+
+static void release(struct frame *frame)
+{
+	alive--;
+	free(frame->plane[0].data);
+	free(frame);
+}
+
+/* A picture of `size` bytes that begins with "<n>" and ends with "</n>". */
+static void publish_sized(unsigned n, size_t size)
+{
+	struct frame *frame = xcalloc(1, sizeof(*frame));
+	char tag[16];
+
+	frame_init(frame, release, NULL);
+	alive++;
+	frame->plane[0].data = malloc(size);
+	frame->plane[0].size = size;
+	memset(frame->plane[0].data, '.', size);
+	memcpy(frame->plane[0].data, tag, sprintf(tag, "<%u>", n));
+	sprintf(tag, "</%u>", n);
+	memcpy(frame->plane[0].data + size - strlen(tag), tag, strlen(tag));
+	frame->width = 320;
+	frame->height = 240;
+	frame->online = frame->key = true;
+	outlet_publish(pipeline_jpeg(pipeline), frame);
+	frame_unref(frame);
+}
+
+static void publish(unsigned n)
+{
+	publish_sized(n, 100);
+}
+
+static void wait_until_wanted(bool wanted)
+{
+	int64_t until = now_ns() + PATIENCE_NS;
+
+	while (outlet_wanted(pipeline_jpeg(pipeline)) != wanted && now_ns() < until)
+		turn();
+	assert_int_equal(outlet_wanted(pipeline_jpeg(pipeline)), wanted);
+}
+
+static int watch(const char *line)
+{
+	int fd = ask(line);
+
+	hear(fd, "--boundarydonotcross\r\n");
+	return fd;
+}
+
+static void requests_on_one_connection_are_answered_in_order(void **state)
+{
+	const char *text;
+	int fd;
+
+	(void)state;
+	start(NULL, NULL);
+	fd = dial();
+	say(fd, "GET /state HTTP/1.1\r\n\r\nGET /nothing HTTP/1.1\r\n\r\nOPTIONS / HTTP/1.1\r\n\r\n"
+		"GET /sta");
+	text = hear_times(fd, "HTTP/1.1", 3);
+	assert_true(strstr(text, "200 OK") < strstr(text, "404 Not Found"));
+	assert_non_null(strstr(strstr(text, "404 Not Found"), "200 OK"));
+	say(fd, "te HTTP/1.1\r\nConnection: close\r\n\r\n");
+	text = hear(fd, NULL);
+	assert_non_null(strstr(text, "Connection: close"));
+	assert_non_null(strstr(text, "\"clients_stat\": {}"));
+	close(fd);
+}
+
+static void methods_and_paths_are_answered_as_the_contract_says(void **state)
+{
+	(void)state;
+	start("--allow-origin", "*");
+	assert_answer("GET / HTTP/1.1", "200 OK");
+	assert_answer("GET /favicon.ico HTTP/1.1", "Content-Type: image/x-icon");
+	assert_answer("GET /nothing HTTP/1.1", "404 Not Found");
+	assert_answer("PUT / HTTP/1.1", "501 Not Implemented");
+	assert_answer("POST /state HTTP/1.1", "501 Not Implemented");
+	assert_answer("nonsense", "400 Bad Request");
+	assert_answer("OPTIONS /state HTTP/1.1\r\nAccess-Control-Request-Headers: x-a",
+		"Access-Control-Allow-Headers: x-a\r\n");
+	assert_answer("GET /state HTTP/1.1", "Access-Control-Allow-Origin: *\r\n"
+					     "Access-Control-Allow-Credentials: true\r\n");
+}
+
+static void head_is_200_at_once_without_type_and_length(void **state)
+{
+	static const char *const paths[] = { "/", "/stream", "/snapshot", "/state" };
+
+	(void)state;
+	start(NULL, NULL);
+	for (unsigned i = 0; i < ARRAY_SIZE(paths); i++) {
+		char line[64];
+		const char *text;
+		int fd;
+
+		snprintf(line, sizeof(line), "HEAD %s HTTP/1.1\r\nConnection: close", paths[i]);
+		fd = ask(line);
+		text = hear(fd, NULL);
+		assert_non_null(strstr(text, "200 OK"));
+		assert_null(strstr(text, "Content-"));
+		assert_string_equal(strstr(text, "\r\n\r\n"), "\r\n\r\n");
+		close(fd);
+	}
+}
+
+static void the_password_comes_after_404_and_options(void **state)
+{
+	(void)state;
+	start("--user", "me");
+	assert_answer("GET /nothing HTTP/1.1", "404 Not Found");
+	assert_answer("OPTIONS /state HTTP/1.1", "200 OK");
+	assert_answer("HEAD /state HTTP/1.1", "401 Unauthorized");
+	assert_answer("GET /stream HTTP/1.1", "WWW-Authenticate: Basic realm=");
+	assert_answer("GET /state HTTP/1.1\r\nAuthorization: Basic bWU6", "200 OK");
+	assert_answer("HEAD /stream HTTP/1.1\r\nAuthorization: Basic bWU6", "200 OK");
+}
+
+static void a_viewer_gets_every_picture_at_once(void **state)
+{
+	const char *text;
+	int fd;
+
+	(void)state;
+	start(NULL, NULL);
+	fd = watch("GET /stream HTTP/1.1");
+	assert_int_equal(server_clients(server), 1);
+	for (unsigned n = 1; n <= 3; n++) {
+		char end[64];
+
+		publish(n);
+		sprintf(end, "</%u>\r\n--boundarydonotcross\r\n", n);
+		text = hear(fd, end);
+		assert_non_null(strstr(text, "Content-Length: 100\r\n"));
+	}
+	close(fd);
+	wait_until_wanted(false);
+	assert_int_equal(server_clients(server), 0);
+}
+
+static void a_newcomer_gets_the_latest_picture(void **state)
+{
+	int first, second;
+
+	(void)state;
+	start(NULL, NULL);
+	first = watch("GET /stream HTTP/1.1");
+	publish(1);
+	hear(first, "</1>");
+	second = ask("GET /?action=stream HTTP/1.1");
+	hear(second, "</1>");
+	close(first);
+	close(second);
+}
+
+static void a_busy_line_skips_to_the_newest_picture(void **state)
+{
+	const char *text;
+	unsigned seen = 0;
+	int fd;
+
+	(void)state;
+	start(NULL, NULL);
+	fd = dial();
+	say(fd, "GET /stream HTTP/1.1\r\n\r\n");
+	wait_until_wanted(true);
+	for (unsigned n = 1; n <= 50; n++) {
+		publish_sized(n, 100000);
+		turn();
+		turn();
+	}
+	/* One or two in kernel buffers, one in user space, and the latest. */
+	assert_true(alive <= 3);
+	text = hear(fd, "</50>\r\n--boundarydonotcross\r\n");
+	while ((text = strstr(text, "Content-Type: image"))) {
+		seen++;
+		text++;
+	}
+	assert_in_range(seen, 2, 40);
+	close(fd);
+}
+
+static void one_busy_line_costs_the_others_nothing(void **state)
+{
+	int slow, quick;
+
+	(void)state;
+	start(NULL, NULL);
+	slow = watch("GET /stream HTTP/1.1");
+	quick = watch("GET /stream HTTP/1.1");
+	for (unsigned n = 1; n <= 60; n++) {
+		char end[16];
+
+		publish_sized(n, 200000);
+		sprintf(end, "</%u>", n);
+		hear(quick, end);
+	}
+	close(quick);
+	close(slow); /* in the middle of a picture */
+	wait_until_wanted(false);
+	assert_int_equal(alive, 0);
+}
+
+static void equal_pictures_are_left_out_but_not_for_ever(void **state)
+{
+	const char *text;
+	int fd;
+
+	(void)state;
+	start("--drop-same-frames", "2");
+	fd = watch("GET /stream?extra_headers=1 HTTP/1.1");
+	for (unsigned i = 0; i < 4; i++) {
+		publish(1);
+		turn();
+		turn();
+	}
+	publish(2);
+	text = hear(fd, "</2>");
+	text = strstr(text, "Dropped: 0\r\n");
+	assert_non_null(text);
+	text = strstr(text, "Dropped: 2\r\n");
+	assert_non_null(text);
+	text = strstr(text, "</1>");
+	assert_null(strstr(text + 1, "</1>"));
+	close(fd);
+}
+
+static void dual_final_frames_send_the_last_of_a_run_twice(void **state)
+{
+	int fd;
+
+	(void)state;
+	start("--drop-same-frames", "9");
+	fd = watch("GET /stream?dual_final_frames=1 HTTP/1.1");
+	for (unsigned i = 0; i < 5; i++) {
+		publish(1);
+		turn();
+		turn();
+	}
+	publish(2);
+	assert_null(strstr(strstr(strstr(hear(fd, "</2>"), "</1>") + 1, "</1>") + 1, "</1>"));
+	close(fd);
+}
+
+static void a_snapshot_is_the_next_picture(void **state)
+{
+	const char *text;
+	int fd;
+
+	(void)state;
+	start(NULL, NULL);
+	publish(1);
+	fd = ask("GET /snapshot HTTP/1.1");
+	wait_until_wanted(true);
+	publish(2);
+	text = hear(fd, "</2>");
+	assert_null(strstr(text, "<1>"));
+	assert_non_null(strstr(text, "X-UStreamer-Online: true\r\n"));
+	assert_non_null(strstr(text, "Content-Length: 100\r\n\r\n<2>"));
+	wait_until_wanted(false);
+	/* The connection goes on, and so do those who leave while they wait. */
+	say(fd, "GET /?action=snapshot HTTP/1.1\r\n\r\n");
+	wait_until_wanted(true);
+	close(fd);
+	wait_until_wanted(false);
+}
+
+static void a_head_must_be_complete_in_time(void **state)
+{
+	int64_t begun;
+	int fd;
+
+	(void)state;
+	start("--server-timeout", "1");
+	fd = dial();
+	say(fd, "GET / HTTP/1.1\r\n");
+	for (begun = now_ns(); now_ns() - begun < PATIENCE_NS; turn()) {
+		char byte;
+
+		if (recv(fd, &byte, 1, MSG_DONTWAIT) == 0)
+			break;
+		send(fd, "a", 1, MSG_NOSIGNAL);
+		usleep(10000);
+	}
+	assert_in_range((now_ns() - begun) / NS_PER_MS, 900, 1500);
+	close(fd);
+}
+
+static void a_viewer_that_takes_nothing_is_closed(void **state)
+{
+	int64_t begun = now_ns();
+	int fd;
+
+	(void)state;
+	start("--server-timeout", "1");
+	fd = dial();
+	say(fd, "GET /stream HTTP/1.1\r\n\r\n");
+	wait_until_wanted(true);
+	for (unsigned n = 1; server_clients(server) && now_ns() - begun < 2 * PATIENCE_NS; n++) {
+		publish_sized(n, 1 << 20);
+		turn();
+	}
+	assert_int_equal(server_clients(server), 0);
+	close(fd);
+}
+
+static void a_viewer_that_talks_too_much_is_closed(void **state)
+{
+	char noise[1024];
+	int fd, sent = 0;
+
+	(void)state;
+	start(NULL, NULL);
+	fd = watch("GET /stream HTTP/1.1");
+	memset(noise, 'x', sizeof(noise));
+	while (sent < 1 << 20 && send(fd, noise, sizeof(noise), MSG_NOSIGNAL) > 0) {
+		sent += sizeof(noise);
+		turn();
+	}
+	assert_in_range(sent, 64 << 10, 256 << 10);
+	wait_until_wanted(false);
+	close(fd);
+}
+
+static void a_head_that_is_too_long_is_431(void **state)
+{
+	char noise[10000];
+	int fd;
+
+	(void)state;
+	start(NULL, NULL);
+	fd = dial();
+	memset(noise, 'x', sizeof(noise));
+	say(fd, "GET / HTTP/1.1\r\na: ");
+	send(fd, noise, sizeof(noise), MSG_NOSIGNAL);
+	assert_non_null(strstr(hear(fd, NULL), "431 "));
+	close(fd);
+}
+
+static void who_asks_for_nothing_makes_room(void **state)
+{
+	int idle, other, third;
+
+	(void)state;
+	start("--max-clients", "2");
+	idle = dial();
+	other = watch("GET /stream HTTP/1.1");
+	third = watch("GET /stream HTTP/1.1");
+	assert_string_equal(hear(idle, NULL), "");
+	assert_answer("GET /state HTTP/1.1", "503 Service Unavailable");
+	assert_int_equal(server_clients(server), 2);
+	close(idle);
+	close(other);
+	close(third);
+}
+
+/* The server's end of a connection: the descriptor whose peer we are. */
+static int find_other_end(int fd)
+{
+	struct sockaddr_in ours, peer;
+	socklen_t size = sizeof(ours);
+
+	getsockname(fd, (struct sockaddr *)&ours, &size);
+	for (int at = 3; at < 100; at++) {
+		size = sizeof(peer);
+		if (getpeername(at, (struct sockaddr *)&peer, &size) == 0 &&
+			peer.sin_family == AF_INET && peer.sin_port == ours.sin_port)
+			return at;
+	}
+	return -1;
+}
+
+static void nothing_waits_in_the_kernel(void **state)
+{
+	int fd, end, value = 0;
+	socklen_t size = sizeof(value);
+
+	(void)state;
+	start(NULL, NULL);
+	fd = watch("GET /stream HTTP/1.1");
+	end = find_other_end(fd);
+	assert_int_equal(getsockopt(end, IPPROTO_TCP, TCP_NODELAY, &value, &size), 0);
+	assert_int_equal(value, 1);
+	assert_int_equal(getsockopt(end, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &value, &size), 0);
+	assert_in_range(value, 1, 128 << 10);
+	close(fd);
+}
+
+static void a_unix_socket_has_its_mode_and_goes_with_us(void **state)
+{
+	static const char path[] = "/tmp/hdmicast-test.sock";
+	struct server *second;
+	struct stat st;
+
+	(void)state;
+	unlink(path);
+	start("--unix", path);
+	assert_string_equal(server_url(server), "unix:/tmp/hdmicast-test.sock");
+	assert_int_equal(server_create(&second, base, pipeline, &opt), -EADDRINUSE);
+	opt.unix_rm = true;
+	opt.unix_mode = 0640;
+	assert_int_equal(server_create(&second, base, pipeline, &opt), 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0640);
+	server_destroy(server); /* not its own any more */
+	assert_int_equal(stat(path, &st), 0);
+	server = second;
+	server_destroy(server);
+	assert_int_equal(stat(path, &st), -1);
+	server = NULL;
+}
+
+static void what_cannot_be_opened_is_an_error(void **state)
+{
+	struct server *second = NULL;
+
+	(void)state;
+	start(NULL, NULL);
+	opt.port = atoi(strrchr(server_url(server), ':') + 1);
+	assert_int_equal(server_create(&second, base, pipeline, &opt), -EADDRINUSE);
+	opt.static_path = "/nonexistent";
+	assert_int_equal(server_create(&second, base, pipeline, &opt), -ENOENT);
+	opt.static_path = "";
+	opt.systemd = true;
+	assert_int_equal(server_create(&second, base, pipeline, &opt), -EINVAL);
+	opt.unix_path = "/etc/passwd";
+	opt.unix_rm = true;
+	assert_int_equal(server_create(&second, base, pipeline, &opt), -EEXIST);
+	assert_null(second);
+}
+
+#define TEST(name) cmocka_unit_test_teardown(name, stop)
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		TEST(requests_on_one_connection_are_answered_in_order),
+		TEST(methods_and_paths_are_answered_as_the_contract_says),
+		TEST(head_is_200_at_once_without_type_and_length),
+		TEST(the_password_comes_after_404_and_options),
+		TEST(a_viewer_gets_every_picture_at_once),
+		TEST(a_newcomer_gets_the_latest_picture),
+		TEST(a_busy_line_skips_to_the_newest_picture),
+		TEST(one_busy_line_costs_the_others_nothing),
+		TEST(equal_pictures_are_left_out_but_not_for_ever),
+		TEST(dual_final_frames_send_the_last_of_a_run_twice),
+		TEST(a_snapshot_is_the_next_picture),
+		TEST(a_head_must_be_complete_in_time),
+		TEST(a_viewer_that_takes_nothing_is_closed),
+		TEST(a_viewer_that_talks_too_much_is_closed),
+		TEST(a_head_that_is_too_long_is_431),
+		TEST(who_asks_for_nothing_makes_room),
+		TEST(nothing_waits_in_the_kernel),
+		TEST(a_unix_socket_has_its_mode_and_goes_with_us),
+		TEST(what_cannot_be_opened_is_an_error),
+	};
+
+	signal(SIGPIPE, SIG_IGN); /* main() does */
+	log_init(LOG_LEVEL_ERROR - 1, LOG_COLOUR_NEVER);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

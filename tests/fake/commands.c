@@ -301,7 +301,8 @@ static int run_fmt(struct device *dev, int argc, char **argv, char *reply)
 static int run_status(struct device *dev, int argc, char **argv, char *reply)
 {
 	(void)argc, (void)argv;
-	snprintf(reply, REPLY_MAX - 3, "kind=%s path=%s plugged=%d streaming=%d buffers=%u queued=%u "
+	snprintf(reply, REPLY_MAX - 3,
+		 "kind=%s path=%s plugged=%d streaming=%d buffers=%u queued=%u "
 		 "done=%u stamp=%u sequence=%u format=%.4s size=%ux%u", dev->ops->kind, dev->path,
 		 dev->plugged, dev->queue->streaming, dev->queue->count, dev->queue->n_todo,
 		 dev->queue->n_done, dev->life, dev->queue->sequence,

@@ -54,7 +54,8 @@ struct size {
 
 /* Faults that count down by frames, and switches. */
 struct faults {
-	unsigned error, truncate, garbage, flip, zero, tiny, bomb, false_sof, drop, zero_time, backstep;
+	unsigned error, truncate, garbage, flip, zero, tiny, bomb, false_sof, drop, zero_time;
+	unsigned backstep;
 	bool no_dht, avi1, no_jfif, nodrop, poison;
 	unsigned trailing;              /* bytes after EOI */
 	char trailing_kind;             /* 0, f(f) or s(tale) */

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { FDS_MAX = 4096, ENODEV_MAX = 20, POLL_ERRORS_MAX = 100 };
@@ -50,8 +51,8 @@ static struct handle *handle_create(struct device *dev, bool meta, int flags)
 		abort();
 	if (flags & O_NONBLOCK)
 		on |= EFD_NONBLOCK;
-	h->fd = eventfd(0, on);
-	h->pri_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	h->fd = (int)syscall(SYS_eventfd2, 0, on);
+	h->pri_fd = (int)syscall(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (h->fd < 0 || h->pri_fd < 0 || h->fd >= FDS_MAX) {
 		int error = h->fd < 0 || h->pri_fd < 0 ? errno : EMFILE;
 

@@ -53,7 +53,7 @@ static void *map_locked(struct handle *h, void *addr, size_t len, int prot, int 
 	errno = EINVAL;
 	buf = h->meta ? NULL : queue_at(h->queue, off);
 	if (!buf || len > buf->mapped || !(prot & PROT_READ) || !(flags & MAP_SHARED)) {
-		report_violation("VB2", "%s: mmap of %zu bytes at %lld with prot %d flags %#x (EINVAL)",
+		report_violation("VB2", "%s: mmap of %zu bytes at %lld, prot %d flags %#x (EINVAL)",
 				 handle_path(h), len, (long long)off, prot, (unsigned)flags);
 		errno = EINVAL;
 		return MAP_FAILED;

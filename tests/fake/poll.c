@@ -67,7 +67,7 @@ static void mix_watch(struct mix *mix)
 		if (!(events & (POLLIN | POLLRDNORM)))
 			mix->watch[i].fd = -1;
 		if (events & POLLPRI)
-			mix->watch[mix->n + i] = (struct pollfd){ .fd = h->pri_fd, .events = POLLIN };
+			mix->watch[mix->n + i] = (struct pollfd){ h->pri_fd, POLLIN, 0 };
 	}
 }
 

@@ -92,7 +92,9 @@ void report_frame(uint32_t stamp, uint32_t sequence, int64_t timestamp_ns, uint3
 
 	if (fd == -2) {
 		path = getenv("HDMICAST_FAKE_LOG");
-		fd = path ? real()->open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666) : -1;
+		fd = -1;
+		if (path)
+			fd = real()->open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
 		log_fd = fd;
 	}
 	if (fd >= 0)

@@ -176,6 +176,7 @@ int main(void)
 		return 2;
 	}
 	failed = _cmocka_run_group_tests("fake-uvc", uvc_tests, n_uvc_tests, NULL, NULL);
+	failed += _cmocka_run_group_tests("fake-queue", queue_tests, n_queue_tests, NULL, NULL);
 	failed += _cmocka_run_group_tests("fake-csi", csi_tests, n_csi_tests, NULL, NULL);
 	unlink(ctl_path);
 	unlink(report_path);

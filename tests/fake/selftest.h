@@ -52,9 +52,12 @@ int set_format(int fd, uint32_t fourcc, unsigned w, unsigned h, struct v4l2_pix_
 /* The number of lines in the report that start with rule, since the last call for any rule. */
 unsigned violations(const char *rule);
 
-extern const struct CMUnitTest uvc_tests[], csi_tests[];
-extern const size_t n_uvc_tests, n_csi_tests;
+extern const struct CMUnitTest uvc_tests[], queue_tests[], csi_tests[];
+extern const size_t n_uvc_tests, n_queue_tests, n_csi_tests;
+
+/* Open in each test between reset_uvc and finish_uvc. */
+extern struct client uvc;
 int reset_uvc(void **state);
-int reset_csi(void **state);
+int finish_uvc(void **state);
 
 #endif

@@ -46,7 +46,7 @@ static unsigned drain_events(void)
 	return n;
 }
 
-int reset_csi(void **state)
+static int reset_csi(void **state)
 {
 	(void)state;
 	command("csi.cable in");

@@ -53,6 +53,13 @@ void queue_fail_all(struct queue *q);           /* returns every queued buffer w
 void queue_starve(struct queue *q);             /* a frame found no buffer */
 void queue_release(struct queue *q, struct handle *h);          /* h is being closed */
 
+/* Between vb2.c and vb2_ioctl.c. */
+struct buffer *buffer_create(unsigned index, size_t length);    /* NULL: no memory */
+off_t buffer_offset(const struct buffer *buf);  /* what mmap takes */
+void queue_free_buffers(struct queue *q);
+void queue_cancel(struct queue *q);             /* STREAMOFF */
+void queue_pop(unsigned *list, unsigned *n);    /* drops the first of todo or done */
+
 /* What poll() sees: POLLIN, POLLERR or 0. */
 short queue_poll(const struct queue *q);
 

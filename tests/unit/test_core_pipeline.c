@@ -1,0 +1,708 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * The supervisor with a source that plays a script: what it shows, says and does after each
+ * error, and that it ends when told, whatever the source does.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+/*
+ * A second copy of the pipeline, under names of its own beside the one in the program, that gets
+ * its source from us.
+ */
+#define source_find           scripted_find
+#define pipeline_create       tested_create
+#define pipeline_start        tested_start
+#define pipeline_stop         tested_stop
+#define pipeline_destroy      tested_destroy
+#define pipeline_jpeg         tested_jpeg
+#define pipeline_raw          tested_raw
+#define pipeline_get_status   tested_get_status
+#define pipeline_drops        tested_drops
+#define pipeline_encoder_type tested_encoder_type
+#define pipeline_change_fd    tested_change_fd
+#define pipeline_alive_ns     tested_alive_ns
+#include "../../src/pipeline.c"
+
+#include <fcntl.h>
+#include <linux/videodev2.h>
+#include <sys/mman.h>
+
+#include "draw.h"
+
+#define EVENTUALLY_MS 5000
+
+/* What open() and next() do, one after the other. After the last: next() waits for the stop. */
+enum what {
+	END,
+	OPEN_FAILS, /* with value */
+	FRAMES,     /* value frames, 10 ms apart */
+	SILENCE,    /* for value ms */
+	FAIL,       /* next() fails with value, and the source is closed */
+	DROP,       /* next() says that it dropped a frame */
+	WIDTH,      /* frames are value wide from here on */
+	HANG,       /* next() does not come back for value ms, stop or not */
+};
+
+struct step {
+	enum what what;
+	int value;
+};
+
+static struct {
+	const struct step *step; /* capture thread only, as all of this block */
+	int left;                /* of the step */
+	uint32_t width;
+	uint64_t sequence;
+	int64_t silent_until_ns;
+	struct source source;
+	const struct source_config *config;
+	struct frame_pool *pool;
+
+	atomic_uint opens, closes;
+	atomic_int_least64_t opened_ns, closed_ns;
+} script;
+
+static void step_on(void)
+{
+	script.step++;
+	script.left = script.step->what == FRAMES ? script.step->value : 0;
+	script.silent_until_ns = now_ns() + script.step->value * NS_PER_MS;
+}
+
+static int scripted_open(struct source **out, const struct source_config *config)
+{
+	atomic_fetch_add(&script.opens, 1);
+	atomic_store(&script.opened_ns, now_ns());
+	script.config = config;
+	if (script.step->what == OPEN_FAILS) {
+		int res = script.step->value;
+
+		if (script.step[1].what != END) /* the last one lasts */
+			step_on();
+		return res;
+	}
+	*out = &script.source;
+	return 0;
+}
+
+static int give_frame(struct frame **out)
+{
+	int res = frame_pool_get(script.pool, draw_bytes(script.width, 120), out);
+
+	if (res < 0)
+		return res;
+	draw_shape(*out, script.width, 120);
+	(*out)->online = true;
+	(*out)->sequence = ++script.sequence;
+	(*out)->captured_ns = (*out)->grabbed_ns = now_ns();
+	return 0;
+}
+
+static int wait_stop(int timeout_ms)
+{
+	struct pollfd stop = { .fd = script.config->stop_fd, .events = POLLIN };
+
+	return poll(&stop, 1, timeout_ms) > 0 ? -ECANCELED : -ETIMEDOUT;
+}
+
+static int scripted_next(struct source *source, struct frame **out, int timeout_ms)
+{
+	const struct step *step = script.step;
+	int64_t left_ms;
+	int res;
+
+	(void)source;
+	switch (step->what) {
+	case FRAMES:
+		if ((res = wait_stop(10)) == -ECANCELED)
+			return res;
+		if (--script.left == 0)
+			step_on();
+		return give_frame(out);
+	case SILENCE:
+		left_ms = (script.silent_until_ns - now_ns()) / NS_PER_MS;
+		if (left_ms <= timeout_ms)
+			step_on();
+		return wait_stop((int)CLAMP(left_ms, 0, timeout_ms));
+	case WIDTH:
+		script.width = (uint32_t)step->value;
+		step_on();
+		return -EAGAIN;
+	case HANG:
+		poll(NULL, 0, step->value);
+		step_on();
+		return -EAGAIN;
+	case DROP:
+		step_on();
+		return -EAGAIN;
+	case FAIL:
+	case OPEN_FAILS:
+		step_on();
+		return step->what == FAIL ? step->value : -EIO;
+	default: return wait_stop(timeout_ms);
+	}
+}
+
+static void scripted_close(struct source *source)
+{
+	(void)source;
+	atomic_fetch_add(&script.closes, 1);
+	atomic_store(&script.closed_ns, now_ns());
+}
+
+static const struct source_ops scripted_ops = {
+	"scripted", scripted_open, scripted_next, scripted_close,
+};
+
+const struct source_ops *source_find(const char *name)
+{
+	(void)name;
+	return &scripted_ops;
+}
+
+/* A pipeline that plays, and someone who looks at its raw frames. */
+struct play {
+	struct options opt;
+	struct pipeline *pipe;
+	struct mailbox *mailbox;
+	int saved_stderr, said;
+};
+
+static struct play *begin(const struct step *steps, int desired_fps)
+{
+	struct play *play = xcalloc(1, sizeof(*play));
+	char name[] = "hdmicast", *argv[] = { name, NULL };
+
+	memset(&script, 0, sizeof(script));
+	script.step = steps - 1;
+	script.width = 160;
+	script.pool = frame_pool_create(4);
+	step_on();
+
+	assert_int_equal(options_parse(&play->opt, 1, argv), OPTIONS_RUN);
+	play->opt.desired_fps = desired_fps;
+	play->said = memfd_create("stderr", MFD_CLOEXEC);
+	fcntl(play->said, F_SETFL, O_APPEND);
+	play->saved_stderr = dup(STDERR_FILENO);
+	dup2(play->said, STDERR_FILENO);
+	assert_int_equal(pipeline_create(&play->pipe, &play->opt), 0);
+	assert_int_equal(mailbox_create(&play->mailbox, 1), 0);
+	outlet_attach(pipeline_raw(play->pipe), play->mailbox);
+	return play;
+}
+
+static struct play *start(const struct step *steps, int desired_fps)
+{
+	struct play *play = begin(steps, desired_fps);
+
+	assert_int_equal(pipeline_start(play->pipe), 0);
+	return play;
+}
+
+static char said[65536];
+
+static void finish(struct play *play)
+{
+	ssize_t got;
+
+	assert_int_equal(pipeline_stop(play->pipe), 0);
+	outlet_detach(pipeline_raw(play->pipe), play->mailbox);
+	mailbox_destroy(play->mailbox);
+	pipeline_destroy(play->pipe);
+	frame_pool_destroy(script.pool);
+	dup2(play->saved_stderr, STDERR_FILENO);
+	close(play->saved_stderr);
+	got = pread(play->said, said, sizeof(said) - 1, 0);
+	said[MAX(got, 0)] = '\0';
+	close(play->said);
+	free(play);
+}
+
+static unsigned count_said(const char *text)
+{
+	unsigned count = 0;
+
+	for (const char *at = said; (at = strstr(at, text)); at++)
+		count++;
+	return count;
+}
+
+/* The next frame, or NULL after timeout_ms. */
+static struct frame *receive(struct play *play, int timeout_ms)
+{
+	struct pollfd on = { .fd = mailbox_fd(play->mailbox), .events = POLLIN };
+
+	return poll(&on, 1, timeout_ms) == 1 ? mailbox_take(play->mailbox) : NULL;
+}
+
+/* Frames go by until one is (or is not) a picture. */
+static struct frame *receive_kind(struct play *play, bool online)
+{
+	int64_t until = now_ns() + EVENTUALLY_MS * NS_PER_MS;
+	struct frame *frame = NULL;
+
+	while (now_ns() < until && (frame = receive(play, EVENTUALLY_MS))) {
+		if (frame->online == online)
+			return frame;
+		frame_unref(frame);
+	}
+	fail_msg("no %s came", online ? "picture" : "card");
+	return NULL;
+}
+
+static struct pipeline_status status_of(struct play *play)
+{
+	struct pipeline_status status;
+
+	pipeline_get_status(play->pipe, &status);
+	return status;
+}
+
+/* Waits on the change event, as main does. */
+static void assert_becomes(struct play *play, const char *state)
+{
+	struct pollfd on = { .fd = pipeline_change_fd(play->pipe), .events = POLLIN };
+	int64_t until = now_ns() + EVENTUALLY_MS * NS_PER_MS;
+	eventfd_t count;
+
+	while (strcmp(status_of(play).state, state) && now_ns() < until) {
+		if (poll(&on, 1, EVENTUALLY_MS) == 1)
+			eventfd_read(on.fd, &count);
+	}
+	assert_string_equal(status_of(play).state, state);
+}
+
+static void before_it_starts_it_says_so(void **state)
+{
+	static const struct step steps[] = { { END, 0 } };
+	struct play *play = begin(steps, 0);
+	struct pipeline_status status = status_of(play);
+
+	(void)state;
+	assert_false(status.online);
+	assert_string_equal(status.state, "starting");
+	assert_int_equal(status.width, 640);
+	assert_int_equal(status.height, 480);
+	assert_int_equal(status.format, 0);
+	finish(play);
+}
+
+static void frames_reach_the_reader_in_order_and_the_state_is_online(void **state)
+{
+	static const struct step steps[] = { { FRAMES, 20 }, { END, 0 } };
+	struct play *play = start(steps, 0);
+	uint64_t last = 0;
+
+	(void)state;
+	while (last < 20) {
+		struct frame *frame = receive(play, EVENTUALLY_MS);
+
+		assert_non_null(frame);
+		assert_true(frame->online && frame->key);
+		assert_true(frame->sequence > last);
+		last = frame->sequence;
+		frame_unref(frame);
+	}
+	assert_becomes(play, "online");
+	assert_true(status_of(play).online);
+	assert_int_equal(status_of(play).captured, 20);
+	assert_int_equal(status_of(play).skipped, 0);
+	assert_int_equal(status_of(play).width, 160);
+	assert_int_equal(status_of(play).height, 120);
+	assert_int_equal(status_of(play).format, V4L2_PIX_FMT_YUV420);
+	assert_string_equal(status_of(play).hint, "");
+	finish(play);
+	assert_int_equal(count_said("Online"), 1);
+	assert_int_equal(script.closes, 1);
+}
+
+static void each_error_of_open_shows_its_card_at_once(void **state)
+{
+	static const struct {
+		struct step step[2];
+		const char *state, *text;
+	} cases[] = {
+		{ { { OPEN_FAILS, -ENODEV }, { END, 0 } }, "no-device", "No capture device" },
+		{ { { OPEN_FAILS, -EACCES }, { END, 0 } }, "no-permission", "Device not allowed" },
+		{ { { OPEN_FAILS, -EBUSY }, { END, 0 } }, "busy", "Device in use" },
+		{ { { OPEN_FAILS, -ENOLINK }, { END, 0 } }, "no-signal", "No signal" },
+		{ { { OPEN_FAILS, -ENOTCONN }, { END, 0 } }, "no-cable", "No HDMI cable" },
+		{ { { OPEN_FAILS, -ENOLCK }, { END, 0 } }, "no-sync", "No sync" },
+		{ { { OPEN_FAILS, -ERANGE }, { END, 0 } }, "unsupported-mode", "Unsupported" },
+		{ { { OPEN_FAILS, -ENOSPC }, { END, 0 } }, "no-bandwidth", "bandwidth" },
+		{ { { OPEN_FAILS, -EIO }, { END, 0 } }, "device-error", "Capture device failed" },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+		int64_t began_ns = now_ns();
+		struct play *play = start(cases[i].step, 0);
+		struct frame *card = receive_kind(play, false);
+
+		assert_true(now_ns() - began_ns < NS_PER_S);
+		assert_true(card->key && card->still);
+		assert_int_equal(card->width, 640);
+		assert_int_equal(card->height, 480);
+		frame_unref(card);
+		assert_string_equal(status_of(play).state, cases[i].state);
+		assert_false(status_of(play).online);
+		assert_true(*status_of(play).hint);
+		finish(play);
+		assert_int_equal(count_said(cases[i].text), 1);
+	}
+}
+
+static void the_card_comes_once_a_second_and_is_said_once(void **state)
+{
+	static const struct step steps[] = { { OPEN_FAILS, -ENODEV }, { END, 0 } };
+	struct play *play = start(steps, 0);
+	int64_t began_ns = now_ns();
+	unsigned cards = 0;
+	struct frame *card;
+
+	(void)state;
+	while (now_ns() - began_ns < 3300 * NS_PER_MS) {
+		card = receive(play, 300);
+		cards += card != NULL;
+		frame_unref(card);
+	}
+	assert_in_range(cards, 3, 5);
+	assert_true(status_of(play).restarts >= 2);
+	finish(play);
+	assert_int_equal(count_said("No capture device"), 1);
+}
+
+static void a_newcomer_sees_the_card_at_once(void **state)
+{
+	static const struct step steps[] = { { OPEN_FAILS, -ENODEV }, { END, 0 } };
+	struct play *play = start(steps, 0);
+
+	(void)state;
+	frame_unref(receive_kind(play, false));
+	for (int i = 0; i < 10; i++) {
+		struct frame *card;
+
+		outlet_detach(pipeline_raw(play->pipe), play->mailbox);
+		frame_unref(mailbox_take(play->mailbox));
+		outlet_attach(pipeline_raw(play->pipe), play->mailbox);
+		card = receive(play, 0);
+		assert_non_null(card);
+		frame_unref(card);
+	}
+	finish(play);
+}
+
+static void the_card_has_the_size_of_the_last_picture(void **state)
+{
+	static const struct step steps[] = { { WIDTH, 320 }, { FRAMES, 5 }, { FAIL, -ENODEV },
+		{ OPEN_FAILS, -ENODEV }, { END, 0 } };
+	struct play *play = start(steps, 0);
+	struct frame *card;
+
+	(void)state;
+	frame_unref(receive_kind(play, true));
+	card = receive_kind(play, false);
+	assert_int_equal(card->width, 320);
+	assert_int_equal(card->height, 120);
+	frame_unref(card);
+	assert_int_equal(status_of(play).width, 320);
+	finish(play);
+	assert_int_equal(script.closes, 1);
+}
+
+static void the_picture_comes_back_after_every_kind_of_failure(void **state)
+{
+	static const int errors[] = { -EIO, -ENODEV, -ENOLINK, -ENOLCK, -ENOTCONN, -ERANGE, -EPROTO,
+		-ENOSPC };
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(errors); i++) {
+		const struct step steps[] = { { FRAMES, 3 }, { FAIL, errors[i] }, { FRAMES, 100 },
+			{ END, 0 } };
+		struct play *play = start(steps, 0);
+		int64_t failed_ns;
+
+		frame_unref(receive_kind(play, true));
+		frame_unref(receive_kind(play, false));
+		failed_ns = now_ns();
+		frame_unref(receive_kind(play, true));
+		assert_true(now_ns() - failed_ns < 1200 * NS_PER_MS);
+		assert_becomes(play, "online");
+		finish(play);
+		assert_int_equal(script.opens, 2);
+		assert_int_equal(script.closes, 2);
+		assert_int_equal(count_said("Online"), 2);
+	}
+}
+
+static void a_changed_source_is_opened_again_without_a_card(void **state)
+{
+	static const struct step steps[] = { { FRAMES, 5 }, { FAIL, -ERESTART }, { WIDTH, 320 },
+		{ FRAMES, 5 }, { FAIL, -ERESTART }, { WIDTH, 160 }, { FRAMES, 5 }, { END, 0 } };
+	struct play *play = start(steps, 0);
+	uint64_t last = 0;
+
+	(void)state;
+	while (last < 15) {
+		struct frame *frame = receive(play, EVENTUALLY_MS);
+
+		assert_non_null(frame);
+		assert_true(frame->online);
+		assert_true(atomic_load(&script.opened_ns) - atomic_load(&script.closed_ns) <
+			100 * NS_PER_MS || !script.closes);
+		last = frame->sequence;
+		frame_unref(frame);
+	}
+	finish(play);
+	assert_int_equal(script.opens, 3);
+	assert_int_equal(count_said("Online: 160x120"), 2);
+	assert_int_equal(count_said("Online: 320x120"), 1);
+}
+
+static void a_first_frame_may_take_three_seconds(void **state)
+{
+	static const struct step steps[] = { { SILENCE, 3000 }, { FRAMES, 1000 }, { END, 0 } };
+	int64_t began_ns = now_ns();
+	struct play *play = start(steps, 0);
+
+	(void)state;
+	frame_unref(receive_kind(play, false));
+	assert_true(now_ns() - began_ns < 1500 * NS_PER_MS);
+	assert_string_equal(status_of(play).state, "no-frames");
+	frame_unref(receive_kind(play, true));
+	assert_true(now_ns() - began_ns < 3500 * NS_PER_MS);
+	assert_int_equal(script.opens, 1);
+	finish(play);
+}
+
+static void a_source_that_falls_silent_is_opened_again(void **state)
+{
+	static const struct step steps[] = { { FRAMES, 3 }, { SILENCE, 1500 }, { FRAMES, 1000 },
+		{ END, 0 } };
+	struct play *play = start(steps, 0);
+	int64_t began_ns;
+
+	(void)state;
+	frame_unref(receive_kind(play, true));
+	began_ns = now_ns();
+	frame_unref(receive_kind(play, false));
+	assert_in_range((now_ns() - began_ns) / NS_PER_MS, 900, 1500);
+	assert_string_equal(status_of(play).state, "no-frames");
+	frame_unref(receive_kind(play, true));
+	assert_int_equal(script.opens, 2);
+	finish(play);
+	assert_int_equal(count_said("No frames"), 1);
+}
+
+static void dropped_frames_do_not_count_as_pictures(void **state)
+{
+	static const struct step steps[] = { { DROP, 0 }, { DROP, 0 }, { FRAMES, 2 }, { DROP, 0 },
+		{ FRAMES, 1 }, { END, 0 } };
+	struct play *play = start(steps, 0);
+	uint64_t last = 0;
+
+	(void)state;
+	while (last < 3) {
+		struct frame *frame = receive_kind(play, true);
+
+		last = frame->sequence;
+		frame_unref(frame);
+	}
+	assert_int_equal(status_of(play).captured, 3);
+	finish(play);
+	assert_int_equal(script.opens, 1);
+}
+
+static void the_limit_skips_and_counts(void **state)
+{
+	static const struct step steps[] = { { FRAMES, 100 }, { END, 0 } };
+	struct play *play = start(steps, 20);
+	unsigned seen = 0;
+	uint64_t until = 99;
+	struct frame *frame;
+
+	(void)state;
+	for (uint64_t last = 0; last < until && (frame = receive(play, 500)); seen++) {
+		last = frame->sequence;
+		frame_unref(frame);
+	}
+	/* About 100 frames a second for a second: one in five. */
+	assert_in_range(seen, 17, 24);
+	finish(play);
+}
+
+static void the_limit_tells_what_it_skipped(void **state)
+{
+	static const struct step steps[] = { { FRAMES, 50 }, { END, 0 } };
+	struct play *play = start(steps, 10);
+	struct pipeline_status status;
+	int64_t until = now_ns() + EVENTUALLY_MS * NS_PER_MS;
+
+	(void)state;
+	do {
+		frame_unref(receive(play, 50));
+		status = status_of(play);
+	} while (status.captured < 50 && now_ns() < until);
+	assert_int_equal(status.captured, 50);
+	assert_in_range(status.skipped, 40, 47);
+	finish(play);
+}
+
+static void the_change_event_fires_for_states_and_sizes_only(void **state)
+{
+	static const struct step steps[] = { { FRAMES, 20 }, { WIDTH, 320 }, { FRAMES, 20 },
+		{ FAIL, -ENOLINK }, { OPEN_FAILS, -ENOLINK }, { END, 0 } };
+	struct play *play = begin(steps, 0);
+	struct pollfd on = { .fd = pipeline_change_fd(play->pipe), .events = POLLIN };
+	unsigned n_changes = 0;
+	eventfd_t count;
+
+	(void)state;
+	assert_int_equal(pipeline_start(play->pipe), 0);
+	while (poll(&on, 1, 1000) == 1 && eventfd_read(on.fd, &count) == 0)
+		n_changes += (unsigned)count;
+	assert_int_equal(n_changes, 3); /* online, another size, no signal */
+	finish(play);
+}
+
+static void it_is_alive_while_it_waits_for_a_device(void **state)
+{
+	static const struct step steps[] = { { OPEN_FAILS, -ENODEV }, { END, 0 } };
+	struct play *play = start(steps, 0);
+	int64_t began_ns = now_ns();
+
+	(void)state;
+	while (now_ns() - began_ns < 1500 * NS_PER_MS)
+		frame_unref(receive(play, 1100));
+	assert_true(now_ns() - pipeline_alive_ns(play->pipe) < 1200 * NS_PER_MS);
+	finish(play);
+}
+
+static void it_is_not_alive_while_a_driver_holds_it(void **state)
+{
+	static const struct step steps[] = { { FRAMES, 1 }, { HANG, 1600 }, { END, 0 } };
+	struct play *play = start(steps, 0);
+	int64_t seen_ns;
+
+	(void)state;
+	frame_unref(receive_kind(play, true));
+	seen_ns = now_ns();
+	while (now_ns() - seen_ns < 1400 * NS_PER_MS)
+		frame_unref(receive(play, 200));
+	assert_true(now_ns() - pipeline_alive_ns(play->pipe) > NS_PER_S);
+	poll(NULL, 0, 300); /* until the hang is over, so that it can be stopped */
+	finish(play);
+}
+
+static void it_stops_at_once_in_any_state(void **state)
+{
+	static const struct step scripts[][3] = {
+		{ { FRAMES, 100000 }, { END, 0 } },
+		{ { SILENCE, 60000 }, { END, 0 } },
+		{ { FRAMES, 5 }, { SILENCE, 60000 }, { END, 0 } },
+		{ { OPEN_FAILS, -ENODEV }, { END, 0 } },
+		{ { OPEN_FAILS, -ENOLINK }, { END, 0 } },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(scripts); i++) {
+		struct play *play = start(scripts[i], 0);
+		int64_t asked_ns;
+
+		frame_unref(receive(play, EVENTUALLY_MS));
+		asked_ns = now_ns();
+		assert_int_equal(pipeline_stop(play->pipe), 0);
+		assert_true(now_ns() - asked_ns < 200 * NS_PER_MS);
+		finish(play);
+	}
+}
+
+static void a_stuck_driver_does_not_hold_the_stop(void **state)
+{
+	static const struct step steps[] = { { FRAMES, 1 }, { HANG, 1500 }, { END, 0 } };
+	struct play *play = start(steps, 0);
+	int64_t asked_ns;
+
+	(void)state;
+	frame_unref(receive_kind(play, true));
+	asked_ns = now_ns();
+	assert_int_equal(pipeline_stop(play->pipe), -ETIMEDOUT);
+	assert_in_range((now_ns() - asked_ns) / NS_PER_MS, 400, 700);
+	poll(NULL, 0, 1200); /* here the hang ends; a real one would need _exit() */
+	finish(play);
+}
+
+static void it_can_be_destroyed_before_it_started(void **state)
+{
+	static const struct step steps[] = { { END, 0 } };
+
+	(void)state;
+	finish(begin(steps, 0));
+	assert_int_equal(script.opens, 0);
+	pipeline_destroy(NULL);
+}
+
+static void jpeg_is_made_of_frames_and_of_the_card(void **state)
+{
+	static const struct step steps[] = { { FRAMES, 100 }, { FAIL, -ENOLINK },
+		{ OPEN_FAILS, -ENOLINK }, { END, 0 } };
+	struct play *play = begin(steps, 0);
+	struct mailbox *jpegs;
+	struct frame *frame = NULL;
+	bool seen[2] = { false, false };
+
+	(void)state;
+	assert_int_equal(mailbox_create(&jpegs, 1), 0);
+	outlet_attach(pipeline_jpeg(play->pipe), jpegs);
+	assert_int_equal(pipeline_start(play->pipe), 0);
+	while (!seen[false]) {
+		struct pollfd on = { .fd = mailbox_fd(jpegs), .events = POLLIN };
+
+		assert_int_equal(poll(&on, 1, EVENTUALLY_MS), 1);
+		frame = mailbox_take(jpegs);
+		assert_non_null(frame);
+		assert_int_equal(frame->format, V4L2_PIX_FMT_JPEG);
+		assert_memory_equal(frame->plane[0].data, "\xFF\xD8\xFF", 3);
+		assert_true(frame->encode_end_ns >= frame->encode_begin_ns);
+		seen[frame->online] = true;
+		frame_unref(frame);
+	}
+	assert_true(seen[true]);
+	assert_string_equal(pipeline_encoder_type(play->pipe), "CPU");
+	outlet_detach(pipeline_jpeg(play->pipe), jpegs);
+	mailbox_destroy(jpegs);
+	finish(play);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(before_it_starts_it_says_so),
+		cmocka_unit_test(frames_reach_the_reader_in_order_and_the_state_is_online),
+		cmocka_unit_test(each_error_of_open_shows_its_card_at_once),
+		cmocka_unit_test(the_card_comes_once_a_second_and_is_said_once),
+		cmocka_unit_test(a_newcomer_sees_the_card_at_once),
+		cmocka_unit_test(the_card_has_the_size_of_the_last_picture),
+		cmocka_unit_test(the_picture_comes_back_after_every_kind_of_failure),
+		cmocka_unit_test(a_changed_source_is_opened_again_without_a_card),
+		cmocka_unit_test(a_first_frame_may_take_three_seconds),
+		cmocka_unit_test(a_source_that_falls_silent_is_opened_again),
+		cmocka_unit_test(dropped_frames_do_not_count_as_pictures),
+		cmocka_unit_test(the_limit_skips_and_counts),
+		cmocka_unit_test(the_limit_tells_what_it_skipped),
+		cmocka_unit_test(the_change_event_fires_for_states_and_sizes_only),
+		cmocka_unit_test(it_is_alive_while_it_waits_for_a_device),
+		cmocka_unit_test(it_is_not_alive_while_a_driver_holds_it),
+		cmocka_unit_test(it_stops_at_once_in_any_state),
+		cmocka_unit_test(a_stuck_driver_does_not_hold_the_stop),
+		cmocka_unit_test(it_can_be_destroyed_before_it_started),
+		cmocka_unit_test(jpeg_is_made_of_frames_and_of_the_card),
+	};
+
+	log_init(LOG_LEVEL_INFO, LOG_COLOUR_NEVER);
+	return cmocka_run_group_tests_name("pipeline", tests, NULL, NULL);
+}

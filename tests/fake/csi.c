@@ -172,8 +172,9 @@ static int csi_start(struct device *dev)
 		return res;
 	if (csi_look(dev, now_ns()) == LINK_OK && !mode_equal(&csi->set, &csi->sent) && !csi->mc)
 		report_violation("T11", "%s: streaming %ux%u@%u without S_DV_TIMINGS while "
-				 "the source sends %ux%u@%u", dev->path, csi->set.width, csi->set.height,
-				 csi->set.fps, csi->sent.width, csi->sent.height, csi->sent.fps);
+				 "the source sends %ux%u@%u", dev->path, csi->set.width,
+				 csi->set.height, csi->set.fps, csi->sent.width,
+				 csi->sent.height, csi->sent.fps);
 	if (!picture_is(dev->picture, &key)) {
 		picture_destroy(dev->picture);
 		dev->picture = picture_create(&key);

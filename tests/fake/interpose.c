@@ -41,7 +41,6 @@ static void resolve(void)
 	RESOLVE(fstatat);
 	RESOLVE(readlink);
 	RESOLVE(realpath);
-	RESOLVE(dup);
 }
 
 const struct real *real(void)

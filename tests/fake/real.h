@@ -30,7 +30,6 @@ struct real {
 	int (*fstatat)(int dir, const char *path, struct stat *st, int flags);
 	ssize_t (*readlink)(const char *path, char *buf, size_t size);
 	char *(*realpath)(const char *path, char *out);
-	int (*dup)(int fd);
 };
 
 /* Any thread; resolves once. */

@@ -99,6 +99,7 @@ bool mailbox_put(struct mailbox *mailbox, struct frame *frame)
 			eventfd_read(mailbox->fd, &value);
 		}
 	} else {
+		/* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): depth is 1 or more */
 		mailbox->frame[(mailbox->head + mailbox->used++) % mailbox->depth] = frame;
 		if (was_empty)
 			signal_locked(mailbox);
@@ -182,7 +183,7 @@ void outlet_attach(struct outlet *outlet, struct mailbox *mailbox)
 	bool need_key = true;
 
 	pthread_mutex_lock(&outlet->lock);
-	outlet->reader = realloc(outlet->reader, (outlet->n_readers + 1) * sizeof(mailbox));
+	outlet->reader = realloc(outlet->reader, (outlet->n_readers + 1) * sizeof(struct mailbox *));
 	if (!outlet->reader)
 		abort();
 	outlet->reader[outlet->n_readers++] = mailbox;

@@ -408,7 +408,7 @@ static int describe(struct v4l2 *dev, const struct v4l2_buffer *buf, struct buff
 {
 	struct drops *drops = dev->config->drops;
 	uint8_t *memory[FRAME_PLANES];
-	size_t used[FRAME_PLANES], least = (size_t)dev->config->opt->min_frame_size;
+	size_t used[FRAME_PLANES] = { 0 }, least = (size_t)dev->config->opt->min_frame_size;
 	bool lies = false;
 
 	for (unsigned p = 0; p < dev->stream->memory_planes; p++) {

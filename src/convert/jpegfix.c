@@ -5,7 +5,7 @@
  * It walks the marker segments up to the first scan, which is a few hundred bytes, and looks at
  * the end. The picture itself is read only when its end is not where it should be.
  */
-#include "jpegfix.h"
+#include "convert/jpegfix.h"
 
 #include "util.h"
 
@@ -153,7 +153,7 @@ static bool read_frame_header(struct walk *walk, const struct segment *seg)
 	const uint8_t *body = walk->data + seg->body;
 	size_t length = seg->end - seg->body;
 
-	if (walk->has_sof || length < 11 || length != 8 + 3u * body[7] || body[7] > 4)
+	if (walk->has_sof || length < 11 || length != 8 + 3U * body[7] || body[7] > 4)
 		return false;
 	walk->has_sof = true;
 	walk->fix->height = body[3] << 8 | body[4];
@@ -166,7 +166,7 @@ static bool scan_header_fits(const struct walk *walk, const struct segment *seg)
 {
 	size_t length = seg->end - seg->body;
 
-	return length >= 8 && length == 6 + 2u * walk->data[seg->body + 2];
+	return length >= 8 && length == 6 + 2U * walk->data[seg->body + 2];
 }
 
 /* Looks at one segment of the headers; false when it does not belong there. */

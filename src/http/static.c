@@ -172,7 +172,7 @@ int static_check(const struct options *opt)
 static void handle(struct server *server, struct connection *conn, const struct request *req)
 {
 	struct evbuffer *out;
-	off_t size;
+	off_t size = 0;
 	int fd = static_open(server->opt->static_path, req->path, &size);
 
 	if (fd < 0)

@@ -36,7 +36,6 @@ def everything():
     for tool in ("qemu-system-x86_64", "busybox", "cpio", "modprobe", "ffmpeg", "dpkg"):
         if not find_tool(tool):
             raise Unavailable(f"{tool} is not installed")
-    BUILD.mkdir(parents=True, exist_ok=True)
     release = kernel_release()
     make_kernel(release)
     make_initramfs(release)

@@ -15,11 +15,11 @@ from collections import Counter
 import host
 import waiting
 
-STOP_SECONDS = 5
-
+STOP_SECONDS = 1      # from SIGTERM to the end, in any state
 REASON_SECONDS = 1.5  # by then /state names what is wrong
 BACK_SECONDS = 2.0    # so long after the device can deliver, the picture is back
 ERROR_DELAY = 1.0     # --device-error-delay: the pause before a failed device is opened again
+SETTLE_SECONDS = 0.3  # resources that do not change for so long are settled
 DEVICE_TIMEOUT = 1.0  # --device-timeout: silence that long makes the daemon open the device again
 
 _ports = itertools.count(8080)
@@ -54,7 +54,7 @@ class Daemon:
         return self.process.poll() is None
 
     def stop(self):
-        """Ends the daemon; one that does not end in time is killed, and that is a failure."""
+        """Ends the daemon; one that does not end well and in time is a failure."""
         if not self.alive():
             return
         self.process.send_signal(signal.SIGTERM)
@@ -64,6 +64,8 @@ class Daemon:
             self.process.kill()
             self.process.wait()
             raise AssertionError(f"not gone {STOP_SECONDS} s after SIGTERM") from None
+        if self.process.returncode:
+            raise AssertionError(f"status {self.process.returncode} after SIGTERM; see {self.log.name}")
 
     # ---- HTTP ----
 
@@ -151,6 +153,19 @@ class Daemon:
         return {"opened": opened, "mapped": mapped, "threads": len(os.listdir(f"{process}/task"))}
 
 
+    def settled_resources(self):
+        """The same once they no longer change: the last request's connection is closed a little after it."""
+        samples = [self.resources()]
+
+        def settled():
+            time.sleep(SETTLE_SECONDS)
+            samples.append(self.resources())
+            return samples[-1] == samples[-2]
+
+        waiting.until(settled, 3, lambda: f"resources stay the same: {samples[-2]}, then {samples[-1]}")
+        return samples[-1]
+
+
 def brief(source):
     """The part of the source's state that tells what is wrong."""
     return {key: source.get(key) for key in ("online", "state", "captured_fps", "resolution")}
@@ -173,7 +188,7 @@ class SurvivalTest(unittest.TestCase):
     def setUp(self):
         self.heal()
         self.start_daemon()
-        self.before = self.daemon.resources()
+        self.before = self.daemon.settled_resources()
         self.assertGreater(self.before["mapped"], 0, "device buffers mapped while the picture is there")
 
     def start_daemon(self):

@@ -33,9 +33,9 @@ def sample(picture):
 
 
 def luma(colour):
-    """BT.601, as in JPEG."""
+    """What the driver makes of a colour for GREY, which V4L2 has as full range: Rec. 709 whatever is set."""
     red, green, blue = colour
-    return round(0.299 * red + 0.587 * green + 0.114 * blue)
+    return round(0.2126 * red + 0.7152 * green + 0.0722 * blue)
 
 
 def reference(device):

@@ -75,16 +75,16 @@ class MjpegTest(unittest.TestCase):
         parts, result = self.watch(["-T", "5"])
         self.assert_sound(parts)
         self.assert_in_order(parts)
-        self.assertGreaterEqual(sum(drops_by_reason(result).values()), len(parts) // 5,
-                                f"refused frames are counted in /state: {result.get('drops')}")
+        self.assertGreaterEqual(result["drops"]["truncated"], len(parts) // 5)
 
     def test_gadget_mjpeg_truncated_frames_pass_where_allowed(self):
-        parts, _ = self.watch(["-T", "5"], "--allow-truncated-frames")
-        broken = sum(not part.jpeg.endswith(b"\xff\xd9") for part in parts)
-        self.assertGreaterEqual(broken, len(parts) // 6)
+        parts, result = self.watch(["-T", "5"], "--allow-truncated-frames")
+        numbers = self.assert_in_order(parts)  # they are near the top, which every frame has
+        lost = sum(step - 1 for step in pictures.steps(numbers, CYCLE))
+        self.assertLess(lost, len(parts) // 10, "one in five is truncated, none of them may be missing")
+        self.assertEqual(result["drops"]["truncated"], 0)
 
-
-def drops_by_reason(result):
-    """The counters of dropped frames, wherever in the source's state they stand."""
-    drops = result.get("drops") or result["source"].get("drops") or {}
-    return {reason: count for reason, count in drops.items() if isinstance(count, int)}
+    def test_gadget_mjpeg_is_served_where_jpeg_was_asked_for(self):
+        parts, _ = self.watch([], "--format=JPEG")
+        self.assert_in_order(parts)
+        self.assert_sound(parts)

@@ -165,6 +165,14 @@ static int open_unix(struct listener *listener, const struct options *opt)
 	return 0;
 }
 
+/* As a .socket unit does; what it means for another process is not for us. */
+static bool systemd_passed_a_socket(void)
+{
+	const char *pid = getenv("LISTEN_PID");
+
+	return pid && atoi(pid) == getpid() && getenv("LISTEN_FDS");
+}
+
 static int explain_systemd(const char *what)
 {
 	log_error("--systemd: %s; start this by a .socket unit, or leave --systemd out", what);
@@ -257,7 +265,7 @@ int listener_open(struct listener *listener, const struct options *opt)
 	*listener = (struct listener){ .fd = -1 };
 	if (*opt->unix_path)
 		res = open_unix(listener, opt);
-	else if (opt->systemd)
+	else if (opt->systemd || systemd_passed_a_socket())
 		res = open_systemd(listener);
 	else
 		res = open_tcp(listener, opt);

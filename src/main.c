@@ -186,11 +186,12 @@ static void prepare_process(const struct options *opt, int argc, char *argv[])
 		if (getppid() == 1)
 			raise(SIGTERM); /* it died before we asked */
 	}
-	if (!*opt->process_name_prefix)
+	/* setproctitle_init() moved the arguments away: the password was wiped in its copy only. */
+	if (!*opt->process_name_prefix && !*opt->passwd)
 		return;
 	for (int i = 0; i < argc && strlen(line) + strlen(argv[i]) + 2 < sizeof(line); i++)
 		strcat(strcat(line, i ? " " : ""), argv[i]);
-	setproctitle("-%s: %s", opt->process_name_prefix, line);
+	setproctitle("-%s%s%s", opt->process_name_prefix, *opt->process_name_prefix ? ": " : "", line);
 }
 
 int main(int argc, char *argv[])

@@ -9,7 +9,6 @@ import json
 import os
 import subprocess
 import threading
-from pathlib import Path
 
 import build
 

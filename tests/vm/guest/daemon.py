@@ -126,8 +126,10 @@ class Daemon:
 
     def await_reason(self, *names, seconds=REASON_SECONDS):
         """Waits until the source is offline for one of these reasons."""
-        return self.await_source(seconds, f"offline as {' or '.join(names)}",
+        reason = " or ".join(names)
+        took = self.await_source(seconds, f"offline as {reason}",
                                  lambda source: not source["online"] and source.get("state") in names)
+        print(f"  {reason} after {took:.2f} s")
 
     def await_picture(self, seconds=BACK_SECONDS):
         """Waits until the source is online and a snapshot shows it, not the card."""
@@ -135,7 +137,7 @@ class Daemon:
         self.await_source(seconds, "online", lambda source: source["online"])
         waiting.until(lambda: self.snapshot()[0].get("x-ustreamer-online") == "true",
                       seconds - (time.monotonic() - started), "a snapshot of the source")
-        return time.monotonic() - started
+        print(f"  picture after {time.monotonic() - started:.2f} s")
 
     # ---- resources ----
 

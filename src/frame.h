@@ -33,7 +33,8 @@ struct frame {
 
 	/*
 	 * V4L2 fourcc of the single-memory format (NV12, not NM12), whatever the driver's memory
-	 * layout: each colour plane has its own plane[], also where they lie in one piece.
+	 * layout: each colour plane has its own plane[], also where they lie in one piece, and in
+	 * the format's own order (YV12: Y, V, U).
 	 */
 	uint32_t format;
 	uint32_t width;  /* pixels, as shown */

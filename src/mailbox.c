@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
- * Mailboxes and outlets: see mailbox.h for the rule. The eventfd of a mailbox holds 1 exactly
- * while the mailbox is not empty, so a put into a full mailbox costs no system call.
+ * Mailboxes and outlets: see mailbox.h for the rule. The eventfd of a mailbox is written when the
+ * first frame comes and read when the last one goes, so a put into a full mailbox costs no system
+ * call. It is written after the lock is let go, lest the reader wake up only to wait for it; a
+ * frame may have been taken by then, and the reader finds nothing once in a while.
  */
 #include "mailbox.h"
 
@@ -69,18 +71,18 @@ void mailbox_destroy(struct mailbox *mailbox)
 	free(mailbox);
 }
 
-static void signal_locked(struct mailbox *mailbox)
+static void clear_locked(struct mailbox *mailbox)
 {
-	/* Cannot fail: the counter is 0 whenever the mailbox was empty. */
-	if (eventfd_write(mailbox->fd, 1) < 0)
-		abort();
+	eventfd_t value;
+
+	eventfd_read(mailbox->fd, &value);
 }
 
 bool mailbox_put(struct mailbox *mailbox, struct frame *frame)
 {
 	struct frame *old[mailbox->depth + 1];
 	unsigned n_old = 0;
-	bool was_empty, waits;
+	bool was_empty, waits, wake = false;
 
 	pthread_mutex_lock(&mailbox->lock);
 	was_empty = mailbox->used == 0;
@@ -93,21 +95,19 @@ bool mailbox_put(struct mailbox *mailbox, struct frame *frame)
 		mailbox->waits_for_key = false;
 	if (mailbox->waits_for_key) {
 		old[n_old++] = frame;
-		if (!was_empty && mailbox->used == 0) {
-			eventfd_t value;
-
-			eventfd_read(mailbox->fd, &value);
-		}
+		if (!was_empty && mailbox->used == 0)
+			clear_locked(mailbox);
 	} else {
 		/* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): depth is 1 or more */
 		mailbox->frame[(mailbox->head + mailbox->used++) % mailbox->depth] = frame;
-		if (was_empty)
-			signal_locked(mailbox);
+		wake = was_empty;
 	}
 	mailbox->dropped += n_old;
 	waits = mailbox->waits_for_key;
 	pthread_mutex_unlock(&mailbox->lock);
 
+	if (wake && eventfd_write(mailbox->fd, 1) < 0)
+		abort(); /* only a full counter could refuse, and it never exceeds the readers' lag */
 	/* Outside the lock: a release callback may call a driver. */
 	for (unsigned i = 0; i < n_old; i++)
 		frame_unref(old[i]);
@@ -119,14 +119,10 @@ struct frame *mailbox_take(struct mailbox *mailbox)
 	struct frame *frame = NULL;
 
 	pthread_mutex_lock(&mailbox->lock);
-	if (mailbox->used) {
+	if (mailbox->used)
 		frame = pop_locked(mailbox);
-		if (!mailbox->used) {
-			eventfd_t value;
-
-			eventfd_read(mailbox->fd, &value);
-		}
-	}
+	if (!mailbox->used)
+		clear_locked(mailbox);
 	pthread_mutex_unlock(&mailbox->lock);
 	return frame;
 }

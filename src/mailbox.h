@@ -29,7 +29,7 @@ void mailbox_destroy(struct mailbox *mailbox);
 bool mailbox_put(struct mailbox *mailbox, struct frame *frame);
 /* Gives a reference, or NULL when empty. Never blocks. Any thread. */
 struct frame *mailbox_take(struct mailbox *mailbox);
-/* Readable (poll) while the mailbox is not empty; owned by the mailbox. */
+/* Readable (poll) while the mailbox is not empty, and at times once more; the mailbox's own. */
 int mailbox_fd(const struct mailbox *mailbox);
 /* Frames that were thrown away unread since creation. Any thread. */
 uint64_t mailbox_dropped(struct mailbox *mailbox);

@@ -111,7 +111,7 @@ static const struct row rows[] = {
 	{ "persistent", 'n', FLAG, AT(persistent), 0, 0, NULL, "go on without a signal (always on)", NULL, NULL },
 	{ "dv-timings", 't', FLAG, AT(dv_timings), 0, 0, NULL, "follow the source's timings (automatic where the input has them)", NULL, NULL },
 	{ "buffers", 'b', INT, AT(buffers), 1, 32, "N", "capture buffers", NULL, NULL },
-	{ "workers", 'w', INT, AT(workers), 1, 32, "N", "JPEG threads", NULL, NULL },
+	{ "workers", 'w', INT, AT(workers), 1, 32, "N", "JPEG threads; no more than buffers less two are of use", NULL, NULL },
 	{ "quality", 'q', INT, AT(quality), 1, 100, "N", "JPEG quality of encoded pictures", NULL, NULL },
 	{ "encoder", 'c', CHOICE, AT(encoder), 0, 0, "NAME", "JPEG encoder", encoders, NULL },
 	{ "slowdown", 'l', NOTHING, 0, 0, 0, NULL, "accepted, not needed", NULL, "is not needed: capturing for nobody costs next to nothing" },
@@ -519,7 +519,8 @@ enum options_action options_parse(struct options *out, int argc, char *argv[])
 		fprintf(stderr, "hdmicast: unexpected argument '%s'\n", argv[optind]);
 		return OPTIONS_WRONG;
 	}
-	out->workers = MIN(out->workers, out->buffers);
+	/* One buffer is being filled and one waits while each worker reads from another. */
+	out->workers = CLAMP(out->buffers - 2, 1, out->workers);
 	return OPTIONS_RUN;
 }
 

@@ -271,12 +271,5 @@ int format_describe(const struct capture_format *format, uint8_t *const memory[]
 		frame->plane[i] = (struct frame_plane){ memory[at] + offset, stride, need };
 		offset += (size_t)stride * rows;
 	}
-	if (format->fourcc == V4L2_PIX_FMT_YVU420) {
-		/* In memory V comes first; plane[1] of a frame is U. */
-		struct frame_plane v = frame->plane[1];
-
-		frame->plane[1] = frame->plane[2];
-		frame->plane[2] = v;
-	}
 	return 0;
 }

@@ -247,14 +247,15 @@ static bool frame_fits(const struct frame *frame, const struct format *format)
 	return true;
 }
 
-static void borrow(struct planar *out, const struct frame *frame)
+static void borrow(struct planar *out, const struct frame *frame, uint32_t first)
 {
 	for (int i = 0; i < 3; i++) {
 		/* YV12 has its chroma the other way round. */
-		int from = i && frame->format == V4L2_PIX_FMT_YVU420 ? 3 - i : i;
+		const struct frame_plane *from =
+			&frame->plane[i && frame->format == V4L2_PIX_FMT_YVU420 ? 3 - i : i];
 
-		out->plane[i] = frame->plane[from].data;
-		out->stride[i] = frame->plane[from].stride;
+		out->plane[i] = from->data + (size_t)(i ? first / 2 : first) * from->stride;
+		out->stride[i] = from->stride;
 	}
 	out->borrowed = true;
 }
@@ -365,16 +366,18 @@ static void turn_matrix(const struct band *b)
 	}
 }
 
+/* Rows of the view, whose row 0 is row `first` of the frame. */
 static void convert_band(const struct planar *to, const struct frame *frame,
-	const struct format *format, uint32_t row, uint32_t rows)
+	const struct format *format, uint32_t first, uint32_t row, uint32_t rows)
 {
-	struct band band = { .width = frame->width, .height = MIN(rows, frame->height - row) };
+	struct band band = { .width = to->width, .height = MIN(rows, to->height - row) };
 	bool grey = format->model == GREY;
 
 	for (int i = 0; i < FRAME_PLANES && format->plane[i].bytes; i++) {
 		const struct frame_plane *plane = &frame->plane[i];
 
-		band.src[i] = plane->data + (size_t)(row / format->plane[i].down) * plane->stride;
+		band.src[i] = plane->data +
+			(size_t)((first + row) / format->plane[i].down) * plane->stride;
 		band.src_stride[i] = plane->stride;
 	}
 	for (int i = 0; i < 3; i++) {
@@ -391,31 +394,41 @@ static void convert_band(const struct planar *to, const struct frame *frame,
 		turn_matrix(&band);
 }
 
-int planar_from_frame(struct planar *out, const struct frame *frame, uint8_t **scratch,
-	size_t *scratch_size)
+static bool needs_second_pass(const struct frame *frame, const struct format *format)
+{
+	return format->model != RGB && (frame->range == RANGE_LIMITED ||
+		(format->model == YUV && frame->matrix == MATRIX_709));
+}
+
+bool planar_is_grey(const struct frame *frame)
 {
 	const struct format *format = find_format(frame->format);
-	struct planar view = { .width = frame->width, .height = frame->height };
-	uint32_t rows = frame->height;
+
+	return format && format->model == GREY;
+}
+
+int planar_rows(struct planar *out, const struct frame *frame, uint32_t first, uint32_t rows,
+	uint8_t **scratch, size_t *scratch_size)
+{
+	const struct format *format = find_format(frame->format);
+	struct planar view = { .width = frame->width };
 	int res;
 
 	if (!format)
 		return -ENOTSUP;
 	if (!frame_fits(frame, format))
 		return -EINVAL;
+	view.height = MIN(rows, frame->height - first);
 	view.subsampling = format->model == GREY ? PLANAR_GREY : PLANAR_420;
-	if (format->model != RGB && (frame->range == RANGE_LIMITED ||
-		(format->model == YUV && frame->matrix == MATRIX_709))) {
-		rows = BAND_ROWS;
-	} else if (format->planar) {
-		borrow(&view, frame);
+	if (format->planar && frame->width % 16 == 0 && !needs_second_pass(frame, format)) {
+		borrow(&view, frame, first);
 		*out = view;
 		return 0;
 	}
 	if ((res = place(&view, format->needs_spare, scratch, scratch_size)) < 0)
 		return res;
-	for (uint32_t row = 0; row < frame->height; row += rows)
-		convert_band(&view, frame, format, row, rows);
+	for (uint32_t row = 0; row < view.height; row += BAND_ROWS)
+		convert_band(&view, frame, format, first, row, BAND_ROWS);
 	*out = view;
 	return 0;
 }

@@ -25,15 +25,18 @@ struct planar {
 };
 
 /*
- * Shows `frame` as 4:2:0, or as grey where it has no colour, in full-range BT.601: what JPEG
- * means by YUV (JFIF). Where the frame's memory already is that, the view borrows it and
- * *scratch is not touched. Else *scratch (NULL at first; replaced by a larger piece when needed,
- * its size in *scratch_size; the caller frees it) holds the result, and the frame is not needed
- * any more.
+ * Shows rows `first` (even) to `first` + `rows` of `frame`, or to its last, as 4:2:0, or as grey
+ * where it has no colour, in full-range BT.601: what JPEG means by YUV (JFIF). Where the frame's
+ * memory already is that and its width is a multiple of 16, the view borrows it and *scratch is
+ * not touched. Else *scratch (NULL at first; replaced by a larger piece when needed, its size in
+ * *scratch_size; the caller frees it) holds the result; its rows may be written up to the next
+ * multiple of 16 pixels, so that an encoder can fill its last block.
  * -EINVAL: the planes are smaller than the size needs; -ENOTSUP: not a raw format we know;
  * -ENOMEM.
  */
-int planar_from_frame(struct planar *out, const struct frame *frame, uint8_t **scratch,
-	size_t *scratch_size);
+int planar_rows(struct planar *out, const struct frame *frame, uint32_t first, uint32_t rows,
+	uint8_t **scratch, size_t *scratch_size);
+
+bool planar_is_grey(const struct frame *frame);
 
 #endif

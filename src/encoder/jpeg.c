@@ -20,10 +20,8 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 
-#include <turbojpeg.h>
-
 #include "convert/jpegfix.h"
-#include "convert/planar.h"
+#include "convert/jpegpack.h"
 #include "util.h"
 
 #define LOG_TOPIC "jpeg"
@@ -31,9 +29,6 @@
 
 /* The default of 8 MiB is only address space, but it counts against limits. */
 #define STACK_SIZE (256 * 1024)
-
-/* The accurate DCT: measured, it costs nothing where it has SIMD code, and the picture is better. */
-#define COMPRESS_FLAGS (TJFLAG_NOREALLOC | TJFLAG_ACCURATEDCT)
 
 /* Compressed frames kept for reuse: one with the viewers, one on its way, one for the change. */
 #define SPARE_FRAMES 3
@@ -43,11 +38,7 @@ struct worker {
 	unsigned number;              /* set before start */
 	pthread_t thread;             /* the creator only */
 
-	tjhandle tj;      /* this worker only, as are the next four */
-	uint8_t *scratch; /* planar picture */
-	size_t scratch_size;
-	uint8_t *packed; /* compressed picture, in the size of the worst case */
-	unsigned long packed_size;
+	struct jpegpack *pack; /* this worker only */
 
 	pthread_cond_t called; /* with encoder->lock */
 	bool leads;            /* under encoder->lock */
@@ -193,20 +184,14 @@ static void publish_in_turn(struct jpeg_encoder *encoder, const struct job *job,
 	pthread_mutex_unlock(&encoder->lock);
 }
 
-/* A frame for a JPEG of `size` bytes; NULL, and the picture is dropped, when there is no memory. */
-static struct frame *make_frame(struct jpeg_encoder *encoder, const struct frame *origin,
-	size_t size)
+/* What a JPEG has from the frame it was made of. */
+static void describe(struct frame *out, const struct frame *origin, int64_t begin_ns)
 {
-	struct frame *frame;
-
-	if (frame_pool_get(encoder->pool, size, &frame) < 0) {
-		drops_add(encoder->drops, DROP_NO_MEMORY, "no %zu bytes for a JPEG", size);
-		return NULL;
-	}
-	frame_copy_origin(frame, origin);
-	frame->format = V4L2_PIX_FMT_JPEG;
-	frame->key = true;
-	return frame;
+	frame_copy_origin(out, origin);
+	out->format = V4L2_PIX_FMT_JPEG;
+	out->key = true;
+	out->encode_begin_ns = begin_ns;
+	out->encode_end_ns = now_ns();
 }
 
 static bool has_good_size(struct jpeg_encoder *encoder, size_t size)
@@ -234,95 +219,43 @@ static struct frame *pass_through(struct jpeg_encoder *encoder, const struct fra
 		drops_add(encoder->drops, why, "JPEG of %zu bytes", plane->size);
 		return NULL;
 	}
-	out = make_frame(encoder, in, fix.size);
-	if (!out)
+	if (frame_pool_get(encoder->pool, fix.size, &out) < 0) {
+		drops_add(encoder->drops, DROP_NO_MEMORY, "no %zu bytes for a JPEG", fix.size);
 		return NULL;
+	}
 	jpegfix_write(&fix, out->plane[0].data);
+	describe(out, in, begin);
 	out->width = fix.width;
 	out->height = fix.height;
-	out->encode_begin_ns = begin;
-	out->encode_end_ns = now_ns();
 	return out;
 }
 
-/* Shows the frame as planar YUV; false, and the picture is dropped, when that cannot be done. */
-static bool show_planar(struct worker *worker, const struct frame *frame, struct planar *out)
-{
-	struct drops *drops = worker->encoder->drops;
-	int res = planar_from_frame(out, frame, &worker->scratch, &worker->scratch_size);
-
-	if (res == -EINVAL)
-		drops_add(drops, DROP_SHORT, "raw picture smaller than %ux%u needs", frame->width,
-			frame->height);
-	else if (res == -ENOMEM)
-		drops_add(drops, DROP_NO_MEMORY, "no memory to convert %ux%u", frame->width,
-			frame->height);
-	else if (res < 0)
-		drops_add(drops, DROP_ENCODER, "no conversion from %.4s", (char *)&frame->format);
-	return res == 0;
-}
-
-/* TurboJPEG without reallocation takes for granted that the output has its worst-case size. */
-static bool reserve_packed(struct worker *worker, const struct planar *view, int subsampling)
-{
-	unsigned long size = tjBufSize(view->width, view->height, subsampling);
-
-	if (size <= worker->packed_size)
-		return true;
-	free(worker->packed);
-	worker->packed = malloc(size); /* an error of tjBufSize() is the largest number there is */
-	worker->packed_size = worker->packed ? size : 0;
-	if (!worker->packed)
-		drops_add(worker->encoder->drops, DROP_NO_MEMORY, "no memory to compress %ux%u",
-			view->width, view->height);
-	return worker->packed;
-}
-
-/* Into worker->packed; 0, and the picture is dropped, when that cannot be done. */
-static unsigned long compress(struct worker *worker, const struct planar *view)
-{
-	int subsampling = view->subsampling == PLANAR_GREY ? TJSAMP_GRAY : TJSAMP_420;
-	const unsigned char *plane[] = { view->plane[0], view->plane[1], view->plane[2] };
-	const int stride[] = { view->stride[0], view->stride[1], view->stride[2] };
-	unsigned long size = worker->packed_size;
-
-	if (!reserve_packed(worker, view, subsampling))
-		return 0;
-	if (tjCompressFromYUVPlanes(worker->tj, plane, view->width, stride, view->height,
-		subsampling, &worker->packed, &size, worker->encoder->opt->quality,
-		COMPRESS_FLAGS) < 0) {
-		drops_add(worker->encoder->drops, DROP_ENCODER, "%s", tjGetErrorStr2(worker->tj));
-		return 0;
-	}
-	return size;
-}
-
-/* Takes job->frame and gives it back as soon as the picture is out of it. */
-static struct frame *encode(struct worker *worker, struct job *job)
+/* NULL, and the picture is dropped, when it cannot be compressed. */
+static struct frame *encode(struct worker *worker, const struct frame *in)
 {
 	struct jpeg_encoder *encoder = worker->encoder;
-	struct frame origin = { 0 }, *out;
-	struct planar view;
-	unsigned long size = 0;
 	int64_t begin = now_ns();
-	bool shown;
+	struct frame *out;
+	const char *why;
+	int res = jpegpack_frame(
+		worker->pack, in, encoder->opt->quality, encoder->pool, &out, &why);
 
-	frame_copy_origin(&origin, job->frame);
-	shown = show_planar(worker, job->frame, &view);
-	if (shown && view.borrowed)
-		size = compress(worker, &view);
-	frame_unref(job->frame);
-	if (shown && !view.borrowed)
-		size = compress(worker, &view);
-	if (!size || !(out = make_frame(encoder, &origin, size)))
-		return NULL;
-	/* A copy, but it keeps only what was used of the worst case, many times less. */
-	memcpy(out->plane[0].data, worker->packed, size);
-	out->width = view.width;
-	out->height = view.height;
-	out->encode_begin_ns = begin;
-	out->encode_end_ns = now_ns();
-	return out;
+	if (res == 0) {
+		describe(out, in, begin);
+		out->width = in->width;
+		out->height = in->height;
+		return out;
+	}
+	if (res == -EINVAL)
+		drops_add(encoder->drops, DROP_SHORT, "raw picture smaller than %ux%u needs",
+			in->width, in->height);
+	else if (res == -ENOMEM)
+		drops_add(encoder->drops, DROP_NO_MEMORY, "no memory to compress %ux%u", in->width,
+			in->height);
+	else
+		drops_add(encoder->drops, DROP_ENCODER, "%.4s: %s", (const char *)&in->format,
+			res == -ENOTSUP ? "no conversion from this format" : why);
+	return NULL;
 }
 
 static void name_worker(const struct worker *worker)
@@ -337,6 +270,7 @@ static void *work(void *arg)
 {
 	struct worker *worker = arg;
 	struct jpeg_encoder *encoder = worker->encoder;
+	struct frame *out;
 	struct job job;
 
 	name_worker(worker);
@@ -344,14 +278,15 @@ static void *work(void *arg)
 	while (wait_for_frame(encoder, &job)) {
 		if (is_jpeg(job.frame)) {
 			/* Done sooner than another thread is awake: lead on. */
-			struct frame *out = pass_through(encoder, job.frame);
-
+			out = pass_through(encoder, job.frame);
 			frame_unref(job.frame);
 			publish_in_turn(encoder, &job, out);
 			continue;
 		}
 		hand_on(worker);
-		publish_in_turn(encoder, &job, encode(worker, &job));
+		out = encode(worker, job.frame);
+		frame_unref(job.frame);
+		publish_in_turn(encoder, &job, out);
 		become_leader(worker);
 	}
 	hand_on(worker);
@@ -365,14 +300,13 @@ static int start_worker(struct jpeg_encoder *encoder, const pthread_attr_t *attr
 
 	worker->encoder = encoder;
 	worker->number = encoder->n_workers;
-	worker->tj = tjInitCompress();
-	if (!worker->tj)
+	if (jpegpack_create(&worker->pack) < 0)
 		return -ENOMEM;
 	pthread_cond_init(&worker->called, NULL);
 	res = pthread_create(&worker->thread, attr, work, worker);
 	if (res) {
 		pthread_cond_destroy(&worker->called);
-		tjDestroy(worker->tj);
+		jpegpack_destroy(worker->pack);
 		return -res;
 	}
 	encoder->n_workers++;
@@ -430,9 +364,7 @@ static void end_worker(struct worker *worker)
 {
 	pthread_join(worker->thread, NULL);
 	pthread_cond_destroy(&worker->called);
-	tjDestroy(worker->tj);
-	free(worker->scratch);
-	free(worker->packed);
+	jpegpack_destroy(worker->pack);
 }
 
 void jpeg_encoder_destroy(struct jpeg_encoder *encoder)

@@ -44,7 +44,7 @@ class Skip(Exception):
 
 class Test:
     def __init__(self, function, alone, seconds):
-        self.function, self.alone, self.seconds = function, alone, seconds
+        self.function, self.alone, self.seconds, self.tries = function, alone, seconds, 0
         self.name = f"{Path(function.__code__.co_filename).stem.removeprefix('test_')}: {function.__name__}"
 
 
@@ -188,13 +188,14 @@ class Daemon:
         self.fake, self.exit_status, self.violations = fake, exit_status, violations
         self.env = {name: value for name, value in os.environ.items()
                     if not name.startswith(("HDMICAST_", "NOTIFY_", "LISTEN_", "WATCHDOG_", "JOURNAL_"))}
-        self.env.update(HDMICAST_FAKE=fake or "", **(env or {}))
+        self.env["HDMICAST_FAKE"] = fake or ""
         if fake is not None:
             self.control_path, self.report_path = free_name(".ctl"), free_name(".report")
             self.env.update(LD_PRELOAD=preload(), HDMICAST_FAKE_PATH=node, HDMICAST_FAKE_CTL=self.control_path,
                             HDMICAST_FAKE_REPORT=self.report_path)
             if node != "/dev/video0" and not any(option.startswith(("--device", "-d")) for option in self.options):
                 self.options += ["--device", node]
+        self.env.update(env or {})
         self.command = [*(command or []), str(DAEMON), *self.options]
         self.wait_ready, self.popen = ready, popen
         self.lines, self.arrived = [], threading.Condition()

@@ -21,6 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import harness  # noqa: E402
 
+TRIES = 4  # of a measurement, when the machine is busy with something else
 AT_ONCE = max(2, os.cpu_count() or 1) + 1  # most tests wait most of the time
 
 
@@ -49,16 +50,24 @@ def run_here(test):
         sys.stdout.flush()
 
 
+def busy_seconds():
+    """CPU time that all processes of the machine have taken."""
+    with open("/proc/stat", encoding="ascii") as file:
+        user, nice, system, _, _, irq, softirq, steal = map(int, file.readline().split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
 class Job:
     """A test that runs: a process group, so that its daemons go with it."""
 
     def __init__(self, test):
-        self.test, self.began = test, time.monotonic()
+        self.test, self.began, self.busy = test, time.monotonic(), busy_seconds()
         reading, writing = os.pipe()
         sys.stdout.flush()
         self.pid = os.fork()
         if not self.pid:
             os.setpgid(0, 0)
+            signal.signal(signal.SIGUSR2, lambda *_: None)  # --notify-parent means us
             os.dup2(writing, 1)
             os.close(reading)
             os.close(writing)
@@ -76,6 +85,11 @@ class Job:
     def is_late(self):
         return time.monotonic() - self.began > self.test.seconds
 
+    def was_disturbed(self, lines):
+        """A measurement that failed while other programs kept the machine busy says nothing."""
+        self.test.tries += 1
+        return self.test.alone and self.test.tries < TRIES and self.others > 0.3 and lines[-1].startswith("not ok")
+
     def finish(self, late=False):
         """The whole group goes, whatever the test left behind."""
         try:
@@ -83,7 +97,8 @@ class Job:
         except (ProcessLookupError, PermissionError):
             pass
         os.close(self.pipe)
-        os.waitpid(self.pid, 0)
+        _, _, usage = os.wait4(self.pid, 0)
+        self.others = (busy_seconds() - self.busy - usage.ru_utime - usage.ru_stime) / (time.monotonic() - self.began)
         lines = self.output.decode(errors="replace").splitlines()
         if late:
             lines.append(f"not ok {self.test.name}: longer than {self.test.seconds} s")
@@ -102,7 +117,12 @@ def run(tests, at_once, report):
             ended = job.pipe in readable and not job.read()
             if ended or job.is_late():
                 running.remove(job)
-                report(job, job.finish(late=not ended))
+                lines = job.finish(late=not ended)
+                if job.was_disturbed(lines):
+                    print(f"# {job.test.name}: again, since others took {job.others:.0%} of a CPU meanwhile", flush=True)
+                    waiting.insert(0, job.test)
+                else:
+                    report(job, lines)
 
 
 def main():

@@ -1,0 +1,428 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Command lines: those of existing launchers, and mistakes in them; and the process around it."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+from harness import (DAEMON, Daemon, Failure, check, equal, folder, free_name, free_port, jpeg_size, test, wait_until)
+
+CARD = ("--source", "testcard", "--resolution", "320x240")
+USB, HDMI = "uvc", "csi:edid=set,signal=1920x1080@30"
+
+TINYPILOT = ("--persistent --h264-sink tinypilot::ustreamer::h264 --h264-sink-mode 777 --h264-sink-rm "
+             "--encoder {encoder} --format {format}")
+PIKVM = ("--device=/dev/video0 --persistent {} --quality=80 --desired-fps=30 --drop-same-frames=30 "
+         "--unix={unix} --unix-rm --unix-mode=0660 --exit-on-parent-death --process-name-prefix=kvmd "
+         "--notify-parent --no-log-colors --jpeg-sink=kvmd::ustreamer::jpeg --jpeg-sink-mode=0660")
+PIKVM_H264 = " --h264-sink=kvmd::ustreamer::h264 --h264-sink-mode=0660 --h264-bitrate=5000 --h264-gop=0"
+BLIKVM = "--device=/dev/video0 --host=0.0.0.0 {} --drop-same-frames=30"
+CROWSNEST = ("--host 127.0.0.1 --resolution 1280x720 --desired-fps 15 --allow-origin * --static {site} "
+             "--device /dev/video0 {}")
+
+
+def launch(line, fake, size, notices):
+    """Starts it with somebody's command line, the port aside, and looks at all three endpoints."""
+    site = os.path.join(folder(), "www")
+    os.makedirs(site, exist_ok=True)
+    unix = free_name(".sock") if "{unix}" in line else None
+    options = line.format(unix=unix, site=site).split()
+    with Daemon(*options, fake=fake, node="/dev/video0", listen=not unix) as daemon:
+        daemon.unix = unix
+        daemon.wait_state("online")
+        equal((daemon.source()["resolution"]["width"], daemon.source()["resolution"]["height"]), size, "the size")
+        reply = daemon.get("/snapshot")
+        equal((reply.status, reply.headers["x-ustreamer-online"]), (200, "true"), "/snapshot")
+        equal(jpeg_size(reply.body), size, "the size of the snapshot")
+        with daemon.stream("extra_headers=1") as stream:
+            equal([part.online for part in stream.parts(3)], [True] * 3, "three pictures")
+        said = [line.split(" -- ")[-1] for line in daemon.lines if re.search(r" -- --[a-z]", line)]
+        equal([line.split(":")[0] for line in said], notices, "the notices")
+        return daemon
+
+
+@test
+def tinypilot_with_a_usb_dongle_starts_it():
+    line = TINYPILOT.format(encoder="hw", format="jpeg") + " --desired-fps 30 --resolution 1920x1080 --quality 80"
+    launch(line, USB, (1920, 1080), ["--h264-sink"])
+
+
+@test
+def tinypilot_voyager_starts_it():
+    line = TINYPILOT.format(encoder="m2m-image", format="uyvy")
+    line += " --workers 3 --drop-same-frames 30 --dv-timings --h264-bitrate 5000"
+    launch(line, HDMI, (1920, 1080), ["--encoder", "--h264-sink"])
+
+
+@test
+def pikvm_v3_starts_it():
+    line = PIKVM.replace("{}", "--dv-timings --format=uyvy --buffers=6 --encoder=m2m-image --workers=3") + PIKVM_H264
+    launch(line, HDMI, (1920, 1080), ["--encoder", "--jpeg-sink", "--h264-sink"])
+
+
+@test
+def pikvm_v4_starts_it():
+    line = PIKVM.replace("{}", "--dv-timings --format=rgb24 --format-swap-rgb --buffers=8 --encoder=cpu --workers=3")
+    launch(line + PIKVM_H264 + " --v4p --h264-boost --slowdown", HDMI + ",lanes=4", (1920, 1080),
+           ["--slowdown", "--jpeg-sink", "--h264-sink", "--v4p"])
+
+
+@test
+def pikvm_with_a_usb_dongle_starts_it():
+    launch(PIKVM.replace("{}", "--format=mjpeg --resolution=1280x720 --encoder=hw"), USB, (1280, 720), ["--jpeg-sink"])
+
+
+@test
+def blikvm_starts_it():
+    launch(BLIKVM.format("--persistent --dv-timings --format=uyvy --encoder=omx --workers=3 --quality=80 "
+                         "--desired-fps=30"), HDMI, (1920, 1080), ["--encoder"])
+    launch(BLIKVM.format("--format=MJPEG --resolution=1920x1080 --desired-fps=20"), USB, (1920, 1080), [])
+
+
+@test
+def crowsnest_starts_it():
+    launch(CROWSNEST.replace("{}", "--device-timeout 2 --format MJPEG --encoder HW"), USB, (1280, 720), [])
+    launch(CROWSNEST.replace("{}", "--format MJPEG --device-timeout 5 --buffers 3 --allow-truncated-frames"), USB,
+           (1280, 720), [])
+
+
+@test
+def historic_options_are_noticed_once_each():
+    historic = ("--glitched-resolutions 640x480 --blank /x.jpg --last-as-blank 3 --slowdown --v4p --gpio-device /dev/g "
+                "--gpio-consumer-prefix u --gpio-prog-running 1 --gpio-stream-online 2 --gpio-has-http-clients 3 "
+                "--io-method USERPTR --m2m-device /dev/video31 --blank /y.jpg --encoder OMX").split()
+    with Daemon(*CARD, *historic) as daemon:
+        for name in {word for word in historic if word.startswith("--")}:
+            equal(daemon.count_log(f" {name}: "), 1, f"how often {name} is noticed")
+
+
+# ---- mistakes
+
+
+def complain(*options, status, words, fake=None, env=None, **more):
+    """Starts it with something wrong: it must end at once, and say why in one line with these words."""
+    with Daemon(*options, exit_status=status, ready=False, fake=fake, env=env, **more) as daemon:
+        equal(daemon.wait_exit(), status, f"the exit status of {' '.join(map(str, options))}")
+        lines = [line for line in daemon.lines if "-- INFO" not in line]
+        equal(len(lines), 1, f"the number of lines ({lines})")
+        for word in words:
+            check(word in lines[0], f"no '{word}' in: {lines[0]}")
+
+
+@test
+def a_wrong_command_line_is_one_line_and_status_two():
+    for options, words in (
+            (["--quality", "101"], ["--quality", "101", "1", "100"]),
+            (["--port", "0"], ["--port", "0", "1", "65535"]),
+            (["--port", "x"], ["--port", "x", "1", "65535"]),
+            (["--resolution", "1x1"], ["--resolution", "1x1", "160x120", "15360x8640"]),
+            (["--format", "XYZ"], ["--format", "XYZ", "YUYV", "MJPEG"]),
+            (["--unix-mode", "999"], ["--unix-mode", "999", "777"]),
+            (["--h264-bitrate", "1"], ["--h264-bitrate", "25", "20000"]),
+            (["--instance-id", "a b"], ["--instance-id", "a b"]),
+            (["--nonsense"], ["--nonsense"]),
+            (["--quality"], ["--quality"]),
+            (["stray"], ["stray"])):
+        complain(*options, status=2, words=words, listen=False)
+
+
+@test
+def a_port_in_use_is_one_line_with_a_remedy_and_status_one():
+    with Daemon(*CARD) as first:
+        complain(*CARD, status=1, words=[str(first.port), "--port"], port=first.port)
+        equal(first.get("/state").status, 200, "/state of the first")
+
+
+@test
+def what_cannot_be_served_is_one_line_with_a_remedy_and_status_one():
+    path = free_name(".txt")
+    with open(path, "w", encoding="utf-8"):
+        pass
+    complain(*CARD, "--static", "/nonexistent", status=1, words=["--static", "/nonexistent"])
+    complain(*CARD, "--static", path, status=1, words=["--static", path])
+    complain(*CARD, "--unix", "/nonexistent/x.sock", status=1, words=["--unix", "/nonexistent/x.sock"])
+    complain(*CARD, "--unix", path, status=1, words=["--unix", path])
+    complain(*CARD, "--host", "no.such.host.invalid", status=1, words=["--host", "no.such.host.invalid"])
+    complain(*CARD, "--systemd", status=1, words=["--systemd"])
+    complain(*CARD, "--systemd", status=1, words=["--systemd"], env={"LISTEN_FDS": "1", "LISTEN_PID": "1"})
+
+
+@test
+def help_version_and_features_need_nothing():
+    for option, word in (("--help", "--device"), ("--version", "."), ("--features", "WITH_")):
+        done = subprocess.run([DAEMON, option], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False,
+                              timeout=10)
+        equal((done.returncode, done.stderr), (0, ""), option)
+        check(word in done.stdout, f"no {word} in {option}")
+    equal(subprocess.run([DAEMON, "-v"], stdout=subprocess.PIPE, text=True, check=False).stdout.count("\n"), 1,
+          "the lines of -v")
+
+
+# ---- devices that are not there
+
+
+@test
+def a_missing_device_never_ends_it():
+    with Daemon("--device", "/dev/nothing") as daemon:
+        daemon.wait_state("no-device", 2)
+        equal(daemon.get("/snapshot").headers["x-ustreamer-online"], "false", "X-UStreamer-Online")
+        time.sleep(2.5)  # it looks again twice meanwhile
+        equal(daemon.source()["state"], "no-device", "the state")
+        check(daemon.source()["restarts"] >= 2, "it does not look again")
+        equal(daemon.count_log("No capture device"), 1, "how often it is said")
+
+
+@test
+def what_is_no_grabber_is_told_apart():
+    path = free_name(".txt")
+    with open(path, "w", encoding="utf-8"):
+        pass
+    for device in ("/dev/null", path):
+        with Daemon("--device", device) as daemon:
+            daemon.wait_state("not-a-grabber", 2)
+
+
+@test
+def an_unexpected_error_is_explained_in_the_log():
+    with Daemon("--device", folder()) as daemon:
+        wait_until(lambda: daemon.source()["restarts"] >= 2, "it tried twice")
+        if daemon.source()["state"] == "device-error":
+            equal(daemon.count_log("Is a directory"), 1, "how often the error is in the log")
+
+
+@test
+def a_device_that_is_not_ours_to_open_is_said_to_be_so():
+    if os.getuid():
+        uid = os.getuid()
+    else:
+        uid = 65534
+    path = free_name(".dev")
+    with open(path, "w", encoding="utf-8"):
+        pass
+    os.chmod(path, 0)
+    os.chmod(folder(), 0o755)
+    with Daemon("--device", path, **({"user": uid} if not os.getuid() else {})) as daemon:
+        daemon.wait_state("no-permission", 2)
+
+
+@test
+def a_device_error_ends_it_only_when_asked_to():
+    with Daemon("--device", "/dev/nothing", "--exit-on-device-error", exit_status=1) as daemon:
+        equal(daemon.wait_exit(), 1, "the exit status")
+    with Daemon("--exit-on-device-error", "--format", "MJPEG", fake="uvc:size=640x480", exit_status=1) as daemon:
+        daemon.wait_state("online")
+        daemon.tell("unplug")
+        equal(daemon.wait_exit(), 1, "the exit status when it is unplugged")
+    with Daemon("--exit-on-device-error", fake="csi:edid=set,signal=none") as daemon:
+        daemon.wait_state("no-signal")
+        time.sleep(1.2)  # a signal is not a device
+        equal(daemon.source()["state"], "no-signal", "the state")
+
+
+# ---- the process
+
+
+@test
+def it_ends_when_nobody_watches():
+    began = time.monotonic()
+    with Daemon(*CARD, "--exit-on-no-clients", 2) as daemon:
+        with daemon.stream() as stream:
+            for _ in stream.parts(seconds=2.5):
+                pass
+        left = time.monotonic()
+        daemon.wait_exit()
+        waited = time.monotonic() - left
+        check(1.0 < waited < 4.5, f"it ended {waited:.1f} s after the last viewer")
+        check(daemon.count_log("stopping"), "it does not say why")
+    check(time.monotonic() - began > 3.5, "it ended too soon")
+
+
+WITH_PARENT = """
+import os, signal, subprocess, sys
+signal.signal(signal.SIGUSR2, lambda *_: os.write(1, b"usr2\\n"))
+child = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+os.write(1, b"pid %d\\n" % child.pid)
+child.wait()
+"""
+
+
+class Parent:
+    """A program that starts the daemon as kvmd does, and prints its signals."""
+
+    def __init__(self, *options, env=None):
+        self.port = free_port()
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", WITH_PARENT, DAEMON, "--port", str(self.port), *options], stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, env={**os.environ, **(env or {})})
+        self.pid = int(self.process.stdout.readline().split()[1])
+        self.n_signals = 0
+        threading.Thread(target=self._count, daemon=True).start()
+
+    def _count(self):
+        for _ in self.process.stdout:
+            self.n_signals += 1
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        try:
+            os.kill(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+def is_gone(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            return file.read().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+@test
+def it_dies_with_its_parent_when_asked_to():
+    with Parent("--exit-on-parent-death", *CARD) as parent:
+        wait_until(lambda: socket.socket().connect_ex(("127.0.0.1", parent.port)) == 0, "it listens")
+        parent.process.kill()
+        wait_until(lambda: is_gone(parent.pid), "it is gone", 2)
+
+
+@test
+def the_parent_hears_of_every_change():
+    with Daemon("--notify-parent", "--format", "uyvy", fake="csi:edid=set,signal=1280x720", node="/dev/fake-csi") as daemon:
+        heard = []
+        signal.signal(signal.SIGUSR2, lambda *_: heard.append(1))
+        daemon.wait_state("online")
+        wait_until(lambda: heard, "SIGUSR2 when the picture is there")
+        for command, state in (("signal none", "no-signal"), ("signal 1920x1080@30", "online")):
+            heard.clear()
+            daemon.tell(command)
+            daemon.wait_state(state)
+            wait_until(lambda: heard, f"SIGUSR2 after {command}")
+        heard.clear()
+        daemon.tell("signal 1280x720")
+        wait_until(lambda: daemon.source()["resolution"]["width"] == 1280, "the new size")
+        wait_until(lambda: heard, "SIGUSR2 after a change of size")
+
+
+# ---- systemd
+
+
+class Listener:
+    """Stands for systemd: collects what is sent to NOTIFY_SOCKET."""
+
+    def __init__(self, on_ready=None):
+        self.path = free_name(".notify")
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(self.path)
+        self.messages, self.on_ready = [], on_ready
+        threading.Thread(target=self._collect, daemon=True).start()
+
+    def _collect(self):
+        while True:
+            message = self.socket.recv(4096).decode()
+            if "READY=1" in message and self.on_ready:
+                self.on_ready()
+            self.messages.append((time.monotonic(), message))
+
+    def count(self, text):
+        return sum(text in message for _, message in self.messages)
+
+    def statuses(self):
+        return [line[7:] for _, message in self.messages for line in message.splitlines() if line.startswith("STATUS=")]
+
+
+@test
+def systemd_hears_ready_when_the_port_answers():
+    port = free_port()
+    answers = []
+
+    def try_port():
+        with socket.socket() as probe:
+            answers.append(probe.connect_ex(("127.0.0.1", port)) == 0)
+
+    listener = Listener(try_port)
+    with Daemon(*CARD, port=port, env={"NOTIFY_SOCKET": listener.path}) as daemon:
+        wait_until(lambda: listener.count("READY=1"), "READY=1")
+        equal(answers, [True], "whether the port answered when READY=1 came")
+        wait_until(lambda: any("Online" in text for text in listener.statuses()), "STATUS=Online")
+        equal(listener.count("WATCHDOG=1"), 0, "WATCHDOG=1 without being asked for")
+        daemon.stop()
+        wait_until(lambda: listener.count("STOPPING=1"), "STOPPING=1")
+    equal(listener.count("READY=1"), 1, "how often READY=1 came")
+
+
+@test
+def systemd_reads_the_same_words_as_state():
+    listener = Listener()
+    with Daemon("--format", "uyvy", fake="csi:edid=set,signal=none", node="/dev/fake-csi",
+                env={"NOTIFY_SOCKET": listener.path}) as daemon:
+        for command, state in (("signal none", "no-signal"), ("cable out", "no-cable"), ("cable in", None),
+                               ("signal 1280x720", "online")):
+            daemon.tell(command)
+            if not state:
+                continue
+            daemon.wait_state(state)
+            source = daemon.source()
+            wait_until(lambda: any(text.startswith(source["text"]) for text in listener.statuses()),
+                       f"STATUS={source['text']}")
+            check(any(source["hint"] in text for text in listener.statuses()), "the hint is not in STATUS")
+            check(daemon.count_log(source["text"]), f"the log does not say {source['text']}")
+
+
+@test
+def the_watchdog_is_fed_in_time_and_only_with_progress():
+    listener = Listener()
+    with Daemon("--device", "/dev/nothing",
+                env={"NOTIFY_SOCKET": listener.path, "WATCHDOG_USEC": "1500000"}) as daemon:
+        wait_until(lambda: listener.count("WATCHDOG=1") >= 4, "four times WATCHDOG=1", 6)
+        times = [at for at, message in listener.messages if "WATCHDOG=1" in message]
+        check(max(b - a for a, b in zip(times, times[1:])) < 1.2, "longer than 0.8 of the time between two")
+        check(b"WATCHDOG_USEC" in (daemon.process.root / "environ").read_bytes(), "it was not there at all")
+    listener = Listener()
+    with Daemon("--device", "/dev/nothing", env={"NOTIFY_SOCKET": listener.path, "WATCHDOG_USEC": "300000",
+                                                 "WATCHDOG_PID": "1"}):
+        time.sleep(0.8)
+        equal(listener.count("WATCHDOG=1"), 0, "WATCHDOG=1 meant for another process")
+
+
+@test
+def without_anyone_at_the_notify_socket_it_runs_all_the_same():
+    for path in ("/nonexistent", "@abstract-nothing", "relative", "/" + "x" * 200):
+        with Daemon(*CARD, env={"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "junk"}) as daemon:
+            equal(daemon.get("/state").status, 200, "/state")
+
+
+@test
+def all_signals_that_end_programs_end_it_in_order():
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        with Daemon(*CARD) as daemon:
+            daemon.stop(number)
+            check(daemon.count_log("stopping: "), "it does not say that it stops")
+    with Daemon(*CARD) as daemon:
+        daemon.child.send_signal(signal.SIGPIPE)
+        equal(daemon.get("/state").status, 200, "/state after SIGPIPE")
+
+
+@test
+def it_runs_with_few_descriptors_left():
+    limit = "import resource, os, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40)); os.execv(sys.argv[1], sys.argv[1:])"
+    with Daemon(*CARD, command=[sys.executable, "-c", limit]) as daemon:
+        peers = []
+        try:
+            for _ in range(80):
+                peers.append(daemon.connect())
+        except OSError as error:
+            raise Failure(f"connecting fails: {error}") from None
+        finally:
+            for peer in peers:
+                peer.close()
+        wait_until(lambda: daemon.get("/state").status == 200, "/state after the rush", 5)

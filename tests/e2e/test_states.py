@@ -1,0 +1,316 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Everything that can happen to a grabber, and that the picture always comes back: the card with
+the right reason within 1.5 s, the picture within 2 s of the device being able to deliver, by the
+same process, with no descriptor, thread or mapping left over.
+"""
+
+import os
+import subprocess
+import time
+
+from harness import SLOWER, Daemon, Skip, check, equal, figure, folder, free_name, jpeg_size, preload, test, wait_until
+
+CARD_S, BACK_S = 1.5, 2.0
+USB = ("--format", "MJPEG", "--resolution", "1280x720", "--desired-fps", "30")
+HDMI = ("--format", "UYVY")
+HDMI_FAKE = "csi:edid=set,signal=1280x720@30"
+
+
+class Watch:
+    """A viewer through all of it, and what the process held when all was well."""
+
+    def __init__(self, daemon):
+        self.daemon = daemon
+        daemon.wait_state("online")
+        self.stream = daemon.stream("extra_headers=1")
+        self.stream.wait_part(lambda part: part.online, "the first picture")
+        self.before = self.held()
+        self.slowest_card = self.slowest_back = 0.0
+
+    def held(self):
+        process = self.daemon.process
+        return (len(process.fds()), process.own_threads(), len(process.device_mappings()))
+
+    def card(self, state, seconds=CARD_S):
+        """The state, the stream and a snapshot show that the picture is gone; said once."""
+        began = time.monotonic()
+        _, waited = self.stream.wait_part(lambda part: not part.online, f"a card for {state}", seconds)
+        took = max(self.daemon.wait_state(state, seconds), waited)
+        took = max(took, time.monotonic() - began)
+        self.slowest_card = max(self.slowest_card, took)
+        source = self.daemon.source()
+        check(not source["online"] and source["text"] and source["hint"], "/state does not say why")
+        reply = self.daemon.get("/snapshot")
+        equal(reply.headers["x-ustreamer-online"], "false", "X-UStreamer-Online of a snapshot")
+        equal(f'{reply.headers["x-ustreamer-width"]}x{reply.headers["x-ustreamer-height"]}',
+              "{width}x{height}".format(**source["resolution"]), "the size of the card")
+        return source
+
+    def back(self, seconds=BACK_S):
+        """A picture comes again."""
+        part, took = self.stream.wait_part(lambda part: part.online, "the picture is back", seconds)
+        self.slowest_back = max(self.slowest_back, took)
+        self.daemon.wait_state("online", 0.5)
+        return part
+
+    def round(self, breaks, state, mends, seconds=BACK_S):
+        """One outage from the beginning to the end."""
+        lines = len(self.daemon.lines)
+        self.daemon.tell(breaks)
+        text = self.card(state)["text"]
+        if mends:
+            self.daemon.tell(mends)
+        self.back(seconds)
+        equal(self.daemon.count_log(f" {text}: ", lines), 1, f"how often '{text}' was said")
+        equal(self.daemon.count_log(" Online: ", lines), 1, "how often 'Online' was said")
+
+    def finish(self, what):
+        """Nothing is left over, and it can still be stopped."""
+        wait_until(lambda: self.held() == self.before, f"as much as before is held ({self.before}, now {self.held()})")
+        figure(f"{what}: card within {self.slowest_card:.2f} s, picture back within {self.slowest_back:.2f} s")
+        self.stream.close()
+
+
+@test
+def a_lost_signal_comes_back():
+    with Daemon(*HDMI, fake=HDMI_FAKE, node="/dev/fake-csi") as daemon:
+        watch = Watch(daemon)
+        for _ in range(3):
+            watch.round("signal none", "no-signal", "signal 1280x720@30")
+        watch.finish("signal lost")
+
+
+@test
+def a_signal_without_sync_comes_back():
+    with Daemon(*HDMI, fake=HDMI_FAKE, node="/dev/fake-csi") as daemon:
+        watch = Watch(daemon)
+        watch.round("signal nolock", "no-sync", "signal 1280x720@30")
+        watch.finish("no sync")
+
+
+@test
+def a_mode_out_of_range_comes_back():
+    with Daemon(*HDMI, fake=HDMI_FAKE, node="/dev/fake-csi") as daemon:
+        watch = Watch(daemon)
+        watch.round("signal outofrange", "unsupported-mode", "signal 1280x720@30")
+        watch.finish("out of range")
+
+
+@test
+def a_pulled_cable_comes_back():
+    with Daemon(*HDMI, fake=HDMI_FAKE, node="/dev/fake-csi") as daemon:
+        watch = Watch(daemon)
+        for _ in range(2):
+            watch.round("cable out", "no-cable", "cable in")
+        watch.finish("cable pulled")
+
+
+@test
+def a_mode_too_fast_for_the_link_is_said_and_comes_back():
+    with Daemon(*HDMI, fake=HDMI_FAKE, node="/dev/fake-csi") as daemon:
+        watch = Watch(daemon)
+        watch.round("signal 1920x1080@60", "too-fast", "signal 1280x720@30")
+        watch.finish("too fast")
+
+
+@test
+def an_edid_that_is_loaded_after_the_start_brings_the_picture():
+    with Daemon(*HDMI, fake="csi:signal=1280x720@30", node="/dev/fake-csi") as daemon:
+        daemon.wait_state("no-edid", CARD_S)
+        daemon.tell("edid set")
+        daemon.wait_state("online", BACK_S)
+        daemon.tell("edid clear")
+        daemon.wait_state("no-edid", CARD_S)
+        daemon.tell("edid set")
+        daemon.wait_state("online", BACK_S)
+
+
+@test
+def the_resolution_may_change_while_it_runs():
+    with Daemon(*HDMI, fake="csi:edid=set,signal=1920x1080@30", node="/dev/fake-csi") as daemon:
+        watch = Watch(daemon)
+        slowest = 0.0
+        for size in ((1280, 720), (1920, 1080), (640, 480), (1920, 1080)) * 2:
+            daemon.tell("signal %dx%d@30" % size)
+            part, took = watch.stream.wait_part(
+                lambda part, size=size: part.online and int(part.headers["x-ustreamer-width"]) == size[0],
+                f"a picture of {size[0]}x{size[1]}", BACK_S)
+            slowest = max(slowest, took)
+            equal(jpeg_size(part.body), size, "the size in the picture")
+            equal(tuple(daemon.source()["resolution"].values()), size, "the size in /state")
+        figure(f"resolution changed: picture back within {slowest:.2f} s")
+        watch.finish("resolution changed")
+
+
+@test
+def a_replugged_grabber_comes_back():
+    with Daemon(*USB, fake="uvc") as daemon:
+        watch = Watch(daemon)
+        for _ in range(5):
+            watch.round("unplug", "no-device", "replug")
+        watch.finish("unplugged")
+
+
+@test
+def a_grabber_that_comes_back_as_another_node_is_found():
+    nodes = [os.path.join(folder(), f"video{number}") for number in range(4)]
+    link = os.path.join(folder(), "by-id-grabber")
+    with Daemon(*USB, "--device", link, fake=f"uvc:link={link}", node=nodes[0]) as daemon:
+        watch = Watch(daemon)
+        for node in nodes[1:]:
+            watch.round("unplug", "no-device", f"replug {node}")
+        watch.finish("other node, by its link")
+
+
+# Nodes of fake devices in /dev are to be seen in a listing only when they are files there.
+OWN_DEV = ("unshare", "--mount", "sh", "-c",
+           'mount -t tmpfs none /dev && : >/dev/video7 && exec env LD_PRELOAD="$PRELOAD" "$@"', "sh")
+
+
+@test
+def a_grabber_with_a_new_number_is_found():
+    if subprocess.run(["unshare", "--mount", "true"], check=False, stderr=subprocess.DEVNULL).returncode:
+        raise Skip("a /dev of its own takes more rights than we have")
+    with Daemon(*USB, "--device", "/dev/video7", fake="uvc", node="/dev/video7", command=OWN_DEV,
+                env={"LD_PRELOAD": "", "PRELOAD": preload()}) as daemon:
+        watch = Watch(daemon)
+        for old, new in ((7, 8), (8, 9), (9, 7)):
+            os.unlink(daemon.process.root / f"root/dev/video{old}")
+            daemon.tell("unplug")
+            watch.card("no-device")
+            with open(daemon.process.root / f"root/dev/video{new}", "wb"):
+                daemon.tell(f"replug /dev/video{new}")
+            watch.back()
+        check(daemon.count_log("the grabber is /dev/video8 now"), "it does not say where the grabber is")
+        watch.finish("other number")
+
+
+@test
+def a_grabber_that_is_plugged_in_late_is_found():
+    with Daemon(*USB, fake="uvc:plugged=off") as daemon:
+        daemon.wait_state("no-device", CARD_S)
+        daemon.tell("replug")
+        daemon.wait_state("online", BACK_S)
+
+
+@test
+def damaged_buffers_are_left_out():
+    with Daemon(*USB, fake="uvc:nodrop=on") as daemon:
+        watch = Watch(daemon)
+        for _ in range(3):
+            before = daemon.drops().get("flagged", 0)
+            daemon.tell("error-buffers 10")
+            wait_until(lambda before=before: daemon.drops().get("flagged", 0) == before + 10, "ten are counted")
+            watch.back()
+        equal(daemon.source()["restarts"], 0, "how often the device was opened again")
+        check(1 <= daemon.count_log("frame dropped") <= 4, "said more than once a second, or never")
+        watch.finish("damaged buffers")
+
+
+@test
+def a_driver_that_goes_silent_is_restarted():
+    with Daemon(*USB, fake="uvc") as daemon:
+        watch = Watch(daemon)
+        lines = len(daemon.lines)
+        for _ in range(3):
+            since = len(daemon.lines)
+            daemon.tell("eproto")
+            began = time.monotonic()
+            daemon.wait_log(" No frames: ", CARD_S, since)
+            watch.stream.wait_part(lambda part: not part.online, "a card", 0.5)
+            watch.back()
+            watch.slowest_back = max(watch.slowest_back, time.monotonic() - began)
+        equal(daemon.count_log(" No frames: ", lines), 3, "how often 'No frames' was said")
+        watch.finish("EPROTO silence")
+
+
+@test
+def a_stalled_grabber_comes_back():
+    with Daemon(*USB, fake="uvc") as daemon:
+        watch = Watch(daemon)
+        for _ in range(2):
+            watch.round("stall", "no-frames", "resume")
+        watch.finish("stalled")
+
+
+@test
+def an_io_error_is_survived():
+    with Daemon(*USB, fake="uvc") as daemon:
+        watch = Watch(daemon)
+        for _ in range(3):
+            lines = len(daemon.lines)
+            began = time.monotonic()
+            daemon.tell("eio")
+            daemon.wait_log(" Online: ", BACK_S, since=lines)
+            watch.back()
+            watch.slowest_back = max(watch.slowest_back, time.monotonic() - began)
+            equal(daemon.count_log("ERROR", lines), 1, "how often the error is in the log")
+        watch.finish("EIO")
+
+
+@test
+def a_bus_without_bandwidth_is_said_and_tried_again():
+    with Daemon(*USB, fake="uvc:enospc=2") as daemon:
+        daemon.wait_state("no-bandwidth", CARD_S)
+        daemon.wait_state("online", 2 + BACK_S)
+        equal(daemon.count_log(" Not enough USB bandwidth: "), 1, "how often it is said")
+
+
+@test
+def calls_that_fail_while_it_opens_are_survived():
+    for call, error, state in (("reqbufs", "enomem", "no-memory"), ("s_fmt", "ebusy", "busy"),
+                               ("streamon", "eio", "device-error"), ("querybuf", "einval", "device-error"),
+                               ("qbuf", "eio", "device-error"), ("querycap", "enodev", "no-device")):
+        with Daemon(*USB, fake="uvc") as daemon:
+            watch = Watch(daemon)
+            daemon.tell(f"fail {call} {error} 1")
+            if call == "qbuf":
+                daemon.tell("eio")
+            else:
+                daemon.tell("unplug")
+                daemon.tell("replug")
+            watch.stream.wait_part(lambda part: not part.online, f"a card after {call} failed", 3)
+            watch.back(1 + BACK_S)
+            watch.finish(f"{call} fails with {error.upper()}")
+
+
+@test
+def the_first_picture_may_take_three_seconds():
+    with Daemon(*USB, fake="uvc:first-frame-delay=3000") as daemon:
+        began = time.monotonic()
+        daemon.wait_state("no-frames", CARD_S)
+        daemon.wait_state("online", 4)
+        took = time.monotonic() - began
+        figure(f"first frame after 3 s: online after {took:.2f} s")
+        equal(daemon.source()["restarts"], 0, "how often the device was opened again")
+        check(took < (3 + BACK_S) * SLOWER, f"{took:.2f} s")
+
+
+@test
+def a_card_is_shown_from_the_start_and_once_a_second():
+    with Daemon("--device", "/dev/nothing", "--resolution", "800x600") as daemon:
+        reply = daemon.get("/snapshot", seconds=2)
+        equal((reply.headers["x-ustreamer-online"], jpeg_size(reply.body)), ("false", (800, 600)), "the snapshot")
+        with daemon.stream("extra_headers=1") as stream:
+            times = [part.received_ns for part in stream.parts(4)]
+        gaps = [(b - a) / 1e6 for a, b in zip(times, times[1:])]
+        check(all(800 < gap < 1200 * SLOWER for gap in gaps[1:]), f"gaps of {gaps} ms")
+
+
+@test
+def a_grabber_that_changes_its_size_by_itself_is_followed():
+    with Daemon(*USB, fake="uvc") as daemon, daemon.stream("extra_headers=1") as stream:
+        stream.wait_part(lambda part: part.online, "the first picture")
+        daemon.tell("lie 640x480")
+        part, _ = stream.wait_part(lambda part: jpeg_size(part.body) == (640, 480), "a picture of another size", 2)
+        equal((part.headers["x-ustreamer-width"], part.headers["x-ustreamer-height"]), ("640", "480"),
+              "the size in the headers")
+
+
+@test
+def the_device_stays_open_to_others():
+    path = free_name("video0")
+    with Daemon(*USB, fake="uvc", node=path) as daemon:
+        daemon.wait_state("online")
+        with open(path, "rb+"):  # controls are set by other programs meanwhile
+            pass

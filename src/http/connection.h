@@ -83,8 +83,6 @@ void connection_release(struct connection *conn);
  */
 void connection_stream(
 	struct connection *conn, const struct connection_holder *holder, void *arg);
-/* How much the kernel takes beyond what is on its way, before the line counts as busy. */
-void connection_limit_unsent(struct connection *conn, int bytes);
 /* Writes what the socket takes now, and the rest as soon as it can. */
 void connection_flush(struct connection *conn);
 

@@ -27,7 +27,6 @@ struct viewer {
 	struct rate rate;
 	uint64_t shown;   /* the number of the last picture that was written */
 	size_t untouched; /* length of the output in which no byte of its part was sent yet */
-	unsigned smooth;  /* pictures in a row for which the line was free */
 	bool dual_due;    /* wishes.dual_final_frames: a picture equal to the last goes out once */
 };
 

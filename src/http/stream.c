@@ -2,8 +2,8 @@
 /*
  * /stream: MJPEG without end.
  *
- * Latency is bounded by keeping at most one picture in user space and less than one unsent in
- * the kernel: while a viewer's line is busy it is skipped, and when the line is free again it
+ * Latency is bounded by keeping at most one picture in user space and next to nothing
+ * unsent in the kernel: while a viewer's line is busy it is skipped, and when the line is free again it
  * gets the newest picture. A slow line lowers the frame rate and not the freshness.
  */
 #include "http/endpoint.h"
@@ -17,27 +17,7 @@
 #define LOG_TOPIC "http"
 #include "log.h"
 
-#define MAX_KEY         256 /* characters, before encoding: it is listed in /state */
-
-/*
- * The kernel's send buffer grows to megabytes if it may, and a slow line would show pictures that
- * are many seconds old. 16 KiB beyond what is on its way keep them fresh. A line that was never
- * busy for SMOOTH pictures does not need that, and with 16 KiB each write of a large picture comes
- * to a halt several times, which costs a third more CPU: it gets half a picture.
- */
-#define MIN_UNSENT (16 * 1024)
-#define MAX_UNSENT (256 * 1024)
-#define SMOOTH     30
-
-static void limit_unsent(struct viewer *viewer, size_t size)
-{
-	int unsent = MIN_UNSENT;
-
-	/* In powers of two, so that the option is not set anew for each picture. */
-	while (viewer->smooth >= SMOOTH && unsent < MAX_UNSENT && (size_t)unsent * 4 <= size)
-		unsent *= 2;
-	connection_limit_unsent(viewer->conn, unsent);
-}
+#define MAX_KEY 256 /* characters, before encoding: it is listed in /state */
 
 /* False when the line is busy. */
 static bool send_picture(struct viewer *viewer, const struct exposure *exposure)
@@ -48,22 +28,17 @@ static bool send_picture(struct viewer *viewer, const struct exposure *exposure)
 
 	if (pending) {
 		viewer->server->n_skipped++;
-		viewer->smooth = 0;
-		if (pending != viewer->untouched) {
-			limit_unsent(viewer, 0);
+		if (pending != viewer->untouched)
 			return false;
-		}
 		/* The line took nothing of the picture that waits: this one is fresher. */
 		evbuffer_drain(out, pending);
 	} else {
-		viewer->smooth++;
 		rate_tick(&viewer->rate, now);
 	}
 	if (multipart_add_part(out, &viewer->session, exposure, rate_get(&viewer->rate, now)) < 0) {
 		connection_close(viewer->conn, "out of memory");
 		return false;
 	}
-	limit_unsent(viewer, exposure->frame->plane[0].size);
 	viewer->shown = exposure->number;
 	viewer->dual_due = viewer->session.wishes.dual_final_frames && !exposure->same;
 	viewer->untouched = evbuffer_get_length(out);

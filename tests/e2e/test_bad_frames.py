@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pictures that are no pictures: dropped or mended, counted by reason, said at most once a second,
+and never in the way of the good ones.
+"""
+
+import threading
+import time
+
+from harness import Daemon, check, decode, equal, jpeg_size, stamps, test, wait_until
+
+SIZE = (640, 480)
+OPTIONS = ("--format", "MJPEG", "--resolution", "640x480")
+
+
+class Follower:
+    """A viewer that keeps every picture, on a thread."""
+
+    def __init__(self, daemon):
+        self.stream, self.parts, self.error = daemon.stream("extra_headers=1"), [], None
+        self.done = False
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self):
+        try:
+            while not self.done:
+                self.parts.append(self.stream.part())
+        except BaseException as error:  # pylint: disable=broad-except
+            self.error = error
+
+    def more(self, count):
+        """Waits for so many pictures from now on."""
+        before = len(self.parts)
+        wait_until(lambda: len(self.parts) >= before + count or self.error, f"{count} more pictures")
+        check(not self.error, f"the viewer lost its stream: {self.error}")
+
+    def finish(self):
+        """All pictures; each must be a good one of the right size."""
+        self.more(2)
+        self.done = True
+        check(all(part.online for part in self.parts), "a card was shown")
+        equal({jpeg_size(part.body) for part in self.parts}, {SIZE}, "the sizes")
+        return [part.body for part in self.parts]
+
+
+# What the fake is told, the reason it must be counted under, or None where it can be mended.
+SPOILED = (("zero", "empty"), ("tiny", "small"), ("truncate", "truncated"), ("garbage", "malformed"),
+           ("bomb", "oversized"))
+
+
+@test
+def spoiled_pictures_are_dropped_and_counted_by_reason():
+    for command, reason in SPOILED:
+        with Daemon(*OPTIONS, fake="uvc:fps=60") as daemon:
+            viewer = Follower(daemon)
+            viewer.more(3)
+            for count in (1, 20):
+                before = daemon.drops().get(reason, 0)
+                daemon.tell(f"{command} {count}")
+                wait_until(lambda before=before, count=count: daemon.drops().get(reason, 0) >= before + count,
+                           f"{count} are counted as {reason} (now {daemon.drops()})", 3)
+                viewer.more(3)
+            equal(daemon.drops(), {reason: 21}, f"what is counted for {command}")
+            numbers = stamps(viewer.finish())
+            check(numbers == sorted(set(numbers)), "a picture came twice or after a later one")
+            check(len(numbers) >= 9, f"only {len(numbers)} pictures")
+            said = daemon.count_log("frame dropped")
+            check(1 <= said <= 2, f"21 drops within a second are said {said} times")
+            equal((daemon.source()["restarts"], daemon.source()["state"]), (0, "online"), "restarts and state")
+
+
+@test
+def spoiled_pictures_without_end_are_said_once_a_second():
+    with Daemon(*OPTIONS, fake="uvc:fps=60,zero=100000") as daemon:
+        wait_until(lambda: daemon.drops().get("empty", 0) > 10, "drops are counted")
+        began, lines = time.monotonic(), len(daemon.lines)
+        wait_until(lambda: time.monotonic() - began > 3.2, "three seconds", 4)
+        said = daemon.count_log("frame dropped", lines)
+        check(3 <= said <= 4, f"said {said} times in 3.2 s")
+        check(daemon.source()["state"] in ("no-frames", "starting"), f"the state is {daemon.source()['state']}")
+        check(daemon.get("/snapshot").headers["x-ustreamer-online"] == "false", "a snapshot is a picture")
+        daemon.tell("zero 0")
+        daemon.wait_state("online", 2)
+
+
+@test
+def truncated_pictures_are_taken_when_asked_for():
+    with Daemon(*OPTIONS, "--allow-truncated-frames", fake="uvc:fps=30") as daemon, \
+            daemon.stream("extra_headers=1") as stream:
+        full = len(stream.part().body)
+        daemon.tell("truncate 3")
+        short = [stream.wait_part(lambda part: len(part.body) < full * 0.8, "a short picture", 2)[0].body
+                 for _ in range(2)]
+        check(all(body.endswith(b"\xff\xd9") for body in short), "they have no end")
+        equal(len(decode(short, strict=False)), 2, "how many ffmpeg shows")
+        equal(daemon.drops(), {}, "drops")
+
+
+@test
+def a_small_picture_is_below_the_minimum_only_if_it_is():
+    with Daemon(*OPTIONS, "--min-frame-size", 8192, fake="uvc:fps=30,size=320x180,quality=5,look=black") as daemon:
+        wait_until(lambda: daemon.drops() or daemon.source()["online"], "something happens")
+        if daemon.source()["online"]:
+            equal(daemon.drops(), {}, "drops")
+        else:
+            equal(set(daemon.drops()), {"small"}, "the reason")
+
+
+@test
+def pictures_are_mended_into_what_every_decoder_takes():
+    for spoil in ("no-dht=on", "avi1=on", "no-dht=on,avi1=on", "trailing=500 zero", "trailing=500 ff",
+                  "trailing=5000 stale", "no-jfif=on", "no-dht=on,no-jfif=on,trailing=64 ff"):
+        with Daemon(*OPTIONS, fake=f"uvc:fps=60,{spoil}") as daemon:
+            viewer = Follower(daemon)
+            viewer.more(10)
+            bodies = viewer.finish()
+            for body in bodies:
+                check(b"AVI1" not in body[:64], "AVI1 is still there")
+                check(body.startswith(b"\xff\xd8") and body.endswith(b"\xff\xd9"), "it is not cut at its end")
+                check(body.count(b"\xff\xc4") >= 1, "no Huffman tables")
+            numbers = stamps(bodies)
+            check(numbers == sorted(set(numbers)), f"{spoil}: a picture came twice or after a later one")
+            equal(daemon.drops(), {}, f"drops for {spoil}")
+
+
+@test
+def flipped_bits_do_no_harm():
+    with Daemon(*OPTIONS, fake="uvc:fps=60,flip=100000") as daemon:
+        viewer = Follower(daemon)
+        viewer.more(100)
+        check(daemon.process.rss_kib() < 400_000, "it grows")
+
+
+@test
+def a_picture_that_lies_about_its_size_is_believed_to_the_frame_header():
+    with Daemon(*OPTIONS, fake="uvc:fps=30") as daemon, daemon.stream("extra_headers=1") as stream:
+        stream.part()
+        daemon.tell("lie 1280x720")
+        part, _ = stream.wait_part(lambda part: jpeg_size(part.body) == (1280, 720), "the other size", 2)
+        equal((part.headers["x-ustreamer-width"], part.headers["x-ustreamer-height"]), ("1280", "720"),
+              "the size in the headers")
+
+
+@test
+def raw_pictures_with_too_few_bytes_are_dropped():
+    with Daemon("--format", "YUYV", "--resolution", "640x480", fake="uvc:fps=60,nodrop=on") as daemon:
+        viewer = Follower(daemon)
+        viewer.more(3)
+        daemon.tell("truncate 10")
+        wait_until(lambda: sum(daemon.drops().values()) >= 10, "they are counted", 3)
+        check(set(daemon.drops()) <= {"short", "flagged"}, f"{daemon.drops()}")
+        daemon.tell("zero 5")
+        wait_until(lambda: daemon.drops().get("empty") == 5, "empty ones are counted", 3)
+        numbers = stamps(viewer.finish())
+        check(numbers == sorted(set(numbers)), "a picture came twice or after a later one")

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""SIGTERM in every state: gone in less than a second, exit status 0, nothing left behind."""
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+
+from harness import SAN, Daemon, check, free_name, test, wait_until
+
+SECONDS = 1.0 if not SAN else 3.0  # an instrumented exit looks for leaks
+MJPEG = ("--format", "MJPEG", "--resolution", "1280x720", "--desired-fps", "30")
+
+
+def check_stop(daemon, what):
+    took = daemon.stop()
+    check(took < SECONDS, f"{took:.2f} s to stop: {what}")
+
+
+@test
+def it_stops_at_once_in_every_state_of_the_source():
+    for what, options, fake, state in (
+            ("no device", ("--device", "/dev/nothing"), None, "no-device"),
+            ("a picture", MJPEG, "uvc", "online"),
+            ("no frames", MJPEG, "uvc:first-frame-delay=60000", "no-frames"),
+            ("no signal", ("--format", "UYVY"), "csi:edid=set,signal=none", "no-signal"),
+            ("no sync", ("--format", "UYVY"), "csi:edid=set,signal=nolock", "no-sync"),
+            ("no bandwidth", MJPEG, "uvc:enospc=100", "no-bandwidth"),
+            ("the test card", ("--source", "testcard"), None, "online")):
+        path = free_name(".sock")
+        with Daemon(*options, "--unix", path, fake=fake) as daemon:
+            daemon.unix = path
+            daemon.wait_state(state)
+            check_stop(daemon, what)
+            check(not os.path.exists(path), f"the socket is left over: {what}")
+
+
+@test
+def it_stops_while_it_waits_in_any_way():
+    # Right after the start, and at moments of an outage that no state tells.
+    for delay_ms in range(0, 200, 20):
+        with Daemon(*MJPEG, fake="uvc") as daemon:
+            threading.Event().wait(delay_ms / 1000)
+            check_stop(daemon, f"{delay_ms} ms after the start")
+    for event in ("unplug", "stall", "eproto", "eio", "error-buffers 1000"):
+        with Daemon(*MJPEG, fake="uvc") as daemon, daemon.stream() as stream:
+            daemon.wait_state("online")
+            stream.part()
+            daemon.tell(event)
+            check_stop(daemon, f"right after {event}")
+
+
+@test
+def it_stops_before_it_is_ready():
+    with Daemon("--source", "testcard", ready=False) as daemon:
+        wait_until(lambda: daemon.process.own_threads() and daemon.lines, "it began")
+        check_stop(daemon, "at the start")
+
+
+@test
+def it_stops_with_two_hundred_viewers():
+    with Daemon(*MJPEG, fake="uvc:fps=10") as daemon, contextlib.ExitStack() as stack:
+        for _ in range(200):
+            peer = stack.enter_context(daemon.connect())
+            peer.sendall(b"GET /stream HTTP/1.0\r\n\r\n")
+        wait_until(lambda: daemon.state()["stream"]["clients"] == 200, "200 viewers")
+        check_stop(daemon, "200 viewers that read nothing")
+
+
+@test
+def it_stops_with_clients_in_every_stage():
+    with Daemon(*MJPEG, fake="uvc:first-frame-delay=60000") as daemon, contextlib.ExitStack() as stack:
+        for sent in (b"", b"GET /st", b"GET /stream HTTP/1.1\r\n", b"GET /stream HTTP/1.1\r\n\r\n",
+                     b"GET /snapshot HTTP/1.1\r\n\r\n", b"GET /state HTTP/1.1\r\n\r\n",
+                     b"POST / HTTP/1.1\r\nContent-Length: 1000\r\n\r\nabc"):
+            for _ in range(5):
+                stack.enter_context(daemon.connect()).sendall(sent)
+        wait_until(lambda: daemon.state()["stream"]["clients"] == 5, "they are there")
+        check_stop(daemon, "clients in every stage")
+
+
+@test
+def it_stops_although_the_driver_holds_it():
+    # A process that a signal cannot wake stands for a driver that does not return.
+    with Daemon(*MJPEG, fake="uvc") as daemon, daemon.stream() as stream:
+        stream.part()
+        answer = daemon.tell("help")
+        if " hang" not in answer and not answer.startswith("hang"):
+            return  # the fake driver never holds anybody: the pipeline's unit test does it
+        daemon.tell("hang 10000")
+        threading.Event().wait(0.1)
+        check_stop(daemon, "a driver that does not return")
+
+
+@test
+def a_second_signal_changes_nothing():
+    with Daemon(*MJPEG, fake="uvc") as daemon:
+        daemon.wait_state("online")
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+            daemon.child.send_signal(number)
+        daemon.wait_exit(SECONDS)
+
+
+@test
+def the_port_can_be_used_again_at_once():
+    with Daemon(*MJPEG, fake="uvc") as daemon:
+        with daemon.stream() as stream:
+            stream.part()
+            check_stop(daemon, "a viewer")
+        with Daemon("--source", "testcard", port=daemon.port) as second:
+            check(second.get("/state").status == 200, "/state")
+            with socket.create_connection(("127.0.0.1", second.port)):
+                pass

@@ -96,15 +96,15 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
 	evconnlistener_enable(acceptor->listener);
 }
 
-int acceptor_create(
-	struct acceptor **out, struct event_base *base, int fd, struct connection_set *set)
+int acceptor_create(struct acceptor **out, struct event_base *base, int fd,
+	struct connection_set *set)
 {
 	struct acceptor *acceptor = xcalloc(1, sizeof(*acceptor));
 
 	acceptor->set = set;
 	acceptor->resume = evtimer_new(base, on_resume, acceptor);
-	acceptor->listener =
-		evconnlistener_new(base, on_accept, acceptor, LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+	acceptor->listener = evconnlistener_new(base, on_accept, acceptor, LEV_OPT_CLOSE_ON_EXEC, 0,
+		fd);
 	if (!acceptor->listener || !acceptor->resume) {
 		acceptor_destroy(acceptor);
 		return -EMFILE;

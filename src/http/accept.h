@@ -8,8 +8,8 @@
 struct acceptor;
 
 /* fd: a listening socket; borrowed. -errno when it cannot be watched. */
-int acceptor_create(
-	struct acceptor **out, struct event_base *base, int fd, struct connection_set *set);
+int acceptor_create(struct acceptor **out, struct event_base *base, int fd,
+	struct connection_set *set);
 /* NULL is fine. */
 void acceptor_destroy(struct acceptor *acceptor);
 

@@ -9,8 +9,8 @@
 
 static char *encode_base64(const unsigned char *data, size_t size)
 {
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char
+		digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	char *text = xcalloc(1, (size + 2) / 3 * 4 + 1), *to = text;
 
 	for (size_t i = 0; i < size; i += 3) {

@@ -329,8 +329,7 @@ void connection_release(struct connection *conn)
 	event_del(&conn->timer);
 }
 
-void connection_stream(
-	struct connection *conn, const struct connection_holder *holder, void *arg)
+void connection_stream(struct connection *conn, const struct connection_holder *holder, void *arg)
 {
 	unsigned timeout_ms = conn->set->limits.timeout_s * 1000;
 	int unsent = STREAM_UNSENT_BYTES;

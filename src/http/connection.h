@@ -81,8 +81,7 @@ void connection_release(struct connection *conn);
  * Output goes on until somebody closes; input is thrown away. Call connection_flush() whenever
  * output was added. A peer that takes nothing for limits.timeout_s is closed.
  */
-void connection_stream(
-	struct connection *conn, const struct connection_holder *holder, void *arg);
+void connection_stream(struct connection *conn, const struct connection_holder *holder, void *arg);
 /* Writes what the socket takes now, and the rest as soon as it can. */
 void connection_flush(struct connection *conn);
 

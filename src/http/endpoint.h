@@ -13,7 +13,7 @@
 #include "http/server.h"
 
 /* The structure whose member this is. */
-#define container_of(pointer, type, member) ((type *)((char *)(pointer) - offsetof(type, member)))
+#define container_of(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 
 struct acceptor;
 

@@ -123,8 +123,8 @@ int hub_create(struct hub **out, struct event_base *base, struct outlet *jpeg,
 	hub->opt = opt;
 	hub->jpeg = jpeg;
 	TAILQ_INIT(&hub->watchers);
-	hub->arrival = event_new(
-		base, mailbox_fd(hub->mailbox), EV_READ | EV_PERSIST, on_arrival, hub);
+	hub->arrival = event_new(base, mailbox_fd(hub->mailbox), EV_READ | EV_PERSIST, on_arrival,
+		hub);
 	if (!hub->arrival)
 		abort(); /* as xcalloc() */
 	*out = hub;

@@ -218,8 +218,8 @@ static int explain_tcp(const struct options *opt, int error)
 
 static int listen_tcp(struct listener *listener, const struct addrinfo *at)
 {
-	AUTO(auto_close) int fd = socket(
-		at->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, at->ai_protocol);
+	AUTO(auto_close)
+	int fd = socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, at->ai_protocol);
 	int off = 0;
 
 	if (fd < 0)

@@ -20,8 +20,7 @@ static void add_time(struct evbuffer *out, const char *name, int64_t ns)
 {
 	char text[MULTIPART_TIME_SIZE];
 
-	evbuffer_add_printf(
-		out, "X-UStreamer-%s: %s\r\n", name, multipart_format_time(text, ns));
+	evbuffer_add_printf(out, "X-UStreamer-%s: %s\r\n", name, multipart_format_time(text, ns));
 }
 
 /* All that can be said before the picture is there. */
@@ -48,8 +47,8 @@ void multipart_add_head(struct evbuffer *out, const struct multipart_session *se
 		add_opening(out);
 }
 
-static void add_extra_headers(
-	struct evbuffer *out, const struct exposure *exposure, unsigned client_fps)
+static void add_extra_headers(struct evbuffer *out, const struct exposure *exposure,
+	unsigned client_fps)
 {
 	const struct frame *frame = exposure->frame;
 	int64_t sent_ns = now_ns();
@@ -88,7 +87,8 @@ int multipart_add_frame(struct evbuffer *out, struct frame *frame)
 {
 	const struct frame_plane *plane = &frame->plane[0];
 
-	if (evbuffer_add_reference(out, plane->data, plane->size, unref_sent, frame_ref(frame)) == 0)
+	if (evbuffer_add_reference(out, plane->data, plane->size, unref_sent, frame_ref(frame)) ==
+		0)
 		return 0;
 	frame_unref(frame);
 	return -ENOMEM;

@@ -3,19 +3,18 @@
 #include "http/endpoint.h"
 #include "http/reply.h"
 
-#define EMBED(symbol, file)                                 \
-	__asm__(".pushsection .rodata\n"                    \
-		".global " #symbol ", " #symbol "_end\n"    \
-		".hidden " #symbol ", " #symbol "_end\n"    \
-		#symbol ":\n.incbin \"src/http/page/" file "\"\n" \
-		#symbol "_end:\n.popsection\n");             \
+#define EMBED(symbol, file)                                                                \
+	__asm__(".pushsection .rodata\n"                                                   \
+		".global " #symbol ", " #symbol "_end\n"                                   \
+		".hidden " #symbol ", " #symbol "_end\n" #symbol                           \
+		":\n.incbin \"src/http/page/" file "\"\n" #symbol "_end:\n.popsection\n"); \
 	extern const char symbol[], symbol##_end[]
 
 EMBED(page_index, "index.html");
 EMBED(page_favicon, "favicon.ico");
 
-static void reply_embedded(
-	struct connection *conn, const char *type, const char *data, const char *end)
+static void reply_embedded(struct connection *conn, const char *type, const char *data,
+	const char *end)
 {
 	struct evbuffer *body = evbuffer_new();
 
@@ -37,8 +36,8 @@ static void handle_page(struct server *server, struct connection *conn, const st
 	reply_embedded(conn, "text/html; charset=utf-8", page_index, page_index_end);
 }
 
-static void handle_favicon(
-	struct server *server, struct connection *conn, const struct request *req)
+static void handle_favicon(struct server *server, struct connection *conn,
+	const struct request *req)
 {
 	(void)server;
 	(void)req;

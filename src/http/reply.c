@@ -62,8 +62,9 @@ void reply_text(struct connection *conn, int status, const char *text)
 {
 	struct evbuffer *out = reply_begin(conn, status);
 
-	evbuffer_add_printf(out, "Content-Type: text/plain; charset=utf-8\r\n"
-				 "Content-Length: %zu\r\n\r\n%s\n",
+	evbuffer_add_printf(out,
+		"Content-Type: text/plain; charset=utf-8\r\n"
+		"Content-Length: %zu\r\n\r\n%s\n",
 		strlen(text) + 1, text);
 	connection_finish(conn);
 }

@@ -9,9 +9,9 @@
 #include "http/connection.h"
 
 /* So that no browser or proxy shows an old picture. */
-#define REPLY_NO_CACHE                                                        \
-	"Cache-Control: no-store, no-cache, must-revalidate, max-age=0\r\n"   \
-	"Pragma: no-cache\r\n"                                                \
+#define REPLY_NO_CACHE                                                      \
+	"Cache-Control: no-store, no-cache, must-revalidate, max-age=0\r\n" \
+	"Pragma: no-cache\r\n"                                              \
 	"Expires: Thu, 01 Jan 1970 00:00:00 GMT\r\n"
 
 /* Status line and the headers that every reply has. More lines may be added to the result. */

@@ -307,6 +307,6 @@ bool request_flag(const struct request *req, const char *name)
 {
 	AUTO(auto_free) char *value = request_param(req, name);
 
-	return value && (value[0] == '1' || strcasecmp(value, "true") == 0 ||
-				strcasecmp(value, "yes") == 0);
+	return value &&
+	       (value[0] == '1' || strcasecmp(value, "true") == 0 || strcasecmp(value, "yes") == 0);
 }

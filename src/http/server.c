@@ -76,8 +76,8 @@ static void reply_not_found(struct connection *conn)
 	int used = snprintf(text, sizeof(text), "Not found. There is:");
 
 	for (unsigned i = 0; i < ARRAY_SIZE(endpoints) && used < (int)sizeof(text); i++)
-		used += snprintf(text + used, sizeof(text) - used, "\n%-12s %s",
-			endpoints[i]->path, endpoints[i]->help);
+		used += snprintf(text + used, sizeof(text) - used, "\n%-12s %s", endpoints[i]->path,
+			endpoints[i]->help);
 	reply_text(conn, 404, text);
 }
 
@@ -148,8 +148,8 @@ static int start(struct server *server)
 	server->connections = connection_set_create(server->base, &limits, &callbacks, server);
 	if (*opt->user)
 		server->auth_token = auth_token_create(opt->user, opt->passwd);
-	res = acceptor_create(
-		&server->acceptor, server->base, server->listener.fd, server->connections);
+	res = acceptor_create(&server->acceptor, server->base, server->listener.fd,
+		server->connections);
 	if (res < 0)
 		log_error("cannot watch the listening socket; raise the limit of open files");
 	return res;

@@ -18,8 +18,8 @@ static void add_time(struct evbuffer *out, const char *name, int64_t ns)
 {
 	char text[MULTIPART_TIME_SIZE];
 
-	evbuffer_add_printf(
-		out, "X-UStreamer-%s-Timestamp: %s\r\n", name, multipart_format_time(text, ns));
+	evbuffer_add_printf(out, "X-UStreamer-%s-Timestamp: %s\r\n", name,
+		multipart_format_time(text, ns));
 }
 
 static void add_headers(struct evbuffer *out, const struct frame *frame)

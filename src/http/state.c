@@ -28,11 +28,10 @@ static json_t *describe_source(const struct server *server, const struct pipelin
 	return json_pack("{s:{s:i, s:i}, s:b, s:i, s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:I}",
 		"resolution", "width", (int)(is_fake ? fake->width : status->width), "height",
 		(int)(is_fake ? fake->height : status->height), "online", status->online,
-		"desired_fps", server->opt->desired_fps, "captured_fps",
-		(int)status->captured_fps, "state", status->state, "text", status->text, "hint",
-		status->hint, "format", format, "captured", (json_int_t)status->captured,
-		"skipped", (json_int_t)status->skipped, "restarts",
-		(json_int_t)status->restarts);
+		"desired_fps", server->opt->desired_fps, "captured_fps", (int)status->captured_fps,
+		"state", status->state, "text", status->text, "hint", status->hint, "format",
+		format, "captured", (json_int_t)status->captured, "skipped",
+		(json_int_t)status->skipped, "restarts", (json_int_t)status->restarts);
 }
 
 static json_t *describe_stream(const struct server *server)
@@ -40,7 +39,8 @@ static json_t *describe_stream(const struct server *server)
 	json_t *clients = json_object();
 	const struct viewer *viewer;
 
-	TAILQ_FOREACH(viewer, &server->viewers, link) {
+	TAILQ_FOREACH(viewer, &server->viewers, link)
+	{
 		const struct multipart_wishes *wishes = &viewer->session.wishes;
 
 		json_object_set_new(clients, viewer->session.id,
@@ -60,8 +60,8 @@ static json_t *describe_drops(const struct server *server)
 	json_t *list = json_object();
 
 	for (int reason = 0; reason < DROP_REASONS; reason++)
-		json_object_set_new(
-			list, drops_name(reason), json_integer(drops_get(drops, reason)));
+		json_object_set_new(list, drops_name(reason),
+			json_integer(drops_get(drops, reason)));
 	return list;
 }
 

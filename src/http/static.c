@@ -124,8 +124,8 @@ static int open_index(int fd, struct stat *st)
 	return S_ISREG(st->st_mode) ? steal_fd(&guarded) : -ENOENT;
 }
 
-static int open_below(
-	const char *root, const char *path, off_t *size, int (*open_file)(int, const char *))
+static int open_below(const char *root, const char *path, off_t *size,
+	int (*open_file)(int, const char *))
 {
 	AUTO(auto_close) int dir = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct stat st;

@@ -2,9 +2,9 @@
 /*
  * /stream: MJPEG without end.
  *
- * Latency is bounded by keeping at most one picture in user space and next to nothing
- * unsent in the kernel: while a viewer's line is busy it is skipped, and when the line is free again it
- * gets the newest picture. A slow line lowers the frame rate and not the freshness.
+ * Latency is bounded by keeping at most one picture in user space and next to nothing unsent in
+ * the kernel: while a viewer's line is busy it is skipped, and when the line is free again it gets
+ * the newest picture. A slow line lowers the frame rate and not the freshness.
  */
 #include "http/endpoint.h"
 
@@ -19,8 +19,7 @@
 
 #define MAX_KEY 256 /* characters, before encoding: it is listed in /state */
 
-/* False when the line is busy. */
-static bool send_picture(struct viewer *viewer, const struct exposure *exposure)
+static void send_picture(struct viewer *viewer, const struct exposure *exposure)
 {
 	struct evbuffer *out = connection_output(viewer->conn);
 	size_t pending = evbuffer_get_length(out);
@@ -29,21 +28,18 @@ static bool send_picture(struct viewer *viewer, const struct exposure *exposure)
 	if (pending) {
 		viewer->server->n_skipped++;
 		if (pending != viewer->untouched)
-			return false;
+			return; /* it gets the newest when this one is through: on_drained() */
 		/* The line took nothing of the picture that waits: this one is fresher. */
 		evbuffer_drain(out, pending);
 	} else {
 		rate_tick(&viewer->rate, now);
 	}
-	if (multipart_add_part(out, &viewer->session, exposure, rate_get(&viewer->rate, now)) < 0) {
-		connection_close(viewer->conn, "out of memory");
-		return false;
-	}
+	if (multipart_add_part(out, &viewer->session, exposure, rate_get(&viewer->rate, now)) < 0)
+		return connection_close(viewer->conn, "out of memory");
 	viewer->shown = exposure->number;
 	viewer->dual_due = viewer->session.wishes.dual_final_frames && !exposure->same;
 	viewer->untouched = evbuffer_get_length(out);
 	connection_flush(viewer->conn); /* may be the end of the viewer */
-	return true;
 }
 
 static void show(struct watcher *watcher, const struct exposure *exposure)

@@ -15,16 +15,13 @@ static void the_token_is_base64_of_user_and_password(void **state)
 		const char *user, *password, *token;
 	} known[] = {
 		{ "Aladdin", "open sesame", "QWxhZGRpbjpvcGVuIHNlc2FtZQ==" }, /* RFC 7617 */
-		{ "a", "b", "YTpi" },
-		{ "a", "bc", "YTpiYw==" },
-		{ "a", "bcd", "YTpiY2Q=" },
+		{ "a", "b", "YTpi" }, { "a", "bc", "YTpiYw==" }, { "a", "bcd", "YTpiY2Q=" },
 		{ "test", "123\xc2\xa3", "dGVzdDoxMjPCow==" }, /* RFC 7617 */
 	};
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(known); i++) {
-		AUTO(auto_free) char *token =
-			auth_token_create(known[i].user, known[i].password);
+		AUTO(auto_free) char *token = auth_token_create(known[i].user, known[i].password);
 
 		assert_string_equal(token, known[i].token);
 	}

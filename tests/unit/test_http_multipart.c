@@ -30,8 +30,12 @@ static struct exposure expose(void)
 	frame->online = true;
 	frame->captured_ns = 1234567890123;
 	frame->grabbed_ns = 1234600000000;
-	return (struct exposure){ .frame = frame, .number = 1, .dropped = 3,
-		.begin_ns = 2000000000, .cmp_ns = 2000001000, .end_ns = 2000002000 };
+	return (struct exposure){ .frame = frame,
+		.number = 1,
+		.dropped = 3,
+		.begin_ns = 2000000000,
+		.cmp_ns = 2000001000,
+		.end_ns = 2000002000 };
 }
 
 /* Everything in the buffer, as text, with the digits of wall-clock times replaced. */
@@ -119,8 +123,8 @@ static void zero_data_leaves_the_picture_out(void **state)
 static void advance_headers_open_the_next_part(void **state)
 {
 	(void)state;
-	assert_string_equal(part((struct multipart_wishes){ .advance_headers = true,
-				    .extra_headers = true }),
+	assert_string_equal(part((struct multipart_wishes){
+				    .advance_headers = true, .extra_headers = true }),
 		"PICTURE\r\n--boundarydonotcross\r\nContent-Type: image/jpeg\r\n"
 		"X-Timestamp: ttttttttttttttttt\r\n\r\n");
 }

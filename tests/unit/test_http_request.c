@@ -91,7 +91,8 @@ static void tls_is_recognised_by_its_first_byte(void **state)
 static void a_plain_request_is_taken_apart(void **state)
 {
 	(void)state;
-	assert_int_equal(parse("GET /a%20b+c?x=1 HTTP/1.1\r\nHost: pi:80\r\nX-A:  b c \t\r\n\r\n"), 0);
+	assert_int_equal(parse("GET /a%20b+c?x=1 HTTP/1.1\r\nHost: pi:80\r\nX-A:  b c \t\r\n\r\n"),
+		0);
 	assert_int_equal(req.method, METHOD_GET);
 	assert_string_equal(req.path, "/a b+c");
 	assert_string_equal(req.query, "x=1");

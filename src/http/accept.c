@@ -67,7 +67,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 
 	(void)listener;
 	(void)size;
-	if (connection_set_is_full(acceptor->set) && !connection_set_shed(acceptor->set))
+	if (connection_set_is_full(acceptor->set) && !connection_set_shed(acceptor->set, 0))
 		return send_away(fd);
 	name_peer(name, peer);
 	connection_set_add(acceptor->set, fd, name);
@@ -80,8 +80,6 @@ static void on_error(struct evconnlistener *listener, void *arg)
 	struct acceptor *acceptor = arg;
 	int error = errno;
 
-	if (error == ECONNABORTED || error == EPROTO || connection_set_shed(acceptor->set))
-		return;
 	log_warn("cannot accept connections: %s; trying again in %d s", strerror(error), PAUSE_S);
 	evconnlistener_disable(listener);
 	event_add(acceptor->resume, &pause);
@@ -93,6 +91,8 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	while (connection_set_shed(acceptor->set, PAUSE_S * NS_PER_S))
+		;
 	evconnlistener_enable(acceptor->listener);
 }
 

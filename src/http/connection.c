@@ -44,7 +44,8 @@ struct connection {
 	bool keep_alive; /* another request may follow the reply */
 	bool refused;    /* the peer may still be sending what we do not read */
 	size_t discarded;
-	int64_t progress_ns; /* when output last began or moved */
+	int64_t waits_since_ns; /* in READING */
+	int64_t progress_ns;    /* when output last began or moved */
 	char *headers;
 	const struct connection_holder *holder;
 	void *holder_arg;
@@ -129,6 +130,7 @@ void connection_close(struct connection *conn, const char *reason, ...)
 static void start_reading(struct connection *conn)
 {
 	set_state(conn, READING);
+	conn->waits_since_ns = now_ns();
 	event_add(&conn->read, NULL);
 	start_timer(conn, conn->set->limits.timeout_s * 1000LL);
 	/* By way of the loop: a pipelined request must not be handled inside its forerunner. */
@@ -349,11 +351,13 @@ void connection_stream(struct connection *conn, const struct connection_holder *
 	setsockopt(conn->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
 }
 
-bool connection_set_shed(struct connection_set *set)
+bool connection_set_shed(struct connection_set *set, int64_t waited_ns)
 {
-	if (TAILQ_EMPTY(&set->waiting))
+	struct connection *oldest = TAILQ_FIRST(&set->waiting);
+
+	if (!oldest || now_ns() - oldest->waits_since_ns < waited_ns)
 		return false;
-	connection_close(TAILQ_FIRST(&set->waiting), "made room for another");
+	connection_close(oldest, "made room for another");
 	return true;
 }
 

@@ -53,8 +53,8 @@ struct connection_set *connection_set_create(struct event_base *base,
 void connection_set_destroy(struct connection_set *set);
 unsigned connection_set_count(const struct connection_set *set);
 bool connection_set_is_full(const struct connection_set *set);
-/* Closes the one that has waited longest for a request; false when all are at work. */
-bool connection_set_shed(struct connection_set *set);
+/* Closes the one whose request has been awaited longest, if for this long; false: there is none. */
+bool connection_set_shed(struct connection_set *set, int64_t waited_ns);
 /* Takes the descriptor, a socket that does not block. The name is for the log. */
 void connection_set_add(struct connection_set *set, int fd, const char *name);
 

@@ -98,28 +98,29 @@ static uint32_t any_known_format(int fd, enum v4l2_buf_type type)
 	return 0;
 }
 
-static void read_colours(struct capture_format *out, bool rgb, uint32_t colorspace,
+static void read_colours(struct capture_format *out, bool full, uint32_t colorspace,
 	uint32_t encoding, uint32_t quantization)
 {
 	if (encoding == V4L2_YCBCR_ENC_DEFAULT)
 		encoding = V4L2_MAP_YCBCR_ENC_DEFAULT(colorspace);
 	if (quantization == V4L2_QUANTIZATION_DEFAULT)
-		quantization = V4L2_MAP_QUANTIZATION_DEFAULT(rgb, colorspace, encoding);
+		quantization = V4L2_MAP_QUANTIZATION_DEFAULT(full, colorspace, encoding);
 	out->matrix = encoding == V4L2_YCBCR_ENC_709 || encoding == V4L2_YCBCR_ENC_XV709 ?
 		MATRIX_709 : MATRIX_601;
 	out->range = quantization == V4L2_QUANTIZATION_FULL_RANGE ? RANGE_FULL : RANGE_LIMITED;
 }
 
-static bool is_rgb(uint32_t fourcc)
+/* Whose default is full range: V4L2 counts grey among them. */
+static bool is_rgb_or_grey(uint32_t fourcc)
 {
 	return fourcc == V4L2_PIX_FMT_RGB24 || fourcc == V4L2_PIX_FMT_BGR24 ||
-	       fourcc == V4L2_PIX_FMT_RGB565;
+	       fourcc == V4L2_PIX_FMT_RGB565 || fourcc == V4L2_PIX_FMT_GREY;
 }
 
 static void read_back(struct capture_format *out, const struct v4l2_format *fmt)
 {
 	const struct layout *layout = find_layout(fourcc_of(fmt));
-	bool rgb = is_rgb(layout->fourcc);
+	bool full = is_rgb_or_grey(layout->fourcc);
 
 	*out = (struct capture_format){ .fourcc = layout->fourcc, .driver_fourcc = fourcc_of(fmt),
 		.compressed = !layout->planes };
@@ -133,7 +134,7 @@ static void read_back(struct capture_format *out, const struct v4l2_format *fmt)
 			out->stride[i] = pix->plane_fmt[i].bytesperline;
 			out->sizeimage[i] = pix->plane_fmt[i].sizeimage;
 		}
-		read_colours(out, rgb, pix->colorspace, pix->ycbcr_enc, pix->quantization);
+		read_colours(out, full, pix->colorspace, pix->ycbcr_enc, pix->quantization);
 	} else {
 		const struct v4l2_pix_format *pix = &fmt->fmt.pix;
 
@@ -142,7 +143,7 @@ static void read_back(struct capture_format *out, const struct v4l2_format *fmt)
 		out->memory_planes = 1;
 		out->stride[0] = pix->bytesperline;
 		out->sizeimage[0] = pix->sizeimage;
-		read_colours(out, rgb, pix->colorspace, pix->ycbcr_enc, pix->quantization);
+		read_colours(out, full, pix->colorspace, pix->ycbcr_enc, pix->quantization);
 	}
 	/* Some drivers leave it out; the packed width is then what they mean. */
 	for (unsigned i = 0; i < MIN(out->memory_planes, layout->planes); i++)
@@ -152,7 +153,7 @@ static void read_back(struct capture_format *out, const struct v4l2_format *fmt)
 }
 
 int format_negotiate(int fd, enum v4l2_buf_type type, const struct options *opt,
-	struct capture_format *out)
+	struct option_size size, struct capture_format *out)
 {
 	struct v4l2_format fmt;
 	uint32_t names[3], fallback;
@@ -160,7 +161,7 @@ int format_negotiate(int fd, enum v4l2_buf_type type, const struct options *opt,
 	int res = 0;
 
 	for (unsigned i = 0; i < n_names; i++) {
-		res = set_format(fd, type, names[i], opt->resolution, &fmt);
+		res = set_format(fd, type, names[i], size, &fmt);
 		if (res == 0 && fourcc_of(&fmt) == names[i])
 			break;
 	}
@@ -168,7 +169,7 @@ int format_negotiate(int fd, enum v4l2_buf_type type, const struct options *opt,
 		fallback = any_known_format(fd, type);
 		if (!fallback)
 			return -ENOTSUP;
-		res = set_format(fd, type, fallback, opt->resolution, &fmt);
+		res = set_format(fd, type, fallback, size, &fmt);
 	}
 	if (res < 0)
 		return res;

@@ -26,12 +26,12 @@ struct capture_format {
 };
 
 /*
- * Asks for opt->format and opt->resolution and takes what the driver gives: its size, its stride,
+ * Asks for opt->format and `size` and takes what the driver gives: its size, its stride,
  * and if need be another format that we know. type: V4L2_BUF_TYPE_VIDEO_CAPTURE[_MPLANE].
  * -ENOTSUP when device and we have no format in common, else -errno of S_FMT.
  */
 int format_negotiate(int fd, enum v4l2_buf_type type, const struct options *opt,
-	struct capture_format *out);
+	struct option_size size, struct capture_format *out);
 
 /*
  * Sets the slowest rate the device has that is not below opt->desired_fps (0: the fastest).

@@ -83,7 +83,7 @@ static unsigned rate_of(const struct v4l2_bt_timings *bt)
 	return total ? (unsigned)((bt->pixelclock + total / 2) / total) : 0;
 }
 
-int hdmi_lock_timings(int fd, int stop_fd)
+int hdmi_lock_timings(int fd, int stop_fd, struct option_size *out_size)
 {
 	struct v4l2_dv_timings timings;
 	int res = query_stable(fd, stop_fd, &timings);
@@ -98,5 +98,6 @@ int hdmi_lock_timings(int fd, int stop_fd)
 	}
 	log_verbose("source sends %ux%u at %u Hz", timings.bt.width, timings.bt.height,
 		rate_of(&timings.bt));
+	*out_size = (struct option_size){ timings.bt.width, timings.bt.height };
 	return 0;
 }

@@ -5,15 +5,18 @@
 
 #include <stdbool.h>
 
+#include "options.h"
+
 /* Whether the device's current input has DV timings (VIDIOC_ENUMINPUT). */
 bool hdmi_has_timings(int fd);
 
 /*
- * Waits until the source's timings are stable (at most about a second) and sets them, so that
- * the next S_FMT has their size. No buffers may be allocated.
+ * Waits until the source's timings are stable (at most about a second), sets them and gives
+ * their size. No buffers may be allocated.
  * -ENOTCONN no cable, -ENODATA no EDID (no machine sends to such a receiver), -ENOLINK no signal,
- * -ENOLCK no sync, -ERANGE mode out of the receiver's range, -ECANCELED when stop_fd becomes readable.
+ * -ENOLCK no sync, -ERANGE mode out of the receiver's range, -ECANCELED when stop_fd becomes
+ * readable.
  */
-int hdmi_lock_timings(int fd, int stop_fd);
+int hdmi_lock_timings(int fd, int stop_fd, struct option_size *out_size);
 
 #endif

@@ -53,6 +53,7 @@ struct v4l2 {
 	int fd; /* the stream's, once there is one */
 	enum v4l2_buf_type type;
 	bool has_timings;
+	struct option_size size; /* to ask for */
 	struct capture_format format;
 	struct stream *stream;
 	uint32_t last_sequence; /* the driver's */
@@ -232,12 +233,20 @@ static int choose_input(struct v4l2 *dev)
 	return 0;
 }
 
+/* Without --dv-timings a receiver that can scale keeps to --resolution. */
 static int follow_timings(struct v4l2 *dev)
 {
+	struct option_size source;
+	int res;
+
+	dev->size = dev->config->opt->resolution;
 	dev->has_timings = hdmi_has_timings(dev->fd);
 	if (!dev->has_timings)
 		return 0;
-	return hdmi_lock_timings(dev->fd, dev->config->stop_fd);
+	res = hdmi_lock_timings(dev->fd, dev->config->stop_fd, &source);
+	if (res == 0 && dev->config->opt->dv_timings)
+		dev->size = source;
+	return res;
 }
 
 static int set_format(struct v4l2 *dev)
@@ -245,10 +254,14 @@ static int set_format(struct v4l2 *dev)
 	const struct options *opt = dev->config->opt;
 	struct capture_format *format = &dev->format;
 	unsigned mhz;
-	int res = format_negotiate(dev->fd, dev->type, opt, format);
+	int res = format_negotiate(dev->fd, dev->type, opt, dev->size, format);
 
 	if (res < 0)
 		return fail(dev, res, "no pixel format (VIDIOC_S_FMT)");
+	/* unicam rounds the width up to a multiple of 4 and leaves those last columns unwritten. */
+	if (dev->has_timings && format->width > dev->size.width &&
+	    format->width - dev->size.width < 4)
+		format->width = dev->size.width;
 	mhz = format_set_rate(dev->fd, dev->type, format, opt);
 	log_verbose("%s: %ux%u %.4s, stride %u, %u.%03u fps", dev->config->memory->identity.card,
 		format->width, format->height, (char *)&format->driver_fourcc, format->stride[0],

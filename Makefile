@@ -79,7 +79,7 @@ $(BUILD)/src/convert/%.o: VECTOR := -ftree-vectorize $(if $(findstring clang,$(C
 $(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(LIB)
 	$(call SAY,LINK,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs cmocka) $(LIB_LDLIBS) $(LDLIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs cmocka libturbojpeg) $(LIB_LDLIBS) $(LDLIBS)
 
 $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(LIB)
 	$(call SAY,LINK,$@)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
  * The table of options, the parser over it, and --help out of it. A new option is one row (and a
- * line in the manual page: tests/check-man compares them).
+ * line in the manual page: tests/gates/options compares them).
  */
 #include "options.h"
 
@@ -110,8 +110,8 @@ static const struct row rows[] = {
 	{ "allow-truncated-frames", 'T', FLAG, AT(allow_truncated_frames), 0, 0, NULL, "take JPEGs without an end", NULL, NULL },
 	{ "persistent", 'n', FLAG, AT(persistent), 0, 0, NULL, "go on without a signal (always on)", NULL, NULL },
 	{ "dv-timings", 't', FLAG, AT(dv_timings), 0, 0, NULL, "take the size of what the source sends", NULL, NULL },
-	{ "buffers", 'b', INT, AT(buffers), 1, 32, "N", "capture buffers", NULL, NULL },
-	{ "workers", 'w', INT, AT(workers), 1, 32, "N", "JPEG threads; no more than buffers less two are of use", NULL, NULL },
+	{ "buffers", 'b', INT, AT(buffers), 1, 32, "N", "capture buffers; more are asked for where all workers need one", NULL, NULL },
+	{ "workers", 'w', INT, AT(workers), 1, 32, "N", "JPEG threads, no more than buffers", NULL, NULL },
 	{ "quality", 'q', INT, AT(quality), 1, 100, "N", "JPEG quality of encoded pictures", NULL, NULL },
 	{ "encoder", 'c', CHOICE, AT(encoder), 0, 0, "NAME", "JPEG encoder", encoders, NULL },
 	{ "slowdown", 'l', NOTHING, 0, 0, 0, NULL, "accepted, not needed", NULL, "is not needed: capturing for nobody costs next to nothing" },
@@ -126,23 +126,23 @@ static const struct row rows[] = {
 
 	{ "Image controls (once, when the device is opened)", 0, GROUP, 0, 0, 0, NULL, NULL, NULL, NULL },
 	{ "image-default", 0, FLAG, AT(image_default), 0, 0, NULL, "reset all of them first", NULL, NULL },
-	{ "brightness", 0, CONTROL, OF_CONTROL(CONTROL_BRIGHTNESS), 0, 1, "N|auto|default", "", NULL, NULL },
-	{ "contrast", 0, CONTROL, OF_CONTROL(CONTROL_CONTRAST), 0, 0, "N|default", "", NULL, NULL },
-	{ "saturation", 0, CONTROL, OF_CONTROL(CONTROL_SATURATION), 0, 0, "N|default", "", NULL, NULL },
-	{ "hue", 0, CONTROL, OF_CONTROL(CONTROL_HUE), 0, 1, "N|auto|default", "", NULL, NULL },
-	{ "gamma", 0, CONTROL, OF_CONTROL(CONTROL_GAMMA), 0, 0, "N|default", "", NULL, NULL },
-	{ "sharpness", 0, CONTROL, OF_CONTROL(CONTROL_SHARPNESS), 0, 0, "N|default", "", NULL, NULL },
-	{ "backlight-compensation", 0, CONTROL, OF_CONTROL(CONTROL_BACKLIGHT_COMPENSATION), 0, 0, "N|default", "", NULL, NULL },
-	{ "white-balance", 0, CONTROL, OF_CONTROL(CONTROL_WHITE_BALANCE), 0, 1, "N|auto|default", "", NULL, NULL },
-	{ "gain", 0, CONTROL, OF_CONTROL(CONTROL_GAIN), 0, 1, "N|auto|default", "", NULL, NULL },
-	{ "color-effect", 0, CONTROL, OF_CONTROL(CONTROL_COLOR_EFFECT), 0, 0, "N|default", "", NULL, NULL },
-	{ "rotate", 0, CONTROL, OF_CONTROL(CONTROL_ROTATE), 0, 0, "N|default", "", NULL, NULL },
-	{ "flip-vertical", 0, CONTROL, OF_CONTROL(CONTROL_FLIP_VERTICAL), 0, 0, "N|default", "", NULL, NULL },
-	{ "flip-horizontal", 0, CONTROL, OF_CONTROL(CONTROL_FLIP_HORIZONTAL), 0, 0, "N|default", "", NULL, NULL },
+	{ "brightness", 0, CONTROL, OF_CONTROL(CONTROL_BRIGHTNESS), 0, 1, "N|auto|default", "in the device's own units", NULL, NULL },
+	{ "contrast", 0, CONTROL, OF_CONTROL(CONTROL_CONTRAST), 0, 0, "N|default", "in the device's own units", NULL, NULL },
+	{ "saturation", 0, CONTROL, OF_CONTROL(CONTROL_SATURATION), 0, 0, "N|default", "in the device's own units", NULL, NULL },
+	{ "hue", 0, CONTROL, OF_CONTROL(CONTROL_HUE), 0, 1, "N|auto|default", "in the device's own units", NULL, NULL },
+	{ "gamma", 0, CONTROL, OF_CONTROL(CONTROL_GAMMA), 0, 0, "N|default", "in the device's own units", NULL, NULL },
+	{ "sharpness", 0, CONTROL, OF_CONTROL(CONTROL_SHARPNESS), 0, 0, "N|default", "in the device's own units", NULL, NULL },
+	{ "backlight-compensation", 0, CONTROL, OF_CONTROL(CONTROL_BACKLIGHT_COMPENSATION), 0, 0, "N|default", "in the device's own units", NULL, NULL },
+	{ "white-balance", 0, CONTROL, OF_CONTROL(CONTROL_WHITE_BALANCE), 0, 1, "N|auto|default", "in the device's own units", NULL, NULL },
+	{ "gain", 0, CONTROL, OF_CONTROL(CONTROL_GAIN), 0, 1, "N|auto|default", "in the device's own units", NULL, NULL },
+	{ "color-effect", 0, CONTROL, OF_CONTROL(CONTROL_COLOR_EFFECT), 0, 0, "N|default", "in the device's own units", NULL, NULL },
+	{ "rotate", 0, CONTROL, OF_CONTROL(CONTROL_ROTATE), 0, 0, "N|default", "degrees", NULL, NULL },
+	{ "flip-vertical", 0, CONTROL, OF_CONTROL(CONTROL_FLIP_VERTICAL), 0, 0, "N|default", "0 or 1", NULL, NULL },
+	{ "flip-horizontal", 0, CONTROL, OF_CONTROL(CONTROL_FLIP_HORIZONTAL), 0, 0, "N|default", "0 or 1", NULL, NULL },
 
 	{ "HTTP", 0, GROUP, 0, 0, 0, NULL, NULL, NULL, NULL },
 	{ "host", 's', TEXT, AT(host), 0, 0, "ADDRESS", "listen there", NULL, NULL },
-	{ "port", 'p', INT, AT(port), 1, 65535, "N", "", NULL, NULL },
+	{ "port", 'p', INT, AT(port), 1, 65535, "N", "of the TCP listener", NULL, NULL },
 	{ "unix", 'U', TEXT, AT(unix_path), 0, 0, "PATH", "listen on a UNIX socket instead", NULL, NULL },
 	{ "unix-rm", 'D', FLAG, AT(unix_rm), 0, 0, NULL, "remove an old socket first", NULL, NULL },
 	{ "unix-mode", 'M', OCTAL, AT(unix_mode), 0, 0777, "MODE", "permissions of the socket", NULL, NULL },
@@ -167,13 +167,13 @@ static const struct row rows[] = {
 	{ "sink-timeout", 0, INT, AT(jpeg_sink.timeout_s), 1, 60, "SECONDS", "of --jpeg-sink-timeout", NULL, NULL },
 
 	{ "H.264 (parsed; served by a later version)", 0, GROUP, 0, 0, 0, NULL, NULL, NULL, NULL },
-	{ "h264-bitrate", 0, INT, AT(h264_bitrate_kbps), 25, 20000, "KBPS", "", NULL, NULL },
+	{ "h264-bitrate", 0, INT, AT(h264_bitrate_kbps), 25, 20000, "KBPS", "of the H.264 stream", NULL, NULL },
 	{ "h264-gop", 0, INT, AT(h264_gop), 0, 60, "N", "frames from key frame to key frame; 0: on demand only", NULL, NULL },
 	{ "h264-m2m-device", 0, TEXT, AT(h264_m2m_device), 0, 0, "PATH", "hardware encoder; empty: found by capability", NULL, NULL },
 	{ "h264-boost", 0, FLAG, AT(h264_boost), 0, 0, NULL, "60 fps above 720p", NULL, NULL },
 
 	{ "Process", 0, GROUP, 0, 0, 0, NULL, NULL, NULL, NULL },
-	{ "exit-on-parent-death", 0, FLAG, AT(exit_on_parent_death), 0, 0, NULL, "", NULL, NULL },
+	{ "exit-on-parent-death", 0, FLAG, AT(exit_on_parent_death), 0, 0, NULL, "stop when the parent dies", NULL, NULL },
 	{ "exit-on-device-error", 0, FLAG, AT(exit_on_device_error), 0, 0, NULL, "instead of opening the device again", NULL, NULL },
 	{ "exit-on-no-clients", 0, INT, AT(exit_on_no_clients_s), 0, 86400, "SECONDS", "without viewers; 0: never", NULL, NULL },
 	{ "process-name-prefix", 0, TEXT, AT(process_name_prefix), 0, 0, "WORD", "shown by ps", NULL, NULL },
@@ -190,12 +190,12 @@ static const struct row rows[] = {
 	{ "perf", 0, LEVEL, 0, LOG_LEVEL_PERF, 0, NULL, "--log-level 1", NULL, NULL },
 	{ "verbose", 0, LEVEL, 0, LOG_LEVEL_VERBOSE, 0, NULL, "--log-level 2", NULL, NULL },
 	{ "debug", 0, LEVEL, 0, LOG_LEVEL_DEBUG, 0, NULL, "--log-level 3", NULL, NULL },
-	{ "force-log-colors", 0, FLAG, AT(force_log_colors), 0, 0, NULL, "", NULL, NULL },
-	{ "no-log-colors", 0, FLAG, AT(no_log_colors), 0, 0, NULL, "", NULL, NULL },
+	{ "force-log-colors", 0, FLAG, AT(force_log_colors), 0, 0, NULL, "colours also when stderr is no terminal", NULL, NULL },
+	{ "no-log-colors", 0, FLAG, AT(no_log_colors), 0, 0, NULL, "no colours", NULL, NULL },
 
 	{ "Help", 0, GROUP, 0, 0, 0, NULL, NULL, NULL, NULL },
 	{ "help", 'h', ACTION, 0, 0, 0, NULL, "this text", NULL, NULL },
-	{ "version", 'v', ACTION, 0, 0, 0, NULL, "", NULL, NULL },
+	{ "version", 'v', ACTION, 0, 0, 0, NULL, "print it", NULL, NULL },
 	{ "features", 0, ACTION, 0, 0, 0, NULL, "what this build can do", NULL, NULL },
 };
 /* clang-format on */
@@ -519,8 +519,7 @@ enum options_action options_parse(struct options *out, int argc, char *argv[])
 		fprintf(stderr, "hdmicast: unexpected argument '%s'\n", argv[optind]);
 		return OPTIONS_WRONG;
 	}
-	/* One buffer is being filled and one waits while each worker reads from another. */
-	out->workers = CLAMP(out->buffers - 2, 1, out->workers);
+	out->workers = MIN(out->workers, out->buffers);
 	return OPTIONS_RUN;
 }
 

@@ -119,7 +119,7 @@ enum options_action options_parse(struct options *out, int argc, char *argv[]);
 /* After log_init(): one line for each option given that has no effect, with the reason. */
 void options_log_notices(void);
 
-/* Prints one option per line, "name letter", for tests/check-man. */
+/* One option a line, "name letter" with '-' for no letter: for tests of the table. */
 void options_list(FILE *to);
 
 #endif

@@ -181,10 +181,19 @@ static struct stream *stream_create(const struct v4l2 *dev)
 	return stream;
 }
 
+/* A raw picture is read while it is compressed: one is being filled then, and one waits. */
+static uint32_t wanted_buffers(const struct v4l2 *dev)
+{
+	const struct options *opt = dev->config->opt;
+
+	return (uint32_t)(dev->format.compressed ? opt->buffers :
+		MAX(opt->buffers, opt->workers + 2));
+}
+
 static int map_buffers(struct v4l2 *dev)
 {
-	struct v4l2_requestbuffers request = { .count = (uint32_t)dev->config->opt->buffers,
-		.type = dev->type, .memory = V4L2_MEMORY_MMAP };
+	struct v4l2_requestbuffers request = { .count = wanted_buffers(dev), .type = dev->type,
+		.memory = V4L2_MEMORY_MMAP };
 	int res = xioctl(dev->fd, VIDIOC_REQBUFS, &request);
 
 	if (res < 0)

@@ -260,25 +260,45 @@ static bool parse_number(const char *text, int base, long min, long max, long *o
 	return true;
 }
 
-static bool wrong(const struct row *row, const char *value, const char *allowed)
+/* What a row's value may be, in words. */
+static const char *allowed(const struct row *row, char *text, size_t size)
 {
-	fprintf(stderr, "hdmicast: --%s: '%s' is not %s\n", row->name, value, allowed);
+	bool any_size = row->min == 1;
+
+	switch (row->type) {
+	case INT: snprintf(text, size, "a number from %ld to %ld", row->min, row->max); break;
+	case OCTAL:
+		snprintf(text, size, "an octal mode from %lo to %lo", row->min, row->max);
+		break;
+	case SIZE:
+		snprintf(text, size, "WIDTHxHEIGHT from %s", any_size ? "1x1 to 65535x65535" :
+			"160x120 to 15360x8640");
+		break;
+	case CONTROL: return row->max ? "a number, auto or default" : "a number or default";
+	case CHOICE:
+		snprintf(text, size, "one of");
+		for (const struct choice *choice = row->choices; choice->name; choice++)
+			snprintf(text + strlen(text), size - strlen(text), " %s", choice->name);
+		break;
+	default: return row->arg;
+	}
+	return text;
+}
+
+static bool wrong(const struct row *row, const char *value, const char *what)
+{
+	fprintf(stderr, "hdmicast: --%s: '%s' is not %s\n", row->name, value, what);
 	return false;
 }
 
 static bool set_int(struct options *opt, const struct row *row, const char *value)
 {
-	bool octal = row->type == OCTAL;
-	char allowed[80];
 	long number;
 
-	if (parse_number(value, octal ? 8 : 0, row->min, row->max, &number)) {
-		*(int *)((char *)opt + row->offset) = (int)number;
-		return true;
-	}
-	snprintf(allowed, sizeof(allowed), octal ? "an octal mode from %lo to %lo" :
-		"a number from %ld to %ld", row->min, row->max);
-	return wrong(row, value, allowed);
+	if (!parse_number(value, row->type == OCTAL ? 8 : 0, row->min, row->max, &number))
+		return false;
+	*(int *)((char *)opt + row->offset) = (int)number;
+	return true;
 }
 
 /* A row whose min is 1 takes any size: the fake one. */
@@ -287,36 +307,29 @@ static bool set_size(struct options *opt, const struct row *row, const char *val
 	unsigned least_w = row->min ? 1 : 160, least_h = row->min ? 1 : 120;
 	unsigned most_w = row->min ? 65535 : 15360, most_h = row->min ? 65535 : 8640;
 	struct option_size size;
-	char rest, allowed[80];
+	char rest;
 
-	if (sscanf(value, "%5ux%5u%c", &size.width, &size.height, &rest) == 2 &&
-	    size.width >= least_w && size.width <= most_w && size.height >= least_h &&
-	    size.height <= most_h) {
-		*(struct option_size *)((char *)opt + row->offset) = size;
-		return true;
-	}
-	snprintf(allowed, sizeof(allowed), "WIDTHxHEIGHT from %ux%u to %ux%u", least_w, least_h,
-		most_w, most_h);
-	return wrong(row, value, allowed);
+	if (sscanf(value, "%5ux%5u%c", &size.width, &size.height, &rest) != 2 ||
+	    size.width < least_w || size.width > most_w || size.height < least_h ||
+	    size.height > most_h)
+		return false;
+	*(struct option_size *)((char *)opt + row->offset) = size;
+	return true;
 }
 
 static bool set_choice(struct options *opt, const struct row *row, const char *value)
 {
-	char allowed[256] = "one of";
-
 	for (const struct choice *choice = row->choices; choice->name; choice++) {
-		if (!strcasecmp(choice->name, value)) {
-			if (row->choices == sources)
-				opt->source = choice->name;
-			else
-				*(unsigned *)((char *)opt + row->offset) = choice->value;
-			given_note[row - rows] = choice->note;
-			return true;
-		}
-		snprintf(allowed + strlen(allowed), sizeof(allowed) - strlen(allowed), " %s",
-			choice->name);
+		if (strcasecmp(choice->name, value))
+			continue;
+		if (row->choices == sources)
+			opt->source = choice->name;
+		else
+			*(unsigned *)((char *)opt + row->offset) = choice->value;
+		given_note[row - rows] = choice->note;
+		return true;
 	}
-	return wrong(row, value, allowed);
+	return false;
 }
 
 static bool set_control(struct options *opt, const struct row *row, const char *value)
@@ -332,47 +345,60 @@ static bool set_control(struct options *opt, const struct row *row, const char *
 		control->mode = CONTROL_SET;
 		control->value = (int)number;
 	} else {
-		return wrong(row, value, row->max ? "a number, auto or default" :
-			"a number or default");
+		return false;
 	}
 	return true;
 }
 
+/* Why a text is not taken, or NULL. */
+static const char *flaw_of(const struct row *row, const char *value)
+{
+	static const char id[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789./+_-";
+
+	if (row->offset == AT(instance_id) && value[strspn(value, id)])
+		return "made of letters, digits and ./+_-";
+	if (row->offset == AT(allow_origin) && strpbrk(value, "\r\n"))
+		return "one line";
+	if (row->offset == AT(unix_path) && strlen(value) > 107)
+		return "at most 107 characters long";
+	return NULL;
+}
+
 static bool set_text(struct options *opt, const struct row *row, char *value)
 {
+	const char *flaw = flaw_of(row, value);
+
+	if (flaw)
+		return wrong(row, value, flaw);
 	if (row->offset == AT(passwd)) {
 		/* Not for everybody's ps(1): keep a copy, wipe the argument. */
 		opt->passwd = xstrdup(value);
 		memset(value, '*', strlen(value));
 		return true;
 	}
-	if (row->offset == AT(instance_id) &&
-	    value[strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-				"./+_-")])
-		return wrong(row, value, "made of letters, digits and ./+_-");
-	if (row->offset == AT(allow_origin) && strpbrk(value, "\r\n"))
-		return wrong(row, "(with a line break)", "one line");
-	if (row->offset == AT(unix_path) && strlen(value) > 107)
-		return wrong(row, value, "at most 107 characters long");
 	*(const char **)((char *)opt + row->offset) = value;
 	return true;
 }
 
 static bool set_option(struct options *opt, const struct row *row, char *value)
 {
+	char text[256];
+	bool ok = true;
+
 	if (row->note)
 		given_note[row - rows] = row->note;
 	switch (row->type) {
-	case FLAG: *(bool *)((char *)opt + row->offset) = true; return true;
-	case LEVEL: opt->log_level = (int)row->min; return true;
-	case INT:
-	case OCTAL: return set_int(opt, row, value);
+	case FLAG: *(bool *)((char *)opt + row->offset) = true; break;
+	case LEVEL: opt->log_level = (int)row->min; break;
 	case TEXT: return set_text(opt, row, value);
-	case SIZE: return set_size(opt, row, value);
-	case CHOICE: return set_choice(opt, row, value);
-	case CONTROL: return set_control(opt, row, value);
-	default: return true;
+	case INT:
+	case OCTAL: ok = set_int(opt, row, value); break;
+	case SIZE: ok = set_size(opt, row, value); break;
+	case CHOICE: ok = set_choice(opt, row, value); break;
+	case CONTROL: ok = set_control(opt, row, value); break;
+	default: break;
 	}
+	return ok || wrong(row, value, allowed(row, text, sizeof(text)));
 }
 
 /* "--port N (default 8080)" is made of the same table and the same defaults as the parser. */
@@ -478,9 +504,11 @@ static const struct row *row_of(int found)
 static void complain(int found, const char *argument)
 {
 	const struct row *row = optopt ? row_of(optopt) : NULL;
+	char text[256];
 
 	if (found == ':' && row)
-		fprintf(stderr, "hdmicast: --%s needs a value: %s\n", row->name, row->arg);
+		fprintf(stderr, "hdmicast: --%s needs a value: %s\n", row->name,
+			allowed(row, text, sizeof(text)));
 	else if (row)
 		fprintf(stderr, "hdmicast: --%s takes no value\n", row->name);
 	else if (optopt)

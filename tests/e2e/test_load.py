@@ -144,6 +144,8 @@ def viewers_that_never_read_cost_one_picture_each_and_are_closed():
 class Witness:
     """A viewer on a thread that must not notice anything."""
 
+    KEPT = 400  # pictures; of later ones only the times
+
     def __init__(self, daemon):
         self.daemon, self.parts, self.running, self.error = daemon, [], True, None
         self.thread = threading.Thread(target=self._run)
@@ -154,6 +156,8 @@ class Witness:
             with self.daemon.stream("extra_headers=1") as stream:
                 while self.running:
                     self.parts.append(stream.part())
+                    if len(self.parts) > self.KEPT:
+                        self.parts[-1].body = b""
         except BaseException as error:  # pylint: disable=broad-except
             self.error = error
 
@@ -169,9 +173,11 @@ class Witness:
 
     def judge(self):
         check(not self.error, f"the other viewer lost its stream: {self.error}")
-        numbers = stamps([part.body for part in self.parts])
+        numbers = stamps([part.body for part in self.parts[:self.KEPT]])
         check(numbers == sorted(set(numbers)), "a picture came twice or after a later one")
         if not SAN:
+            _, gap = rate_of([part.time_ns("Grab-Begin") for part in self.parts])
+            check(gap < 60, f"the other viewer lost pictures: {gap:.0f} ms between two")
             lost = numbers[-1] - numbers[0] + 1 - len(numbers)
             rate, gap = rate_of([part.received_ns for part in self.parts])
             check(lost == 0, f"the other viewer lost {lost} of {len(numbers)} pictures ({rate:.1f} fps, {gap:.0f} ms)")
@@ -356,21 +362,21 @@ def a_slow_link_lowers_the_rate_and_not_the_freshness():
     seconds = 60 if LONG else 20
     unshare_network()
     command("ip", "link", "set", "lo", "up")
-    with Daemon(*SMALL, "--host", "0.0.0.0", fake="uvc") as daemon:
+    with Daemon(*FULL_HD, "--desired-fps", 30, "--host", "0.0.0.0", fake="uvc") as daemon:
         far = FarClient(daemon.port, seconds)
         with Witness(daemon) as witness:
             found = far.finish()
-            equal(jpeg_size(witness.parts[0].body), (640, 480), "the size")
-        check(len(found) > seconds / 4, f"only {len(found)} pictures in {seconds} s")
+            equal(jpeg_size(witness.parts[0].body), (1920, 1080), "the size")
+        check(len(found) > seconds / 3, f"only {len(found)} pictures in {seconds} s")
         # The first ones meet a connection that does not know the link yet.
         ages = [(received - taken) / 1e6 for received, taken, _ in found][2:]
         transmission = [size * 8 / 1e6 * 1e3 for _, _, size in found][2:]
         bounds = [2 * time_ms + 200 for time_ms in transmission]
         early, late = (sorted(half)[len(half) // 2] for half in (ages[:len(ages) // 2], ages[len(ages) // 2:]))
-        figure(f"1 Mbit/s for {seconds} s: {len(found) / seconds:.1f} fps, age {min(ages):.0f} to {max(ages):.0f} ms, "
+        figure(f"1080p over 1 Mbit/s for {seconds} s: {len(found) / seconds:.2f} fps, age {min(ages):.0f} to {max(ages):.0f} ms, "
                f"median {early:.0f} then {late:.0f} ms; one picture takes {max(transmission):.0f} ms, "
                f"the bound is {min(bounds):.0f} ms")
         no_rates()
         worst = max(age - bound for age, bound in zip(ages, bounds))
         check(worst < 0, f"a picture was {max(ages):.0f} ms old")
-        check(late < early + 100, f"the age grows from {early:.0f} to {late:.0f} ms")
+        check(late < early + 400, f"the age grows from {early:.0f} to {late:.0f} ms")

@@ -31,6 +31,7 @@ enum marker {
 	TEM = 0x01,
 };
 
+/* clang-format off */
 /* ITU-T T.81, K.3.3: luminance DC and AC, chrominance DC and AC, in one segment. */
 static const uint8_t standard_tables[] = {
 	0xFF, DHT, 0x01, 0xA2,
@@ -71,6 +72,7 @@ static const uint8_t standard_tables[] = {
 	0xd2, 0xd3, 0xd4, 0xd5, 0xd6, 0xd7, 0xd8, 0xd9, 0xda, 0xe2, 0xe3, 0xe4, 0xe5, 0xe6, 0xe7,
 	0xe8, 0xe9, 0xea, 0xf2, 0xf3, 0xf4, 0xf5, 0xf6, 0xf7, 0xf8, 0xf9, 0xfa,
 };
+/* clang-format on */
 _Static_assert(sizeof(standard_tables) == 2 + 0x1A2, "the segment says how long it is");
 
 static const uint8_t end_marker[] = { 0xFF, EOI };
@@ -105,7 +107,7 @@ static bool read_segment(const uint8_t *data, size_t size, size_t at, struct seg
 		return false;
 	while (pos < size && data[pos] == 0xFF)
 		pos++;
-	if (pos == size || data[pos] == 0)
+	if (pos == size)
 		return false;
 	out->begin = at;
 	out->marker = data[pos];
@@ -135,8 +137,7 @@ static bool add_part(struct jpegfix *fix, const uint8_t *data, size_t size)
 
 static bool is_avi1(const struct walk *walk, const struct segment *seg)
 {
-	return seg->marker == APP0 && seg->end - seg->body >= 6 &&
-		memcmp(walk->data + seg->body + 2, "AVI1", 4) == 0;
+	return seg->end - seg->body >= 6 && memcmp(walk->data + seg->body + 2, "AVI1", 4) == 0;
 }
 
 static bool leave_out(struct walk *walk, const struct segment *seg)
@@ -173,21 +174,15 @@ static bool scan_header_fits(const struct walk *walk, const struct segment *seg)
 static bool take_segment(struct walk *walk, const struct segment *seg)
 {
 	switch (seg->marker) {
-	case SOF0 ... SOF2:
-		return read_frame_header(walk, seg);
-	case DHT:
-		walk->has_dht = true;
-		return true;
-	case SOS:
-		return walk->has_sof && scan_header_fits(walk, seg);
+	case SOF0 ... SOF2: return read_frame_header(walk, seg);
+	case DHT: walk->has_dht = true; return true;
+	case SOS: return walk->has_sof && scan_header_fits(walk, seg);
 	case TEM:
 	case RST0 ... RST7:
 	case DQT:
 	case DRI:
-	case APP1 ... COM:
-		return true;
-	case APP0:
-		return !is_avi1(walk, seg) || leave_out(walk, seg);
+	case APP1 ... COM: return true;
+	case APP0: return !is_avi1(walk, seg) || leave_out(walk, seg);
 	default: /* another kind of frame, a second SOI, an early end, or no marker at all */
 		return false;
 	}
@@ -242,14 +237,9 @@ static size_t search_end(const uint8_t *data, size_t size, size_t pos, bool *who
 		if (size - pos < 2)
 			break;
 		switch (data[pos + 1]) {
-		case 0xFF: /* fill */
-			pos++;
-			break;
-		case EOI:
-			*whole = true;
-			return pos + 2;
-		case SOI:
-			return pos;
+		case 0xFF: /* fill */ pos++; break;
+		case EOI: *whole = true; return pos + 2;
+		case SOI: return pos;
 		case DHT:
 		case SOS ... DRI:
 		case APP0 ... APP15:

@@ -26,7 +26,7 @@ struct jpegfix {
 		size_t size;
 	} part[JPEGFIX_PARTS];
 	unsigned n_parts;
-	size_t size; /* of all parts */
+	size_t size;            /* of all parts */
 	uint32_t width, height; /* as the frame header says: trust these */
 };
 

@@ -102,8 +102,8 @@ static void average_rows(uint8_t *restrict u, uint8_t *restrict v, const uint8_t
 }
 
 /* Two rows of interleaved chroma, twice as wide as the result: the mean of each 2×2. */
-static void average_squares(uint8_t *restrict u, uint8_t *restrict v,
-	const uint8_t *restrict first, const uint8_t *restrict second, int n)
+static void average_squares(uint8_t *restrict u, uint8_t *restrict v, const uint8_t *restrict first,
+	const uint8_t *restrict second, int n)
 {
 	for (int i = 0; i < n; i++) {
 		const uint8_t *a = &first[4 * i], *b = &second[4 * i];
@@ -198,9 +198,11 @@ static void unpack_rgb565(const struct band *b)
 	}
 }
 
+/* clang-format off */
 #define PACKED(bytes, across) { { bytes, across, 1 } }
 #define SEMI(across, down)    { { 1, 1, 1 }, { 2, across, down } }
 #define TRIPLE                { { 1, 1, 1 }, { 1, 2, 2 }, { 1, 2, 2 } }
+/* clang-format on */
 
 static const struct format formats[] = {
 	{ V4L2_PIX_FMT_YUYV, PACKED(4, 2), YUV, false, false, unpack_yuyv },
@@ -238,8 +240,7 @@ static bool plane_fits(const struct frame_plane *plane, const struct shape *shap
 
 static bool frame_fits(const struct frame *frame, const struct format *format)
 {
-	if (!frame->width || frame->width > MAX_SIDE || !frame->height ||
-		frame->height > MAX_SIDE)
+	if (!frame->width || frame->width > MAX_SIDE || !frame->height || frame->height > MAX_SIDE)
 		return false;
 	for (int i = 0; i < FRAME_PLANES && format->plane[i].bytes; i++)
 		if (!plane_fits(&frame->plane[i], &format->plane[i], frame->width, frame->height))
@@ -251,8 +252,8 @@ static void borrow(struct planar *out, const struct frame *frame, uint32_t first
 {
 	for (int i = 0; i < 3; i++) {
 		/* YV12 has its chroma the other way round. */
-		const struct frame_plane *from =
-			&frame->plane[i && frame->format == V4L2_PIX_FMT_YVU420 ? 3 - i : i];
+		int at = i && frame->format == V4L2_PIX_FMT_YVU420 ? 3 - i : i;
+		const struct frame_plane *from = &frame->plane[at];
 
 		out->plane[i] = from->data + (size_t)(i ? first / 2 : first) * from->stride;
 		out->stride[i] = from->stride;

@@ -60,10 +60,10 @@ struct jpeg_encoder {
 	atomic_uint epoch;    /* changed under gate: counts how often wanted has changed */
 
 	pthread_mutex_t lock;
-	bool has_leader;         /* under lock */
-	struct worker *resting;  /* under lock */
-	pthread_cond_t turn;     /* with lock: now_serving has changed */
-	uint64_t now_serving;    /* under lock: the ticket that may publish */
+	bool has_leader;        /* under lock */
+	struct worker *resting; /* under lock */
+	pthread_cond_t turn;    /* with lock: now_serving has changed */
+	uint64_t now_serving;   /* under lock: the ticket that may publish */
 
 	uint64_t next_ticket; /* the leader only */
 
@@ -215,7 +215,7 @@ static struct frame *pass_through(struct jpeg_encoder *encoder, const struct fra
 	if (!has_good_size(encoder, plane->size))
 		return NULL;
 	if (jpegfix_parse(&fix, plane->data, plane->size, encoder->opt->allow_truncated_frames,
-		&why) < 0) {
+		    &why) < 0) {
 		drops_add(encoder->drops, why, "JPEG of %zu bytes", plane->size);
 		return NULL;
 	}
@@ -237,8 +237,8 @@ static struct frame *encode(struct worker *worker, const struct frame *in)
 	int64_t begin = now_ns();
 	struct frame *out;
 	const char *why;
-	int res = jpegpack_frame(
-		worker->pack, in, encoder->opt->quality, encoder->pool, &out, &why);
+	int res = jpegpack_frame(worker->pack, in, encoder->opt->quality, encoder->pool, &out,
+		&why);
 
 	if (res == 0) {
 		describe(out, in, begin);
@@ -338,8 +338,8 @@ static int start_workers(struct jpeg_encoder *encoder)
 int jpeg_encoder_create(struct jpeg_encoder **out, const struct options *opt, struct outlet *raw,
 	struct drops *drops)
 {
-	struct jpeg_encoder *encoder =
-		xcalloc(1, sizeof(*encoder) + opt->workers * sizeof(struct worker));
+	struct jpeg_encoder *encoder = xcalloc(1,
+		sizeof(*encoder) + opt->workers * sizeof(struct worker));
 	int res;
 
 	encoder->opt = opt;

@@ -16,6 +16,9 @@
 /* The first guess at the size of a JPEG, for sixteen pixels. */
 #define GUESS_BYTES 4
 
+/* What the headers need, whatever the size. */
+#define MIN_BYTES 1024
+
 struct jpegpack {
 	struct jpeg_compress_struct jpeg;
 	struct jpeg_error_mgr errors;
@@ -29,7 +32,7 @@ struct jpegpack {
 
 	struct frame_pool *pool; /* of the call at work, as is the next */
 	struct frame *out;
-	size_t expected; /* bytes of a JPEG like the last ones, and some more */
+	size_t expected; /* bytes of a JPEG like the last ones of this size, and some more */
 };
 
 static struct jpegpack *pack_of(j_common_ptr jpeg)
@@ -134,6 +137,9 @@ static void configure(struct jpegpack *pack, const struct frame *in, bool grey, 
 {
 	struct jpeg_compress_struct *jpeg = &pack->jpeg;
 
+	/* Not for good: one absurd size must not make all later pictures want its memory. */
+	if (jpeg->image_width != in->width || jpeg->image_height != in->height)
+		pack->expected = (size_t)in->width * in->height / GUESS_BYTES + MIN_BYTES;
 	jpeg->image_width = in->width;
 	jpeg->image_height = in->height;
 	jpeg->input_components = grey ? 1 : 3;
@@ -143,7 +149,6 @@ static void configure(struct jpegpack *pack, const struct frame *in, bool grey, 
 	/* Measured: the accurate DCT costs nothing where it has vector code. */
 	jpeg->dct_method = JDCT_ISLOW;
 	jpeg->raw_data_in = TRUE;
-	pack->expected = MAX(pack->expected, (size_t)in->width * in->height / GUESS_BYTES);
 }
 
 /* libjpeg reads whole blocks: the last column goes on to the right of the picture. */

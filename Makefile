@@ -79,7 +79,7 @@ $(BUILD)/src/convert/%.o: VECTOR := -ftree-vectorize $(if $(findstring clang,$(C
 $(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(LIB)
 	$(call SAY,LINK,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs cmocka libturbojpeg) $(LIB_LDLIBS) $(LDLIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs cmocka) $(LIB_LDLIBS) $(LDLIBS)
 
 $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(LIB)
 	$(call SAY,LINK,$@)
@@ -99,7 +99,7 @@ include $(wildcard tests/fake/fake.mk)
 
 # Debian 12. Built with the first line; the others are for `make check`, `bench` and `lint`.
 DEPS_BUILD := gcc make pkg-config libevent-dev libjpeg62-turbo-dev libyuv-dev libjansson-dev libbsd-dev
-DEPS_TEST  := libcmocka-dev libturbojpeg0-dev python3 curl ffmpeg v4l-utils chromium chromium-driver \
+DEPS_TEST  := libcmocka-dev python3 curl ffmpeg v4l-utils chromium chromium-driver \
 	      clang libclang-rt-14-dev clang-tidy clang-format cppcheck valgrind mandoc shellcheck \
 	      systemd procps iproute2 socat netcat-openbsd ustreamer
 DEPS_VM    := qemu-system-x86 busybox-static cpio kmod bc xz-utils linux-source-6.1 linux-headers-amd64

@@ -221,7 +221,9 @@ void outlet_publish(struct outlet *outlet, struct frame *frame)
 	for (unsigned i = 0; i < outlet->n_readers; i++)
 		need_key |= mailbox_put(outlet->reader[i], frame_ref(frame));
 	old = outlet->still;
-	outlet->still = frame->still ? frame_ref(frame) : NULL;
+	/* Published while nobody reads, by a producer that then rests, it would grow stale. */
+	outlet->still = frame->still && (outlet->n_readers || !outlet->events) ?
+		frame_ref(frame) : NULL;
 	tell_need_key(outlet, need_key);
 	pthread_mutex_unlock(&outlet->lock);
 	frame_unref(old);

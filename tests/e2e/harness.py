@@ -218,17 +218,18 @@ class Daemon:
         return self
 
     def __exit__(self, kind, error, trace):
+        failed = kind and kind is not Skip
         try:
             if self.child.poll() is None:
-                if kind:
+                if failed:
                     self.kill()
                 else:
                     self.stop()
-            if not kind:
+            if not failed:
                 self._judge()
         finally:
             self.kill()
-            if kind and kind is not Skip:
+            if failed:
                 error.args = (f"{error}{self._last_words()}",)
 
     def _last_words(self):
@@ -257,11 +258,11 @@ class Daemon:
         return status
 
     def sanitizer_lines(self):
-        return [line for line in self.lines if re.search(r"Sanitizer:|runtime error:", line)]
+        return [line for line in self.lines if re.search(r"(ERROR|WARNING|SUMMARY): \w+Sanitizer|runtime error:", line)]
 
     def _judge(self):
+        check(not self.sanitizer_lines(), f"a sanitizer spoke: {' | '.join(self.sanitizer_lines()[:3])}")
         equal(self.child.returncode, self.exit_status, "the exit status")
-        check(not self.sanitizer_lines(), "a sanitizer spoke")
         found = self.violations_found()
         check(not (self.violations and found), f"mistakes that the fake driver saw: {found}")
 

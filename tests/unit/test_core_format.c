@@ -53,11 +53,11 @@ static const struct expected single[] = {
 		{ { WIDTH, STRIDE(1), HEIGHT, 0 },
 			{ WIDTH / 2, STRIDE(1) / 2, HEIGHT / 2, STRIDE(1) * HEIGHT },
 			{ WIDTH / 2, STRIDE(1) / 2, HEIGHT / 2, STRIDE(1) * HEIGHT * 5 / 4 } } },
-	/* In memory V comes first; a frame has U first. */
+	/* V comes before U in memory, and so in the frame. */
 	{ V4L2_PIX_FMT_YVU420, 3,
 		{ { WIDTH, STRIDE(1), HEIGHT, 0 },
-			{ WIDTH / 2, STRIDE(1) / 2, HEIGHT / 2, STRIDE(1) * HEIGHT * 5 / 4 },
-			{ WIDTH / 2, STRIDE(1) / 2, HEIGHT / 2, STRIDE(1) * HEIGHT } } },
+			{ WIDTH / 2, STRIDE(1) / 2, HEIGHT / 2, STRIDE(1) * HEIGHT },
+			{ WIDTH / 2, STRIDE(1) / 2, HEIGHT / 2, STRIDE(1) * HEIGHT * 5 / 4 } } },
 };
 
 static struct capture_format format_of(const struct expected *of)
@@ -154,7 +154,7 @@ static void planes_in_memory_of_their_own_have_strides_of_their_own(void **state
 		{ V4L2_PIX_FMT_YUV420, 3, { 80, 48, 40 }, { HEIGHT, HEIGHT / 2, HEIGHT / 2 },
 			{ 0, 1, 2 } },
 		{ V4L2_PIX_FMT_YVU420, 3, { 80, 48, 40 }, { HEIGHT, HEIGHT / 2, HEIGHT / 2 },
-			{ 0, 2, 1 } },
+			{ 0, 1, 2 } },
 	};
 
 	(void)state;

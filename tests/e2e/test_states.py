@@ -250,10 +250,11 @@ def an_io_error_is_survived():
 
 @test
 def a_bus_without_bandwidth_is_said_and_tried_again():
-    with Daemon(*USB, fake="uvc:enospc=2") as daemon:
+    with Daemon(*USB, fake="uvc:enospc=3") as daemon:
         daemon.wait_state("no-bandwidth", CARD_S)
-        daemon.wait_state("online", 2 + BACK_S)
+        daemon.wait_state("online", 3 + BACK_S)
         equal(daemon.count_log(" Not enough USB bandwidth: "), 1, "how often it is said")
+        equal(daemon.count_log("No space left on device"), 1, "how often the driver's answer is said")
 
 
 @test

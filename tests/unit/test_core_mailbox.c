@@ -64,8 +64,10 @@ static void assert_empty(struct mailbox *mailbox)
 
 static int nothing_leaks(void **state)
 {
+	int left = atomic_exchange(&n_alive, 0); /* the next test starts clean all the same */
+
 	(void)state;
-	assert_int_equal(n_alive, 0);
+	assert_int_equal(left, 0);
 	return 0;
 }
 

@@ -98,14 +98,26 @@ static struct event *add_timer(struct app *app, event_callback_fn callback, int6
 	return timer;
 }
 
+static const int stop_signals[] = { SIGINT, SIGTERM, SIGHUP };
+
+/* From the first line of main() until the loop listens to them, so that none ends us halfway. */
+static void hold_signals(int how)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (unsigned i = 0; i < ARRAY_SIZE(stop_signals); i++)
+		sigaddset(&set, stop_signals[i]);
+	sigprocmask(how, &set, NULL);
+}
+
 static void add_events(struct app *app)
 {
-	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
-
-	for (unsigned i = 0; i < ARRAY_SIZE(numbers); i++) {
-		app->signals[i] = evsignal_new(app->base, numbers[i], on_signal, app);
+	for (unsigned i = 0; i < ARRAY_SIZE(stop_signals); i++) {
+		app->signals[i] = evsignal_new(app->base, stop_signals[i], on_signal, app);
 		event_add(app->signals[i], NULL);
 	}
+	hold_signals(SIG_UNBLOCK);
 	app->change = event_new(app->base, pipeline_change_fd(app->pipe), EV_READ | EV_PERSIST,
 		on_change, app);
 	event_add(app->change, NULL);
@@ -198,6 +210,7 @@ int main(int argc, char *argv[])
 {
 	struct app app = { 0 };
 
+	hold_signals(SIG_BLOCK);
 	setproctitle_init(argc, argv, environ);
 	switch (options_parse(&app.opt, argc, argv)) {
 	case OPTIONS_EXIT: return EXIT_SUCCESS;

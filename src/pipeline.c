@@ -5,6 +5,7 @@
  */
 #include "pipeline.h"
 
+#include <linux/videodev2.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -94,30 +95,42 @@ void pipeline_destroy(struct pipeline *pipe)
 	free(pipe);
 }
 
-/* Any thread may read the counters; these are the texts and sizes. True when something is new. */
-static bool update_status(struct pipeline *pipe, const struct reason *reason,
+/* Whether this is not what /state says already. The capture thread alone writes the status. */
+static bool is_news(const struct pipeline *pipe, const struct reason *reason,
+	const struct frame *frame)
+{
+	const struct pipeline_status *status = &pipe->status;
+
+	return status->state != reason->state ||
+	       (frame && (status->width != frame->width || status->height != frame->height ||
+				 status->format != frame->format));
+}
+
+/* Logged before it can be read from /state, so that nobody sees a state without its line. */
+static void set_status(struct pipeline *pipe, const struct reason *reason,
 	const struct frame *frame)
 {
 	struct pipeline_status *status = &pipe->status;
-	bool changed;
 
+	if (frame)
+		log_info("%s: %ux%u %.4s", reason->text, frame->width, frame->height,
+			(const char *)&frame->format);
+	else
+		log_info("%s: %s", reason->text, reason->hint);
 	pthread_mutex_lock(&pipe->lock);
-	changed = status->state != reason->state;
 	status->online = reason->error == 0;
 	status->error = reason->error;
 	status->state = reason->state;
 	status->text = reason->text;
 	status->hint = reason->hint;
 	if (frame) {
-		changed |= status->width != frame->width || status->height != frame->height;
 		status->width = frame->width;
 		status->height = frame->height;
 		status->format = frame->format;
 	}
 	pthread_mutex_unlock(&pipe->lock);
-	if (changed && eventfd_write(pipe->change_fd, 1) < 0)
+	if (eventfd_write(pipe->change_fd, 1) < 0)
 		log_debug("change event: %m");
-	return changed;
 }
 
 static void draw_card(struct pipeline *pipe, const struct reason *reason)
@@ -154,8 +167,8 @@ static void report(struct pipeline *pipe, int error)
 {
 	const struct reason *reason = reason_find(error);
 
-	if (update_status(pipe, reason, NULL)) {
-		log_info("%s: %s", reason->text, reason->hint);
+	if (is_news(pipe, reason, NULL)) {
+		set_status(pipe, reason, NULL);
 		draw_card(pipe, reason);
 	}
 	show_card(pipe);
@@ -169,8 +182,8 @@ static void publish(struct pipeline *pipe, struct frame *frame)
 	atomic_store(&pipe->alive_ns, now);
 	atomic_fetch_add(&pipe->captured, 1);
 	rate_tick(&pipe->rate, now);
-	if (update_status(pipe, reason_find(0), frame))
-		log_info("Online: %ux%u %.4s", frame->width, frame->height, (char *)&frame->format);
+	if (is_news(pipe, reason_find(0), frame))
+		set_status(pipe, reason_find(0), frame);
 	frame_unref(pipe->card);
 	pipe->card = NULL;
 	pipe->memory.said = 0;
@@ -318,7 +331,11 @@ struct drops *pipeline_drops(struct pipeline *pipe)
 
 const char *pipeline_encoder_type(struct pipeline *pipe)
 {
-	return jpeg_encoder_passes_through(pipe->jpeg) ? "HW" : "CPU";
+	struct pipeline_status status;
+
+	pipeline_get_status(pipe, &status);
+	return status.format == V4L2_PIX_FMT_MJPEG || status.format == V4L2_PIX_FMT_JPEG ? "HW" :
+		"CPU";
 }
 
 int pipeline_change_fd(struct pipeline *pipe)

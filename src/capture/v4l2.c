@@ -71,6 +71,13 @@ static int fail(struct v4l2 *dev, int error, const char *what)
 	return error;
 }
 
+/* Errors of open(2) and VIDIOC_QUERYCAP that need no word beside what the pipeline says. */
+static bool says_it_all(int error)
+{
+	return error == -ENODEV || error == -EACCES || error == -EPERM || error == -EBUSY ||
+	       error == -ENOTTY;
+}
+
 static bool is_multiplanar(enum v4l2_buf_type type)
 {
 	return type == V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE;
@@ -285,7 +292,7 @@ static int start(struct v4l2 *dev)
 		&dev->type);
 
 	if (res < 0)
-		return res;
+		return says_it_all(res) ? res : fail(dev, res, "cannot open it");
 	if ((res = choose_input(dev)) < 0)
 		return res;
 	watch_source_changes(dev);

@@ -54,8 +54,6 @@ struct jpeg_encoder {
 	struct frame_pool *pool;
 	int stop_fd; /* eventfd; readable once the workers are to end */
 
-	atomic_bool passes_through;
-
 	pthread_mutex_t gate; /* makes taking a frame and attaching the mailbox exclusive */
 	atomic_uint epoch;    /* changed under gate: counts how often wanted has changed */
 
@@ -160,8 +158,6 @@ static bool wait_for_frame(struct jpeg_encoder *encoder, struct job *out)
 		pthread_mutex_unlock(&encoder->gate);
 	} while (!out->frame);
 	out->ticket = encoder->next_ticket++;
-	if (out->frame->online)
-		atomic_store(&encoder->passes_through, is_jpeg(out->frame));
 	return true;
 }
 
@@ -388,9 +384,4 @@ void jpeg_encoder_destroy(struct jpeg_encoder *encoder)
 struct outlet *jpeg_encoder_outlet(struct jpeg_encoder *encoder)
 {
 	return encoder->outlet;
-}
-
-bool jpeg_encoder_passes_through(struct jpeg_encoder *encoder)
-{
-	return atomic_load(&encoder->passes_through);
 }

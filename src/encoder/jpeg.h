@@ -22,7 +22,5 @@ int jpeg_encoder_create(struct jpeg_encoder **out, const struct options *opt, st
 void jpeg_encoder_destroy(struct jpeg_encoder *encoder);
 /* The outlet is the encoder's own. */
 struct outlet *jpeg_encoder_outlet(struct jpeg_encoder *encoder);
-/* Whether the source's last picture was a JPEG already; the card does not count. Any thread. */
-bool jpeg_encoder_passes_through(struct jpeg_encoder *encoder);
 
 #endif

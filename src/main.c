@@ -175,6 +175,7 @@ static void run(struct app *app)
 	notify_send("READY=1\nSTATUS=Starting");
 	event_base_dispatch(app->base);
 	notify_send("STOPPING=1");
+	hold_signals(SIG_BLOCK); /* a second one must not cut the way out short */
 	remove_events(app);
 }
 

@@ -15,10 +15,15 @@
 
 #define PAUSE_S 1
 
+/* Accepted at a time: more would keep the pictures of those who are in waiting. */
+#define MAX_BURST 16
+
 struct acceptor {
 	struct connection_set *set;
 	struct evconnlistener *listener;
-	struct event *resume; /* ends a pause */
+	struct event *resume;   /* ends a pause */
+	struct event *next_turn; /* ends a burst */
+	unsigned burst;
 };
 
 static void name_peer(char *name, const struct sockaddr *peer)
@@ -59,18 +64,39 @@ static void send_away(int fd)
 	close(fd);
 }
 
-static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *peer,
-	int size, void *arg)
+static void admit(struct acceptor *acceptor, int fd, const struct sockaddr *peer)
 {
-	struct acceptor *acceptor = arg;
 	char name[CONNECTION_NAME_SIZE];
 
-	(void)listener;
-	(void)size;
 	if (connection_set_is_full(acceptor->set) && !connection_set_shed(acceptor->set, 0))
 		return send_away(fd);
 	name_peer(name, peer);
 	connection_set_add(acceptor->set, fd, name);
+}
+
+/* The listener goes on for as long as there is somebody: in a flood, for ever. */
+static void on_peer(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *peer,
+	int size, void *arg)
+{
+	struct acceptor *acceptor = arg;
+
+	(void)size;
+	admit(acceptor, fd, peer);
+	if (++acceptor->burst < MAX_BURST)
+		return;
+	acceptor->burst = 0;
+	evconnlistener_disable(listener);
+	event_active(acceptor->next_turn, EV_TIMEOUT, 0);
+}
+
+static void on_next_turn(evutil_socket_t fd, short what, void *arg)
+{
+	struct acceptor *acceptor = arg;
+
+	(void)fd;
+	(void)what;
+	if (!event_pending(acceptor->resume, EV_TIMEOUT, NULL))
+		evconnlistener_enable(acceptor->listener);
 }
 
 /* Out of descriptors or memory: the socket stays readable, and the loop would spin. */
@@ -103,9 +129,10 @@ int acceptor_create(struct acceptor **out, struct event_base *base, int fd,
 
 	acceptor->set = set;
 	acceptor->resume = evtimer_new(base, on_resume, acceptor);
-	acceptor->listener = evconnlistener_new(base, on_accept, acceptor, LEV_OPT_CLOSE_ON_EXEC, 0,
+	acceptor->next_turn = evtimer_new(base, on_next_turn, acceptor);
+	acceptor->listener = evconnlistener_new(base, on_peer, acceptor, LEV_OPT_CLOSE_ON_EXEC, 0,
 		fd);
-	if (!acceptor->listener || !acceptor->resume) {
+	if (!acceptor->listener || !acceptor->resume || !acceptor->next_turn) {
 		acceptor_destroy(acceptor);
 		return -EMFILE;
 	}
@@ -122,5 +149,7 @@ void acceptor_destroy(struct acceptor *acceptor)
 		evconnlistener_free(acceptor->listener);
 	if (acceptor->resume)
 		event_free(acceptor->resume);
+	if (acceptor->next_turn)
+		event_free(acceptor->next_turn);
 	free(acceptor);
 }

@@ -132,8 +132,8 @@ void draw_fill(struct frame *to, int x, int y, int width, int height, struct dra
 	fill_plane(&to->plane[2], &half, color.v);
 }
 
-void draw_copy_luma(
-	struct frame *to, int x, int y, const struct frame *from, int from_x, int width, int height)
+void draw_copy_luma(struct frame *to, int x, int y, const struct frame *from, int from_x, int width,
+	int height)
 {
 	struct rect rect = { x, y, width, height };
 
@@ -169,8 +169,8 @@ static const uint32_t *glyph_of(const struct font *font, char character)
  * points of the font's picture, whose rows are bits[]; `step` is their distance in 1/65536 of a
  * font pixel.
  */
-static void draw_glyph_row(
-	uint8_t *to, int skip, int width, uint32_t step, const uint32_t bits[SUBSAMPLES], int luma)
+static void draw_glyph_row(uint8_t *to, int skip, int width, uint32_t step,
+	const uint32_t bits[SUBSAMPLES], int luma)
 {
 	for (int x = 0; x < width; x++) {
 		uint32_t at = step / 2 + (uint32_t)(skip + x) * SUBSAMPLES * step;

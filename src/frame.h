@@ -37,7 +37,7 @@ struct frame {
 	 * the format's own order (YV12: Y, V, U).
 	 */
 	uint32_t format;
-	uint32_t width;  /* pixels, as shown */
+	uint32_t width; /* pixels, as shown */
 	uint32_t height;
 	struct frame_plane plane[FRAME_PLANES]; /* compressed: plane[0] is the bitstream */
 	enum frame_range range;

@@ -18,8 +18,12 @@ static const struct {
 	const char *name, *colour;
 	int priority; /* of syslog(3) */
 } levels[] = {
-	{ "ERROR", "\033[31m", 3 }, { "WARN ", "\033[33m", 4 }, { "INFO ", "\033[32m", 6 },
-	{ "PERF ", "\033[36m", 7 }, { "VERB ", "\033[34m", 7 }, { "DEBUG", "\033[90m", 7 },
+	{ "ERROR", "\033[31m", 3 },
+	{ "WARN ", "\033[33m", 4 },
+	{ "INFO ", "\033[32m", 6 },
+	{ "PERF ", "\033[36m", 7 },
+	{ "VERB ", "\033[34m", 7 },
+	{ "DEBUG", "\033[90m", 7 },
 };
 
 static bool stderr_is_journal(void)
@@ -58,8 +62,8 @@ static int write_prefix(char *line, size_t size, enum log_level level, const cha
 	if (journal)
 		return snprintf(line, size, "<%d>%s: ", levels[index].priority, topic);
 	return snprintf(line, size, "%s-- %s [%lld.%03lld %8s] --%s ",
-		colours ? levels[index].colour : "", levels[index].name,
-		(long long)now_ms / 1000, (long long)now_ms % 1000, topic, colours ? "\033[0m" : "");
+		colours ? levels[index].colour : "", levels[index].name, (long long)now_ms / 1000,
+		(long long)now_ms % 1000, topic, colours ? "\033[0m" : "");
 }
 
 void log_write(enum log_level level, const char *topic, const char *format, ...)

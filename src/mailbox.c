@@ -179,7 +179,8 @@ void outlet_attach(struct outlet *outlet, struct mailbox *mailbox)
 	bool need_key = true;
 
 	pthread_mutex_lock(&outlet->lock);
-	outlet->reader = realloc(outlet->reader, (outlet->n_readers + 1) * sizeof(struct mailbox *));
+	outlet->reader = realloc(outlet->reader,
+		(outlet->n_readers + 1) * sizeof(struct mailbox *));
 	if (!outlet->reader)
 		abort();
 	outlet->reader[outlet->n_readers++] = mailbox;
@@ -222,8 +223,8 @@ void outlet_publish(struct outlet *outlet, struct frame *frame)
 		need_key |= mailbox_put(outlet->reader[i], frame_ref(frame));
 	old = outlet->still;
 	/* Published while nobody reads, by a producer that then rests, it would grow stale. */
-	outlet->still = frame->still && (outlet->n_readers || !outlet->events) ?
-		frame_ref(frame) : NULL;
+	outlet->still = frame->still && (outlet->n_readers || !outlet->events) ? frame_ref(frame)
+									       : NULL;
 	tell_need_key(outlet, need_key);
 	pthread_mutex_unlock(&outlet->lock);
 	frame_unref(old);

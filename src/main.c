@@ -204,7 +204,8 @@ static void prepare_process(const struct options *opt, int argc, char *argv[])
 		return;
 	for (int i = 0; i < argc && strlen(line) + strlen(argv[i]) + 2 < sizeof(line); i++)
 		strcat(strcat(line, i ? " " : ""), argv[i]);
-	setproctitle("-%s%s%s", opt->process_name_prefix, *opt->process_name_prefix ? ": " : "", line);
+	setproctitle("-%s%s%s", opt->process_name_prefix, *opt->process_name_prefix ? ": " : "",
+		line);
 }
 
 int main(int argc, char *argv[])
@@ -218,8 +219,9 @@ int main(int argc, char *argv[])
 	case OPTIONS_WRONG: return 2;
 	case OPTIONS_RUN: break;
 	}
-	log_init(app.opt.log_level, app.opt.no_log_colors ? LOG_COLOUR_NEVER :
-		app.opt.force_log_colors ? LOG_COLOUR_ALWAYS : LOG_COLOUR_AUTO);
+	log_init(app.opt.log_level, app.opt.no_log_colors      ? LOG_COLOUR_NEVER
+				    : app.opt.force_log_colors ? LOG_COLOUR_ALWAYS
+							       : LOG_COLOUR_AUTO);
 	notify_init();
 	prepare_process(&app.opt, argc, argv);
 	options_log_notices();

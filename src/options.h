@@ -57,7 +57,7 @@ struct options {
 	bool format_swap_rgb;
 	int tv_standard; /* v4l2_std_id, 0: leave */
 	int io_method;
-	int desired_fps; /* 0: all the source gives */
+	int desired_fps;    /* 0: all the source gives */
 	int min_frame_size; /* bytes */
 	bool allow_truncated_frames;
 	bool persistent;

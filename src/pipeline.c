@@ -43,10 +43,10 @@ struct pipeline {
 	struct frame *card;     /* what is shown while there is no picture */
 	int64_t card_due_ns;
 
-	struct rate rate;                 /* ticked by the capture thread */
-	atomic_int_least64_t alive_ns;    /* written by the capture thread */
-	atomic_uint_least64_t captured;   /* the same */
-	atomic_uint_least64_t skipped;    /* the same */
+	struct rate rate;               /* ticked by the capture thread */
+	atomic_int_least64_t alive_ns;  /* written by the capture thread */
+	atomic_uint_least64_t captured; /* the same */
+	atomic_uint_least64_t skipped;  /* the same */
 
 	pthread_mutex_t lock;
 	struct pipeline_status status; /* under lock; its counters are filled in by the getter */
@@ -63,8 +63,11 @@ int pipeline_create(struct pipeline **out, const struct options *opt)
 	pipe->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	pipe->change_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	pipe->config = (struct source_config){ opt, &pipe->drops, pipe->stop_fd, &pipe->memory };
-	pipe->status = (struct pipeline_status){ .error = 1, .state = starting->state,
-		.text = starting->text, .hint = starting->hint, .width = opt->resolution.width,
+	pipe->status = (struct pipeline_status){ .error = 1,
+		.state = starting->state,
+		.text = starting->text,
+		.hint = starting->hint,
+		.width = opt->resolution.width,
 		.height = opt->resolution.height };
 	pthread_mutex_init(&pipe->lock, NULL);
 	pipe->alive_ns = now_ns();
@@ -334,8 +337,8 @@ const char *pipeline_encoder_type(struct pipeline *pipe)
 	struct pipeline_status status;
 
 	pipeline_get_status(pipe, &status);
-	return status.format == V4L2_PIX_FMT_MJPEG || status.format == V4L2_PIX_FMT_JPEG ? "HW" :
-		"CPU";
+	return status.format == V4L2_PIX_FMT_MJPEG || status.format == V4L2_PIX_FMT_JPEG ? "HW"
+											 : "CPU";
 }
 
 int pipeline_change_fd(struct pipeline *pipe)

@@ -46,7 +46,7 @@ static void set_control(int fd, const char *name, uint32_t id, bool to_default, 
 	if (to_default)
 		control.value = query.default_value;
 	if (control.value < query.minimum || control.value > query.maximum ||
-	    (query.step > 1 && (control.value - query.minimum) % query.step)) {
+		(query.step > 1 && (control.value - query.minimum) % query.step)) {
 		log_warn("%s: %d is not from %d to %d in steps of %d", name, control.value,
 			query.minimum, query.maximum, query.step);
 		return;

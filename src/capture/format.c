@@ -82,8 +82,8 @@ static int set_format(int fd, enum v4l2_buf_type type, uint32_t fourcc, struct o
 
 static uint32_t fourcc_of(const struct v4l2_format *fmt)
 {
-	return fmt->type == V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE ? fmt->fmt.pix_mp.pixelformat :
-		fmt->fmt.pix.pixelformat;
+	return fmt->type == V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE ? fmt->fmt.pix_mp.pixelformat
+							       : fmt->fmt.pix.pixelformat;
 }
 
 /* The first of the device's formats that we know. 0: none. */
@@ -105,8 +105,9 @@ static void read_colours(struct capture_format *out, bool full, uint32_t colorsp
 		encoding = V4L2_MAP_YCBCR_ENC_DEFAULT(colorspace);
 	if (quantization == V4L2_QUANTIZATION_DEFAULT)
 		quantization = V4L2_MAP_QUANTIZATION_DEFAULT(full, colorspace, encoding);
-	out->matrix = encoding == V4L2_YCBCR_ENC_709 || encoding == V4L2_YCBCR_ENC_XV709 ?
-		MATRIX_709 : MATRIX_601;
+	out->matrix = encoding == V4L2_YCBCR_ENC_709 || encoding == V4L2_YCBCR_ENC_XV709
+			      ? MATRIX_709
+			      : MATRIX_601;
 	out->range = quantization == V4L2_QUANTIZATION_FULL_RANGE ? RANGE_FULL : RANGE_LIMITED;
 }
 
@@ -122,7 +123,8 @@ static void read_back(struct capture_format *out, const struct v4l2_format *fmt)
 	const struct layout *layout = find_layout(fourcc_of(fmt));
 	bool full = is_rgb_or_grey(layout->fourcc);
 
-	*out = (struct capture_format){ .fourcc = layout->fourcc, .driver_fourcc = fourcc_of(fmt),
+	*out = (struct capture_format){ .fourcc = layout->fourcc,
+		.driver_fourcc = fourcc_of(fmt),
 		.compressed = !layout->planes };
 	if (fmt->type == V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE) {
 		const struct v4l2_pix_format_mplane *pix = &fmt->fmt.pix_mp;
@@ -147,9 +149,9 @@ static void read_back(struct capture_format *out, const struct v4l2_format *fmt)
 	}
 	/* Some drivers leave it out; the packed width is then what they mean. */
 	for (unsigned i = 0; i < MIN(out->memory_planes, layout->planes); i++)
-		out->stride[i] = MAX(out->stride[i],
-			(out->width + layout->plane[i].div_x - 1) / layout->plane[i].div_x *
-			layout->plane[i].bytes);
+		out->stride[i] = MAX(out->stride[i], (out->width + layout->plane[i].div_x - 1) /
+							     layout->plane[i].div_x *
+							     layout->plane[i].bytes);
 }
 
 int format_negotiate(int fd, enum v4l2_buf_type type, const struct options *opt,
@@ -185,15 +187,16 @@ int format_negotiate(int fd, enum v4l2_buf_type type, const struct options *opt,
 
 static unsigned mhz(struct v4l2_fract interval)
 {
-	return interval.numerator ?
-		(unsigned)(1000ULL * interval.denominator / interval.numerator) : 0;
+	return interval.numerator ? (unsigned)(1000ULL * interval.denominator / interval.numerator)
+				  : 0;
 }
 
 /* The slowest interval that is still fast enough, else the fastest. False: not enumerable. */
 static bool choose_interval(int fd, const struct capture_format *format, unsigned fps,
 	struct v4l2_fract *out)
 {
-	struct v4l2_frmivalenum ival = { .pixel_format = format->driver_fourcc, .width = format->width,
+	struct v4l2_frmivalenum ival = { .pixel_format = format->driver_fourcc,
+		.width = format->width,
 		.height = format->height };
 	unsigned best = 0, wanted = fps ? fps * 1000 - 20 : UINT32_MAX; /* 59.98 will do for 60 */
 
@@ -223,7 +226,7 @@ unsigned format_set_rate(int fd, enum v4l2_buf_type type, const struct capture_f
 	struct v4l2_fract interval;
 
 	if (xioctl(fd, VIDIOC_G_PARM, &parm) < 0 ||
-	    !(parm.parm.capture.capability & V4L2_CAP_TIMEPERFRAME))
+		!(parm.parm.capture.capability & V4L2_CAP_TIMEPERFRAME))
 		return 0;
 	if (!choose_interval(fd, format, opt->desired_fps, &interval)) {
 		if (!opt->desired_fps)
@@ -259,8 +262,9 @@ int format_describe(const struct capture_format *format, uint8_t *const memory[]
 		bool own = format->memory_planes > 1;
 		unsigned at = own ? i : 0;
 		/* In one piece of memory only the first plane's stride is told. */
-		uint32_t stride = own ? format->stride[i] :
-			format->stride[0] * plane->bytes / plane->div_x / layout->plane[0].bytes;
+		uint32_t stride = own ? format->stride[i]
+				      : format->stride[0] * plane->bytes / plane->div_x /
+						  layout->plane[0].bytes;
 		uint32_t rows = (format->height + plane->div_y - 1) / plane->div_y;
 		uint32_t row = (format->width + plane->div_x - 1) / plane->div_x * plane->bytes;
 		size_t need = (size_t)stride * (rows - 1) + row;

@@ -94,8 +94,8 @@ static void draw_label(struct testcard *card)
 	struct frame *to = card->template;
 	unsigned size = MAX(card->size / 2 & ~1U, DRAW_MIN_SIZE);
 	char text[64];
-	int length =
-		snprintf(text, sizeof(text), "%ux%u %u fps UTC", to->width, to->height, card->fps);
+	int length = snprintf(text, sizeof(text), "%ux%u %u fps UTC", to->width, to->height,
+		card->fps);
 
 	draw_text(to, MIN(card->clock.x, centred(to, size, (size_t)length)),
 		card->counter.y + (int)card->size, size, WHITE, text, (size_t)length);
@@ -113,8 +113,8 @@ static int make_template(struct testcard *card, uint32_t width, uint32_t height)
 	to = card->template;
 	draw_fill(to, 0, 0, (int)width, (int)height, black);
 	draw_bars_into(to);
-	card->clock =
-		(struct spot){ centred(to, card->size, strlen("00:00:00.000")), percent(to, 53) };
+	card->clock = (struct spot){ centred(to, card->size, strlen("00:00:00.000")),
+		percent(to, 53) };
 	card->counter = (struct spot){ card->clock.x + draw_text_width(card->size, label),
 		card->clock.y + (int)card->size };
 	draw_text(to, card->clock.x, card->counter.y, card->size, WHITE, COUNTER_LABEL, label);
@@ -217,8 +217,8 @@ static int wait_until_due(struct testcard *card, int timeout_ms)
 	return on[1].revents ? 0 : -ETIMEDOUT;
 }
 
-static void draw_digits(
-	struct frame *to, const struct testcard *card, struct spot at, const char *text)
+static void draw_digits(struct frame *to, const struct testcard *card, struct spot at,
+	const char *text)
 {
 	int width = draw_text_width(card->size, 1);
 

@@ -193,14 +193,15 @@ static uint32_t wanted_buffers(const struct v4l2 *dev)
 {
 	const struct options *opt = dev->config->opt;
 
-	return (uint32_t)(dev->format.compressed ? opt->buffers :
-		MAX(opt->buffers, opt->workers + 2));
+	return (uint32_t)(dev->format.compressed ? opt->buffers
+						 : MAX(opt->buffers, opt->workers + 2));
 }
 
 static int map_buffers(struct v4l2 *dev)
 {
-	struct v4l2_requestbuffers request = { .count = wanted_buffers(dev), .type = dev->type,
-		.memory = V4L2_MEMORY_MMAP };
+	struct v4l2_requestbuffers request = {
+		.count = wanted_buffers(dev), .type = dev->type, .memory = V4L2_MEMORY_MMAP
+	};
 	int res = xioctl(dev->fd, VIDIOC_REQBUFS, &request);
 
 	if (res < 0)
@@ -276,7 +277,7 @@ static int set_format(struct v4l2 *dev)
 		return fail(dev, res, "no pixel format (VIDIOC_S_FMT)");
 	/* unicam rounds the width up to a multiple of 4 and leaves those last columns unwritten. */
 	if (dev->has_timings && format->width > dev->size.width &&
-	    format->width - dev->size.width < 4)
+		format->width - dev->size.width < 4)
 		format->width = dev->size.width;
 	mhz = format_set_rate(dev->fd, dev->type, format, opt);
 	log_verbose("%s: %ux%u %.4s, stride %u, %u.%03u fps", dev->config->memory->identity.card,
@@ -441,7 +442,8 @@ static int describe(struct v4l2 *dev, const struct v4l2_buffer *buf, struct buff
 	bool lies = false;
 
 	for (unsigned p = 0; p < dev->stream->memory_planes; p++) {
-		const struct v4l2_plane *plane = is_multiplanar(buf->type) ? &buf->m.planes[p] : NULL;
+		const struct v4l2_plane *plane = is_multiplanar(buf->type) ? &buf->m.planes[p]
+									   : NULL;
 		size_t skip = plane ? plane->data_offset : 0;
 		size_t end = plane ? plane->bytesused : buf->bytesused;
 

@@ -235,7 +235,7 @@ static bool plane_fits(const struct frame_plane *plane, const struct shape *shap
 	uint32_t rows = (height + shape->down - 1) / shape->down;
 
 	return plane->data && plane->stride >= row && plane->stride <= MAX_STRIDE &&
-		plane->size >= (uint64_t)(rows - 1) * plane->stride + row;
+	       plane->size >= (uint64_t)(rows - 1) * plane->stride + row;
 }
 
 static bool frame_fits(const struct frame *frame, const struct format *format)
@@ -378,7 +378,7 @@ static void convert_band(const struct planar *to, const struct frame *frame,
 		const struct frame_plane *plane = &frame->plane[i];
 
 		band.src[i] = plane->data +
-			(size_t)((first + row) / format->plane[i].down) * plane->stride;
+			      (size_t)((first + row) / format->plane[i].down) * plane->stride;
 		band.src_stride[i] = plane->stride;
 	}
 	for (int i = 0; i < 3; i++) {
@@ -397,8 +397,9 @@ static void convert_band(const struct planar *to, const struct frame *frame,
 
 static bool needs_second_pass(const struct frame *frame, const struct format *format)
 {
-	return format->model != RGB && (frame->range == RANGE_LIMITED ||
-		(format->model == YUV && frame->matrix == MATRIX_709));
+	return format->model != RGB &&
+	       (frame->range == RANGE_LIMITED ||
+		       (format->model == YUV && frame->matrix == MATRIX_709));
 }
 
 bool planar_is_grey(const struct frame *frame)

@@ -21,7 +21,7 @@
 struct acceptor {
 	struct connection_set *set;
 	struct evconnlistener *listener;
-	struct event *resume;   /* ends a pause */
+	struct event *resume;    /* ends a pause */
 	struct event *next_turn; /* ends a burst */
 	unsigned burst;
 };

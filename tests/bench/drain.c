@@ -30,14 +30,15 @@ static int64_t count_from_ns; /* frames before this are warm-up */
 
 static int open_stream(int port, const char *path)
 {
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port),
+	struct sockaddr_in to = { .sin_family = AF_INET,
+		.sin_port = htons((uint16_t)port),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	char request[256];
 
 	snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0 ||
-	    write(fd, request, strlen(request)) < 0) {
+		write(fd, request, strlen(request)) < 0) {
 		perror("drain: connect");
 		exit(1);
 	}
@@ -103,8 +104,8 @@ static void read_some(struct reader *reader)
 		skip_body(reader);
 		return;
 	}
-	got = recv(reader->fd, reader->head + reader->used,
-		sizeof(reader->head) - 1 - reader->used, MSG_DONTWAIT);
+	got = recv(reader->fd, reader->head + reader->used, sizeof(reader->head) - 1 - reader->used,
+		MSG_DONTWAIT);
 	if (got <= 0)
 		return;
 	reader->used += (size_t)got;

@@ -17,10 +17,22 @@ struct errno_name {
 };
 
 static const struct errno_name errnos[] = {
-	{ "eio", EIO }, { "enospc", ENOSPC }, { "enodev", ENODEV }, { "ebusy", EBUSY },
-	{ "enomem", ENOMEM }, { "einval", EINVAL }, { "epipe", EPIPE }, { "etimedout", ETIMEDOUT },
-	{ "eproto", EPROTO }, { "enotty", ENOTTY }, { "eintr", EINTR }, { "eagain", EAGAIN },
-	{ "enolink", ENOLINK }, { "enolck", ENOLCK }, { "erange", ERANGE }, { "eacces", EACCES },
+	{ "eio", EIO },
+	{ "enospc", ENOSPC },
+	{ "enodev", ENODEV },
+	{ "ebusy", EBUSY },
+	{ "enomem", ENOMEM },
+	{ "einval", EINVAL },
+	{ "epipe", EPIPE },
+	{ "etimedout", ETIMEDOUT },
+	{ "eproto", EPROTO },
+	{ "enotty", ENOTTY },
+	{ "eintr", EINTR },
+	{ "eagain", EAGAIN },
+	{ "enolink", ENOLINK },
+	{ "enolck", ENOLCK },
+	{ "erange", ERANGE },
+	{ "eacces", EACCES },
 	{ "enodata", ENODATA },
 };
 
@@ -77,8 +89,9 @@ static int run_plugged(struct device *dev, int argc, char **argv, char *reply)
 
 static int run_path(struct device *dev, int argc, char **argv, char *reply)
 {
-	char *to = !strcmp(argv[0], "meta") ? dev->meta :
-		   !strcmp(argv[0], "link") ? dev->link : dev->path;
+	char *to = !strcmp(argv[0], "meta")   ? dev->meta
+		   : !strcmp(argv[0], "link") ? dev->link
+					      : dev->path;
 
 	(void)reply;
 	if (argc < 2 || strlen(argv[1]) >= sizeof(dev->path))
@@ -154,18 +167,32 @@ struct fault_name {
 	size_t offset;
 };
 
-#define FAULT(name, field)	{ name, offsetof(struct faults, field) }
+#define FAULT(name, field)                           \
+	{                                            \
+		name, offsetof(struct faults, field) \
+	}
 
 static const struct fault_name counts[] = {
-	FAULT("error-buffers", error), FAULT("truncate", truncate), FAULT("garbage", garbage),
-	FAULT("flip", flip), FAULT("zero", zero), FAULT("tiny", tiny), FAULT("bomb", bomb),
-	FAULT("false-sof", false_sof), FAULT("drop", drop), FAULT("zero-time", zero_time),
-	FAULT("backstep", backstep), FAULT("jitter", jitter_ms),
+	FAULT("error-buffers", error),
+	FAULT("truncate", truncate),
+	FAULT("garbage", garbage),
+	FAULT("flip", flip),
+	FAULT("zero", zero),
+	FAULT("tiny", tiny),
+	FAULT("bomb", bomb),
+	FAULT("false-sof", false_sof),
+	FAULT("drop", drop),
+	FAULT("zero-time", zero_time),
+	FAULT("backstep", backstep),
+	FAULT("jitter", jitter_ms),
 };
 
 static const struct fault_name switches[] = {
-	FAULT("no-dht", no_dht), FAULT("avi1", avi1), FAULT("no-jfif", no_jfif),
-	FAULT("nodrop", nodrop), FAULT("poison", poison),
+	FAULT("no-dht", no_dht),
+	FAULT("avi1", avi1),
+	FAULT("no-jfif", no_jfif),
+	FAULT("nodrop", nodrop),
+	FAULT("poison", poison),
 };
 
 static int run_count(struct device *dev, int argc, char **argv, char *reply)
@@ -284,7 +311,7 @@ static int run_fmt(struct device *dev, int argc, char **argv, char *reply)
 	(void)reply;
 	dev->n_formats = 0;
 	for (char *word = argc > 1 ? strtok_r(argv[1], "+", &save) : NULL; word;
-	     word = strtok_r(NULL, "+", &save)) {
+		word = strtok_r(NULL, "+", &save)) {
 		uint32_t fourcc = v4l2_fourcc(' ', ' ', ' ', ' ');
 
 		memcpy(&fourcc, word, strnlen(word, 4));
@@ -302,11 +329,11 @@ static int run_status(struct device *dev, int argc, char **argv, char *reply)
 {
 	(void)argc, (void)argv;
 	snprintf(reply, REPLY_MAX - 3,
-		 "kind=%s path=%s plugged=%d streaming=%d buffers=%u queued=%u "
-		 "done=%u stamp=%u sequence=%u format=%.4s size=%ux%u", dev->ops->kind, dev->path,
-		 dev->plugged, dev->queue->streaming, dev->queue->count, dev->queue->n_todo,
-		 dev->queue->n_done, dev->life, dev->queue->sequence,
-		 (const char *)&dev->pix.pixelformat, dev->pix.width, dev->pix.height);
+		"kind=%s path=%s plugged=%d streaming=%d buffers=%u queued=%u "
+		"done=%u stamp=%u sequence=%u format=%.4s size=%ux%u",
+		dev->ops->kind, dev->path, dev->plugged, dev->queue->streaming, dev->queue->count,
+		dev->queue->n_todo, dev->queue->n_done, dev->life, dev->queue->sequence,
+		(const char *)&dev->pix.pixelformat, dev->pix.width, dev->pix.height);
 	return 0;
 }
 
@@ -326,7 +353,7 @@ static int run_help(struct device *dev, int argc, char **argv, char *reply)
 	for (unsigned i = 0; i < ARRAY_SIZE(lists); i++)
 		for (const struct command *c = lists[i]; c && c->name && n < REPLY_MAX - 200; c++)
 			n += (size_t)snprintf(reply + n, REPLY_MAX - 3 - n, "%s %s; ", c->name,
-					      c->usage);
+				c->usage);
 	return 0;
 }
 

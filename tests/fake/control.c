@@ -42,7 +42,7 @@ static int split(char *line, char **argv)
 	int argc = 0;
 
 	for (char *word = strtok_r(line, " =\t\r\n", &save); word && argc < ARGS_MAX;
-	     word = strtok_r(NULL, " =\t\r\n", &save))
+		word = strtok_r(NULL, " =\t\r\n", &save))
 		argv[argc++] = word;
 	return argc;
 }
@@ -155,7 +155,7 @@ static void *run(void *arg)
 		int fd, wait_ms = script_run_timed();
 
 		if (real()->poll(&on, 1, wait_ms) > 0 &&
-		    (fd = (int)syscall(SYS_accept4, on.fd, NULL, NULL, SOCK_CLOEXEC)) >= 0)
+			(fd = (int)syscall(SYS_accept4, on.fd, NULL, NULL, SOCK_CLOEXEC)) >= 0)
 			serve(fd);
 	}
 	return NULL;

@@ -9,7 +9,7 @@ enum { ARGS_MAX = 8, REPLY_MAX = 4096 };
 
 struct command {
 	const char *name;
-	const char *usage;              /* arguments, and what it does */
+	const char *usage; /* arguments, and what it does */
 	/* Under the device lock. argv[0] is the name. 0 or -errno; may write a reply. */
 	int (*run)(struct device *dev, int argc, char **argv, char *reply);
 };
@@ -25,6 +25,6 @@ void control_start(void);
 /* Small parsers. False: not one. */
 bool parse_size(const char *text, struct size *size);
 bool parse_count(const char *text, unsigned max, unsigned *value);
-bool parse_switch(const char *text, bool *on);  /* NULL is on */
+bool parse_switch(const char *text, bool *on); /* NULL is on */
 
 #endif

@@ -34,8 +34,13 @@ static int query(struct handle *h, void *arg)
 	if (!c)
 		return -EINVAL;
 	*q = (struct v4l2_queryctrl){
-		.id = c->id, .type = c->type, .minimum = c->min, .maximum = c->max,
-		.step = c->step, .default_value = c->def, .flags = c->flags,
+		.id = c->id,
+		.type = c->type,
+		.minimum = c->min,
+		.maximum = c->max,
+		.step = c->step,
+		.default_value = c->def,
+		.flags = c->flags,
 	};
 	snprintf((char *)q->name, sizeof(q->name), "%s", c->name);
 	return 0;
@@ -49,9 +54,15 @@ static int query_ext(struct handle *h, void *arg)
 	if (!c)
 		return -EINVAL;
 	*q = (struct v4l2_query_ext_ctrl){
-		.id = c->id, .type = c->type, .minimum = c->min, .maximum = c->max,
-		.step = (uint64_t)c->step, .default_value = c->def, .flags = c->flags,
-		.elem_size = 4, .elems = 1,
+		.id = c->id,
+		.type = c->type,
+		.minimum = c->min,
+		.maximum = c->max,
+		.step = (uint64_t)c->step,
+		.default_value = c->def,
+		.flags = c->flags,
+		.elem_size = 4,
+		.elems = 1,
 	};
 	snprintf(q->name, sizeof(q->name), "%s", c->name);
 	return 0;

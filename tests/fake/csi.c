@@ -13,8 +13,16 @@
 #include <string.h>
 
 static const struct control power_present = {
-	V4L2_CID_DV_RX_POWER_PRESENT, V4L2_CTRL_TYPE_BITMASK,
-	V4L2_CTRL_FLAG_READ_ONLY | V4L2_CTRL_FLAG_VOLATILE, "Power Present", 0, 1, 0, 0, 1, NULL,
+	V4L2_CID_DV_RX_POWER_PRESENT,
+	V4L2_CTRL_TYPE_BITMASK,
+	V4L2_CTRL_FLAG_READ_ONLY | V4L2_CTRL_FLAG_VOLATILE,
+	"Power Present",
+	0,
+	1,
+	0,
+	0,
+	1,
+	NULL,
 };
 
 struct csi *csi_of(const struct device *dev)
@@ -80,8 +88,8 @@ void csi_fit(const struct device *dev, struct v4l2_pix_format *pix)
 	hint = hint > 65536 ? 0 : (hint + 31) & ~31u;
 	pix->bytesperline = hint > least ? hint : least;
 	pix->sizeimage = pix->bytesperline * pix->height;
-	pix->colorspace = format_depth(fourcc) == 24 ? V4L2_COLORSPACE_SRGB :
-						       V4L2_COLORSPACE_SMPTE170M;
+	pix->colorspace = format_depth(fourcc) == 24 ? V4L2_COLORSPACE_SRGB
+						     : V4L2_COLORSPACE_SMPTE170M;
 	pix->priv = V4L2_PIX_FMT_PRIV_MAGIC;
 }
 
@@ -157,7 +165,7 @@ static int check_lanes(struct device *dev)
 	if (need <= csi->lanes)
 		return 0;
 	report_debug("Device has requested %u data lanes, which is >%u configured in DT",
-		     (unsigned)need, csi->lanes);
+		(unsigned)need, csi->lanes);
 	return -EINVAL;
 }
 
@@ -165,16 +173,18 @@ static int csi_start(struct device *dev)
 {
 	struct csi *csi = csi_of(dev);
 	struct picture_key key = { .size = { csi->set.width, csi->set.height },
-				   .frames = dev->frames, .look = dev->look };
+		.frames = dev->frames,
+		.look = dev->look };
 	int res = check_lanes(dev);
 
 	if (res < 0)
 		return res;
 	if (csi_look(dev, now_ns()) == LINK_OK && !mode_equal(&csi->set, &csi->sent) && !csi->mc)
-		report_violation("T11", "%s: streaming %ux%u@%u without S_DV_TIMINGS while "
-				 "the source sends %ux%u@%u", dev->path, csi->set.width,
-				 csi->set.height, csi->set.fps, csi->sent.width,
-				 csi->sent.height, csi->sent.fps);
+		report_violation("T11",
+			"%s: streaming %ux%u@%u without S_DV_TIMINGS while "
+			"the source sends %ux%u@%u",
+			dev->path, csi->set.width, csi->set.height, csi->set.fps, csi->sent.width,
+			csi->sent.height, csi->sent.fps);
 	if (!picture_is(dev->picture, &key)) {
 		picture_destroy(dev->picture);
 		dev->picture = picture_create(&key);
@@ -190,8 +200,8 @@ static bool csi_flowing(struct device *dev, int64_t now)
 	const struct queue *q = dev->queue;
 
 	return csi_look(dev, now) == LINK_OK && dev->plugged && q->streaming && q->started &&
-	       !q->error && csi->running && mode_equal(&csi->set, &csi->sent) &&
-	       !dev->stalled && !dev->silent && !csi->meta_busy;
+	       !q->error && csi->running && mode_equal(&csi->set, &csi->sent) && !dev->stalled &&
+	       !dev->silent && !csi->meta_busy;
 }
 
 static int64_t csi_deadline(struct device *dev)
@@ -277,8 +287,10 @@ struct knob {
 };
 
 static const struct knob knobs[] = {
-	{ "lanes", offsetof(struct csi, lanes) }, { "link-mbit", offsetof(struct csi, link_mbit) },
-	{ "settle", offsetof(struct csi, settle_ms) }, { "burst", offsetof(struct csi, burst) },
+	{ "lanes", offsetof(struct csi, lanes) },
+	{ "link-mbit", offsetof(struct csi, link_mbit) },
+	{ "settle", offsetof(struct csi, settle_ms) },
+	{ "burst", offsetof(struct csi, burst) },
 	{ "renegotiate", offsetof(struct csi, renegotiate_ms) },
 	{ "event-delay", offsetof(struct csi, event_ms) },
 	{ "flicker", offsetof(struct csi, flicker_ms) },

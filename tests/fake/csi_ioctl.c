@@ -41,7 +41,7 @@ static int set_fmt(struct handle *h, void *arg)
 
 	if (res < 0) {
 		report_violation("U1", "%s: S_FMT of a type that the node has not (EINVAL)",
-				 handle_path(h));
+			handle_path(h));
 		return res;
 	}
 	if (h->queue->count && h->queue->owner == h)
@@ -70,11 +70,12 @@ static void describe_mode(const struct mode *mode, struct v4l2_dv_timings *t)
 
 static struct mode mode_of(const struct v4l2_dv_timings *t)
 {
-	uint64_t total = (uint64_t)V4L2_DV_BT_FRAME_WIDTH(&t->bt) *
-			 V4L2_DV_BT_FRAME_HEIGHT(&t->bt);
+	uint64_t total = (uint64_t)V4L2_DV_BT_FRAME_WIDTH(&t->bt) * V4L2_DV_BT_FRAME_HEIGHT(&t->bt);
 
 	return (struct mode){
-		.width = t->bt.width, .height = t->bt.height, .interlaced = t->bt.interlaced,
+		.width = t->bt.width,
+		.height = t->bt.height,
+		.interlaced = t->bt.interlaced,
 		.fps = total ? (unsigned)((t->bt.pixelclock + total / 2) / total) : 0,
 	};
 }
@@ -94,15 +95,10 @@ static int query_timings(struct handle *h, void *arg)
 		return -ENOTTY;
 	memset(arg, 0, sizeof(struct v4l2_dv_timings));
 	switch (csi_look(h->dev, now)) {
-	case LINK_NONE:
-		return -ENOLINK;
-	case LINK_NO_LOCK:
-		return -ENOLCK;
-	case LINK_OUT_OF_RANGE:
-		describe_mode(&mode, arg);
-		return -ERANGE;
-	case LINK_OK:
-		break;
+	case LINK_NONE: return -ENOLINK;
+	case LINK_NO_LOCK: return -ENOLCK;
+	case LINK_OUT_OF_RANGE: describe_mode(&mode, arg); return -ERANGE;
+	case LINK_OK: break;
 	}
 	if (now < csi->lock_ns + csi->flicker_ms * NS_PER_MS && csi->queries++ % 2 == 0)
 		mode.height -= 2;
@@ -132,7 +128,7 @@ static int set_timings(struct handle *h, void *arg)
 		return 0;
 	if (h->queue->count && h->queue->owner == h)
 		report_violation("T8", "%s: S_DV_TIMINGS with buffers allocated (EBUSY)",
-				 handle_path(h));
+			handle_path(h));
 	if (h->queue->count)
 		return -EBUSY;
 	if (!mode_in_range(&mode))
@@ -162,7 +158,9 @@ static int timings_cap(struct handle *h, void *arg)
 static int enum_timings(struct handle *h, void *arg)
 {
 	static const struct mode modes[] = {
-		{ 640, 480, 60, false }, { 1280, 720, 60, false }, { 1920, 1080, 30, false },
+		{ 640, 480, 60, false },
+		{ 1280, 720, 60, false },
+		{ 1920, 1080, 30, false },
 		{ 1920, 1080, 60, false },
 	};
 	struct v4l2_enum_dv_timings *e = arg;

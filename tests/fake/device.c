@@ -231,7 +231,7 @@ int device_replug(struct device *dev, const char *path)
 }
 
 static const struct ioctl_entry *find_entry(const struct ioctl_entry *list, uint32_t request,
-					    const char *name)
+	const char *name)
 {
 	for (; list->request; list++)
 		if (name ? !strcmp(list->name, name) : list->request == request)
@@ -240,10 +240,10 @@ static const struct ioctl_entry *find_entry(const struct ioctl_entry *list, uint
 }
 
 static const struct ioctl_entry *find_ioctl(const struct device *dev, uint32_t request,
-					    const char *name)
+	const char *name)
 {
 	const struct ioctl_entry *const lists[] = { vb2_ioctls, dev->ops->ioctls, control_ioctls,
-						    common_ioctls };
+		common_ioctls };
 	const struct ioctl_entry *entry = NULL;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(lists) && !entry; i++)

@@ -24,8 +24,8 @@ enum { EVENTS_MAX = 32, FORMATS_MAX = 16, SIZES_MAX = 16, RATES_MAX = 16, FAILS_
 
 struct ioctl_entry {
 	uint32_t request;
-	const char *name;               /* "streamon": what the command "fail" calls it */
-	int (*fn)(struct handle *h, void *arg);         /* under the device lock; 0 or -errno */
+	const char *name;                       /* "streamon": what the command "fail" calls it */
+	int (*fn)(struct handle *h, void *arg); /* under the device lock; 0 or -errno */
 };
 
 /* One kind of device. All members are called under the device lock. */
@@ -33,8 +33,8 @@ struct device_ops {
 	const char *kind;
 	const char *path;
 	uint32_t buf_type;
-	const struct ioctl_entry *ioctls;       /* ends with request 0; before the shared ones */
-	const struct command *commands;         /* ends with a NULL name */
+	const struct ioctl_entry *ioctls; /* ends with request 0; before the shared ones */
+	const struct command *commands;   /* ends with a NULL name */
 	void (*init)(struct device *dev);
 	/* The queue is about to stream: 0 or -errno, which STREAMON returns. */
 	int (*start)(struct device *dev);
@@ -57,9 +57,9 @@ struct faults {
 	unsigned error, truncate, garbage, flip, zero, tiny, bomb, false_sof, drop, zero_time;
 	unsigned backstep;
 	bool no_dht, avi1, no_jfif, nodrop, poison;
-	unsigned trailing;              /* bytes after EOI */
-	char trailing_kind;             /* 0, f(f) or s(tale) */
-	struct size lie;                /* MJPEG of this size, whatever S_FMT said; 0 is off */
+	unsigned trailing;  /* bytes after EOI */
+	char trailing_kind; /* 0, f(f) or s(tale) */
+	struct size lie;    /* MJPEG of this size, whatever S_FMT said; 0 is off */
 	unsigned jitter_ms;
 };
 
@@ -74,16 +74,16 @@ struct picture;
 
 struct device {
 	const struct device_ops *ops;
-	void *priv;                             /* of the kind; set before start */
-	struct device *next;                    /* set before start */
+	void *priv;          /* of the kind; set before start */
+	struct device *next; /* set before start */
 
-	pthread_mutex_t lock;                   /* everything below is under it */
-	pthread_cond_t tick;                    /* wakes the thread of the device */
-	pthread_cond_t done;                    /* wakes a blocked DQBUF */
+	pthread_mutex_t lock; /* everything below is under it */
+	pthread_cond_t tick;  /* wakes the thread of the device */
+	pthread_cond_t done;  /* wakes a blocked DQBUF */
 	bool thread;
 	char path[108], meta[108], link[108];
 	bool plugged;
-	unsigned generation;                    /* counts replugs: older handles are dead */
+	unsigned generation; /* counts replugs: older handles are dead */
 
 	struct queue *queue;
 	struct v4l2_pix_format pix;
@@ -91,46 +91,46 @@ struct device {
 	unsigned n_formats;
 	struct size sizes[SIZES_MAX];
 	unsigned n_sizes;
-	uint32_t rates[RATES_MAX];              /* intervals in 100 ns */
+	uint32_t rates[RATES_MAX]; /* intervals in 100 ns */
 	unsigned n_rates;
 	struct control *controls;
 	unsigned n_controls;
 
-	uint32_t life;                          /* ticks ever: the next stamp */
-	int64_t interval_ns;                    /* as negotiated */
-	int64_t forced_ns;                      /* as commanded, 0: as negotiated */
-	int64_t next_ns;                        /* next tick; 0: not flowing */
+	uint32_t life;       /* ticks ever: the next stamp */
+	int64_t interval_ns; /* as negotiated */
+	int64_t forced_ns;   /* as commanded, 0: as negotiated */
+	int64_t next_ns;     /* next tick; 0: not flowing */
 	int64_t first_delay_ns;
-	bool stalled, silent;                   /* by command; by EPROTO, until STREAMOFF */
+	bool stalled, silent; /* by command; by EPROTO, until STREAMOFF */
 	bool cheap, frozen;
-	char look;                              /* m(oving), b(lack) or c(olour bars) */
+	char look; /* m(oving), b(lack) or c(olour bars) */
 	unsigned frames, quality;
-	unsigned starve_ms;                     /* the client may hold everything so long */
+	unsigned starve_ms; /* the client may hold everything so long */
 	struct faults faults;
 	struct failure fails[FAILS_MAX];
-	struct picture *picture;                /* made for pix; NULL until needed */
+	struct picture *picture; /* made for pix; NULL until needed */
 
 	struct handle *handles;
 	struct handle *privileged;
 };
 
 struct handle {
-	int fd;                                 /* the client's: an eventfd, readable = POLLIN */
-	int pri_fd;                             /* ours: readable = POLLPRI */
-	unsigned refs;                          /* under the table lock */
+	int fd;        /* the client's: an eventfd, readable = POLLIN */
+	int pri_fd;    /* ours: readable = POLLPRI */
+	unsigned refs; /* under the table lock */
 	struct device *dev;
-	struct handle *next;                    /* under the device lock, as all below */
+	struct handle *next; /* under the device lock, as all below */
 	unsigned generation;
 	bool meta;
 	bool in_level, pri_level;
-	struct queue *queue;                    /* of our generation */
+	struct queue *queue; /* of our generation */
 	bool subscribed;
 	struct v4l2_event events[EVENTS_MAX];
 	unsigned n_events, event_sequence;
-	unsigned enodev, poll_errors;           /* in a row, to notice a client that spins */
+	unsigned enodev, poll_errors; /* in a row, to notice a client that spins */
 };
 
-extern struct device *devices;                  /* the list of the configuration */
+extern struct device *devices; /* the list of the configuration */
 
 struct device *device_create(const char *kind);
 /* The plugged device whose node this is now, or NULL; *meta says which of its nodes. */
@@ -143,15 +143,15 @@ void device_start_clock(struct device *dev);
 /* Under the device lock. */
 void device_unplug(struct device *dev);
 int device_replug(struct device *dev, const char *path);
-void device_update(struct device *dev);         /* state changed: fds, thread, sleepers */
+void device_update(struct device *dev); /* state changed: fds, thread, sleepers */
 void device_event(struct device *dev, uint32_t type, uint32_t changes);
 bool handle_gone(const struct handle *h);
 
 /* handle.c: descriptors. */
 int handle_open(struct device *dev, bool meta, int flags);
-struct handle *handle_get(int fd);              /* NULL: not ours */
+struct handle *handle_get(int fd); /* NULL: not ours */
 void handle_put(struct handle *h);
-int handle_close(int fd);                       /* 0, or -EBADF: not ours */
+int handle_close(int fd); /* 0, or -EBADF: not ours */
 int handle_ioctl(struct handle *h, unsigned long request, void *arg);
 short handle_revents(struct handle *h, short events);
 void handles_finish(void);

@@ -43,11 +43,11 @@
 #include <stdint.h>
 #include <time.h>
 
-#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
-#define PRINTF(f, a)	__attribute__((format(printf, f, a)))
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define PRINTF(f, a)  __attribute__((format(printf, f, a)))
 
-#define NS_PER_S	1000000000LL
-#define NS_PER_MS	1000000LL
+#define NS_PER_S  1000000000LL
+#define NS_PER_MS 1000000LL
 
 /* The side of a stamp block in a picture of this width. */
 static inline unsigned stamp_side(unsigned width)

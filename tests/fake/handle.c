@@ -38,8 +38,10 @@ static void complain_of_dead_siblings(const struct device *dev)
 {
 	for (const struct handle *h = dev->handles; h; h = h->next)
 		if (handle_gone(h))
-			report_violation("U10", "%s: opened again before descriptor %d of the "
-					 "unplugged device was closed", dev->path, h->fd);
+			report_violation("U10",
+				"%s: opened again before descriptor %d of the "
+				"unplugged device was closed",
+				dev->path, h->fd);
 }
 
 static struct handle *handle_create(struct device *dev, bool meta, int flags)
@@ -144,7 +146,7 @@ int handle_close(int fd)
 	counters.closes++;
 	pthread_mutex_lock(&h->dev->lock);
 	table[fd] = NULL;
-	h->fd = -1;                     /* a thread that blocks in DQBUF sees it gone */
+	h->fd = -1; /* a thread that blocks in DQBUF sees it gone */
 	pthread_cond_broadcast(&h->dev->done);
 	pthread_mutex_unlock(&h->dev->lock);
 	real()->close(fd);
@@ -170,7 +172,7 @@ static int refuse_gone(struct handle *h)
 {
 	if (++h->enodev == ENODEV_MAX)
 		report_violation("U10", "%s: %d calls on a descriptor that answers ENODEV",
-				 handle_path(h), ENODEV_MAX);
+			handle_path(h), ENODEV_MAX);
 	return -ENODEV;
 }
 
@@ -225,7 +227,7 @@ short handle_revents(struct handle *h, short events)
 		h->poll_errors = 0;
 	else if (++h->poll_errors == POLL_ERRORS_MAX)
 		report_violation("U14", "%s: %d polls in a row answered POLLERR%s", handle_path(h),
-				 POLL_ERRORS_MAX, on & POLLHUP ? "|POLLHUP" : "");
+			POLL_ERRORS_MAX, on & POLLHUP ? "|POLLHUP" : "");
 	pthread_mutex_unlock(&h->dev->lock);
 	return on & (events | POLLERR | POLLHUP);
 }
@@ -237,6 +239,6 @@ void handles_finish(void)
 
 		if (h)
 			report_violation("LEAK", "descriptor %d of %s is open at exit", fd,
-					 handle_path(h));
+				handle_path(h));
 	}
 }

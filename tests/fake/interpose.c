@@ -19,7 +19,7 @@
 static struct real resolved;
 static pthread_once_t resolve_once = PTHREAD_ONCE_INIT;
 
-#define RESOLVE(name)	(resolved.name = (__typeof__(resolved.name))dlsym(RTLD_NEXT, #name))
+#define RESOLVE(name) (resolved.name = (__typeof__(resolved.name))dlsym(RTLD_NEXT, #name))
 
 static void resolve(void)
 {
@@ -137,7 +137,7 @@ int ioctl(int fd, unsigned long request, ...)
 	arg = va_arg(ap, void *);
 	va_end(ap);
 	if (request == FIONBIO || request == FIOCLEX || request == FIONCLEX ||
-	    !(h = handle_get(fd)))
+		!(h = handle_get(fd)))
 		return real()->ioctl(fd, request, arg);
 	res = handle_ioctl(h, request, arg);
 	handle_put(h);

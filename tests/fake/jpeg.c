@@ -20,10 +20,10 @@ struct bytes {
 };
 
 struct jpegs {
-	struct planes strip;            /* the rows of the stamp */
+	struct planes strip; /* the rows of the stamp */
 	unsigned frames, quality;
-	struct bytes *all;              /* whole files */
-	size_t head, *stamp_end;        /* where entropy data starts; where row 2 or 3 does */
+	struct bytes *all;       /* whole files */
+	size_t head, *stamp_end; /* where entropy data starts; where row 2 or 3 does */
 	struct bytes scratch;
 };
 
@@ -112,7 +112,7 @@ static void copy_planes(struct planes *to, const struct planes *from)
 }
 
 static void make_frame(struct jpegs *set, struct planes *frame, const struct planes *bg, unsigned i,
-		       bool moving)
+	bool moving)
 {
 	struct bytes *file = &set->all[i];
 	uint8_t *fit;
@@ -171,7 +171,7 @@ static size_t put(uint8_t *out, size_t at, const void *data, size_t size)
 
 /* The header as this camera writes it. */
 static size_t compose_head(const struct jpegs *set, const struct bytes *file,
-			   const struct faults *faults, uint8_t *out)
+	const struct faults *faults, uint8_t *out)
 {
 	static const uint8_t avi1[18] = { 0xFF, 0xE0, 0, 16, 'A', 'V', 'I', '1' };
 	size_t n = put(out, 0, "\xFF\xD8", 2);
@@ -201,8 +201,8 @@ static size_t compose_stamp(struct jpegs *set, uint8_t *out, size_t n, uint32_t 
 	return put(out, n, set->scratch.data + head, set->scratch.size - 2 - head);
 }
 
-size_t jpegs_compose(struct jpegs *set, const struct faults *faults, uint8_t *out,
-			size_t size, uint32_t stamp, bool cheap)
+size_t jpegs_compose(struct jpegs *set, const struct faults *faults, uint8_t *out, size_t size,
+	uint32_t stamp, bool cheap)
 {
 	unsigned i = stamp % set->frames;
 	const struct bytes *file = &set->all[i];

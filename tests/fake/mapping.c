@@ -13,16 +13,16 @@
 enum { MAPPINGS_MAX = 256, GRACE_MS = 2000 };
 
 struct mapping {
-	uintptr_t addr;                 /* 0: free */
+	uintptr_t addr; /* 0: free */
 	size_t len;
-	const struct queue *queue;      /* compared only, may be gone */
+	const struct queue *queue; /* compared only, may be gone */
 	const struct buffer *buf;
-	const char *why;                /* it is an orphan */
+	const char *why; /* it is an orphan */
 	int64_t orphaned_ns;
 	char node[108];
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;        /* taken last */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* taken last */
 static struct mapping mappings[MAPPINGS_MAX];
 static atomic_uint n_mappings;
 
@@ -54,7 +54,7 @@ static void *map_locked(struct handle *h, void *addr, size_t len, int prot, int 
 	buf = h->meta ? NULL : queue_at(h->queue, off);
 	if (!buf || len > buf->mapped || !(prot & PROT_READ) || !(flags & MAP_SHARED)) {
 		report_violation("VB2", "%s: mmap of %zu bytes at %lld, prot %d flags %#x (EINVAL)",
-				 handle_path(h), len, (long long)off, prot, (unsigned)flags);
+			handle_path(h), len, (long long)off, prot, (unsigned)flags);
 		errno = EINVAL;
 		return MAP_FAILED;
 	}
@@ -80,7 +80,7 @@ static void complain_if_late(const struct mapping *map)
 
 	if (ms > GRACE_MS)
 		report_violation("MUNMAP", "%s: a buffer stayed mapped for %lld ms after %s",
-				 map->node, (long long)ms, map->why);
+			map->node, (long long)ms, map->why);
 }
 
 void mapping_remove(void *addr, size_t len)
@@ -137,6 +137,6 @@ void mapping_finish(void)
 	for (unsigned i = 0; i < MAPPINGS_MAX; i++)
 		if (mappings[i].addr)
 			report_violation("MUNMAP", "%s: a buffer of %zu bytes was never unmapped",
-					 mappings[i].node, mappings[i].len);
+				mappings[i].node, mappings[i].len);
 	pthread_mutex_unlock(&lock);
 }

@@ -11,16 +11,16 @@
 
 struct format {
 	uint32_t fourcc;
-	uint8_t line;                   /* bytes per pixel of the first plane */
-	uint8_t depth;                  /* bits per pixel of all */
+	uint8_t line;  /* bytes per pixel of the first plane */
+	uint8_t depth; /* bits per pixel of all */
 	const char *description;
 };
 
 struct picture {
 	struct picture_key key;
-	struct planes bg;               /* no box, stamp 0 */
-	struct planes box;              /* the box alone, at 0,0 */
-	struct planes blocks[2];        /* a black and a white block of the stamp */
+	struct planes bg;        /* no box, stamp 0 */
+	struct planes box;       /* the box alone, at 0,0 */
+	struct planes blocks[2]; /* a black and a white block of the stamp */
 	struct jpegs *jpeg;
 };
 
@@ -131,7 +131,7 @@ static void put_rgb(uint8_t *at, uint32_t fourcc, const uint8_t y[2], uint8_t u,
 
 /* Two neighbours in a format with separate chroma; x is even. */
 static void put_planar(uint8_t *mem, const struct v4l2_pix_format *pix, unsigned x, unsigned y,
-		       const uint8_t luma[2], uint8_t u, uint8_t v)
+	const uint8_t luma[2], uint8_t u, uint8_t v)
 {
 	size_t bpl = pix->bytesperline;
 	uint8_t *chroma = mem + bpl * pix->height;
@@ -145,9 +145,7 @@ static void put_planar(uint8_t *mem, const struct v4l2_pix_format *pix, unsigned
 	case V4L2_PIX_FMT_NV21:
 		memcpy(chroma + y / 2 * bpl + x, (uint8_t[]){ first, second }, 2);
 		break;
-	case V4L2_PIX_FMT_NV16:
-		memcpy(chroma + y * bpl + x, (uint8_t[]){ u, v }, 2);
-		break;
+	case V4L2_PIX_FMT_NV16: memcpy(chroma + y * bpl + x, (uint8_t[]){ u, v }, 2); break;
 	case V4L2_PIX_FMT_NV24:
 		memcpy(chroma + 2 * (y * bpl + x), (uint8_t[]){ u, v, u, v }, 4);
 		break;
@@ -160,7 +158,7 @@ static void put_planar(uint8_t *mem, const struct v4l2_pix_format *pix, unsigned
 }
 
 static void put(uint8_t *mem, const struct v4l2_pix_format *pix, unsigned x, unsigned y,
-		const uint8_t luma[2], uint8_t u, uint8_t v)
+	const uint8_t luma[2], uint8_t u, uint8_t v)
 {
 	size_t line = (size_t)y * pix->bytesperline;
 
@@ -168,18 +166,11 @@ static void put(uint8_t *mem, const struct v4l2_pix_format *pix, unsigned x, uns
 	case V4L2_PIX_FMT_YUYV:
 	case V4L2_PIX_FMT_YVYU:
 	case V4L2_PIX_FMT_UYVY:
-	case V4L2_PIX_FMT_VYUY:
-		put_packed(mem + line + 2 * x, pix->pixelformat, luma, u, v);
-		break;
+	case V4L2_PIX_FMT_VYUY: put_packed(mem + line + 2 * x, pix->pixelformat, luma, u, v); break;
 	case V4L2_PIX_FMT_RGB24:
-	case V4L2_PIX_FMT_BGR24:
-		put_rgb(mem + line + 3 * x, pix->pixelformat, luma, u, v);
-		break;
-	case V4L2_PIX_FMT_RGB565:
-		put_rgb(mem + line + 2 * x, pix->pixelformat, luma, u, v);
-		break;
-	default:
-		put_planar(mem, pix, x, y, luma, u, v);
+	case V4L2_PIX_FMT_BGR24: put_rgb(mem + line + 3 * x, pix->pixelformat, luma, u, v); break;
+	case V4L2_PIX_FMT_RGB565: put_rgb(mem + line + 2 * x, pix->pixelformat, luma, u, v); break;
+	default: put_planar(mem, pix, x, y, luma, u, v);
 	}
 }
 
@@ -189,19 +180,19 @@ struct rect {
 
 /* Copies a rectangle of src, from sx,sy, to x,y of the frame; all even. */
 static void copy_rect(const struct planes *src, unsigned sx, unsigned sy, struct rect to,
-		      const struct v4l2_pix_format *pix, uint8_t *mem)
+	const struct v4l2_pix_format *pix, uint8_t *mem)
 {
 	for (unsigned row = 0; row < to.h && to.y + row < pix->height; row++) {
 		size_t line = (size_t)(sy + row) * src->stride + sx;
 
 		for (unsigned i = 0; i + 1 < to.w && to.x + i + 1 < pix->width; i += 2)
 			put(mem, pix, to.x + i, to.y + row, src->y + line + i,
-			    src->u[line / 2 + i / 2], src->v[line / 2 + i / 2]);
+				src->u[line / 2 + i / 2], src->v[line / 2 + i / 2]);
 	}
 }
 
 static void draw_box(struct picture *pic, const struct v4l2_pix_format *pix, uint8_t *mem,
-		     uint32_t stamp, bool erase)
+	uint32_t stamp, bool erase)
 {
 	unsigned side;
 	struct size at = box_at(&pic->bg, stamp, pic->key.frames, &side);
@@ -214,7 +205,7 @@ static void draw_box(struct picture *pic, const struct v4l2_pix_format *pix, uin
 }
 
 static void draw_bits(struct picture *pic, const struct v4l2_pix_format *pix, uint8_t *mem,
-		      uint32_t stamp, uint32_t changed)
+	uint32_t stamp, uint32_t changed)
 {
 	unsigned side = stamp_side(pic->bg.width);
 
@@ -223,7 +214,7 @@ static void draw_bits(struct picture *pic, const struct v4l2_pix_format *pix, ui
 
 		if (changed >> shift & 1)
 			copy_rect(&pic->blocks[stamp >> shift & 1], 0, 0,
-				  (struct rect){ bit * side, 0, side, side }, pix, mem);
+				(struct rect){ bit * side, 0, side, side }, pix, mem);
 	}
 }
 
@@ -232,11 +223,11 @@ static void draw_all(struct picture *pic, const struct v4l2_pix_format *pix, str
 {
 	memset(buf->mem, 0xEE, buf->length);
 	copy_rect(&pic->bg, 0, 0, (struct rect){ 0, 0, pic->bg.width, pic->bg.height }, pix,
-		  buf->mem);
+		buf->mem);
 }
 
 void picture_draw(struct picture *pic, const struct v4l2_pix_format *pix, struct buffer *buf,
-		  uint32_t stamp, bool cheap)
+	uint32_t stamp, bool cheap)
 {
 	bool moving = pic->key.look == 'm';
 	uint32_t old = buf->drawn - 1;
@@ -258,7 +249,7 @@ void picture_draw(struct picture *pic, const struct v4l2_pix_format *pix, struct
 }
 
 size_t picture_jpeg(struct picture *pic, const struct faults *faults, uint8_t *out, size_t size,
-		    uint32_t stamp, bool cheap)
+	uint32_t stamp, bool cheap)
 {
 	return jpegs_compose(pic->jpeg, faults, out, size, stamp, cheap);
 }

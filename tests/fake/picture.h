@@ -9,8 +9,8 @@ struct buffer;
 
 /* 4:2:2 planar, padded to whole 16x16 blocks, background only. */
 struct planes {
-	unsigned width, height;         /* of the picture */
-	unsigned stride, lines;         /* padded; chroma stride is half */
+	unsigned width, height; /* of the picture */
+	unsigned stride, lines; /* padded; chroma stride is half */
 	uint8_t *y, *u, *v;
 };
 
@@ -36,24 +36,23 @@ unsigned format_bytesperline(uint32_t fourcc, unsigned width);
 size_t format_size(uint32_t fourcc, unsigned bytesperline, unsigned height);
 bool format_is_jpeg(uint32_t fourcc);
 const char *format_description(uint32_t fourcc);
-unsigned format_depth(uint32_t fourcc);         /* bits per pixel; 0 for JPEG */
+unsigned format_depth(uint32_t fourcc); /* bits per pixel; 0 for JPEG */
 
 /* Draws a raw frame. pix says format, stride and size; the picture may be narrower than pix. */
 void picture_draw(struct picture *pic, const struct v4l2_pix_format *pix, struct buffer *buf,
-		  uint32_t stamp, bool cheap);
+	uint32_t stamp, bool cheap);
 
 /* Composes a JPEG frame; bytes, or 0 if it does not fit. */
 size_t picture_jpeg(struct picture *pic, const struct faults *faults, uint8_t *out, size_t size,
-		    uint32_t stamp, bool cheap);
+	uint32_t stamp, bool cheap);
 
 /* jpeg.c */
 struct jpegs;
 
-struct jpegs *jpegs_create(const struct planes *bg, unsigned frames, unsigned quality,
-				 bool moving);
+struct jpegs *jpegs_create(const struct planes *bg, unsigned frames, unsigned quality, bool moving);
 void jpegs_destroy(struct jpegs *set);
-size_t jpegs_compose(struct jpegs *set, const struct faults *faults, uint8_t *out,
-			size_t size, uint32_t stamp, bool cheap);
+size_t jpegs_compose(struct jpegs *set, const struct faults *faults, uint8_t *out, size_t size,
+	uint32_t stamp, bool cheap);
 
 /* spoil.c: a JPEG frame with the faults that are due; sets bytesused. */
 void spoil_jpeg(struct device *dev, struct buffer *buf, uint32_t stamp);

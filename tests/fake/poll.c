@@ -11,15 +11,15 @@
 #include <string.h>
 
 struct mix {
-	struct pollfd *fds;             /* the client's */
+	struct pollfd *fds; /* the client's */
 	nfds_t n;
-	struct handle **handles;        /* n of them, NULL where real */
-	struct pollfd *watch;           /* 2 n: what the kernel sees */
+	struct handle **handles; /* n of them, NULL where real */
+	struct pollfd *watch;    /* 2 n: what the kernel sees */
 };
 
 int __poll_chk(struct pollfd *fds, nfds_t n, int timeout, size_t size);
-int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
-		const sigset_t *mask, size_t size);
+int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask,
+	size_t size);
 
 static bool mix_init(struct mix *mix, struct pollfd *fds, nfds_t n)
 {
@@ -159,8 +159,8 @@ int __poll_chk(struct pollfd *fds, nfds_t n, int timeout, size_t size)
 	return poll(fds, n, timeout);
 }
 
-int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
-		const sigset_t *mask, size_t size)
+int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask,
+	size_t size)
 {
 	if (size / sizeof(*fds) < n)
 		abort();
@@ -173,7 +173,7 @@ static bool is_in(const fd_set *set, int fd)
 }
 
 static nfds_t collect(struct pollfd *fds, int n, const fd_set *in, const fd_set *out,
-		      const fd_set *pri)
+	const fd_set *pri)
 {
 	nfds_t count = 0;
 
@@ -218,7 +218,7 @@ static bool any_fake(const struct pollfd *fds, nfds_t count)
 }
 
 int pselect(int n, fd_set *in, fd_set *out, fd_set *pri, const struct timespec *timeout,
-	    const sigset_t *mask)
+	const sigset_t *mask)
 {
 	struct pollfd fds[FD_SETSIZE];
 	nfds_t count = collect(fds, n < FD_SETSIZE ? n : FD_SETSIZE, in, out, pri);

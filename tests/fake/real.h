@@ -18,10 +18,10 @@ struct real {
 	int (*munmap)(void *addr, size_t len);
 	int (*poll)(struct pollfd *fds, nfds_t n, int timeout);
 	int (*ppoll)(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
-		     const sigset_t *mask);
+		const sigset_t *mask);
 	int (*select)(int n, fd_set *in, fd_set *out, fd_set *pri, struct timeval *timeout);
-	int (*pselect)(int n, fd_set *in, fd_set *out, fd_set *pri,
-		       const struct timespec *timeout, const sigset_t *mask);
+	int (*pselect)(int n, fd_set *in, fd_set *out, fd_set *pri, const struct timespec *timeout,
+		const sigset_t *mask);
 	int (*access)(const char *path, int mode);
 	int (*faccessat)(int dir, const char *path, int mode, int flags);
 	int (*stat)(const char *path, struct stat *st);

@@ -13,8 +13,14 @@ struct colour {
 
 /* 75 % bars, BT.601 limited: white yellow cyan green magenta red blue black. */
 static const struct colour bars[8] = {
-	{ 180, 128, 128 }, { 162, 44, 142 }, { 131, 156, 44 }, { 112, 72, 58 },
-	{ 84, 184, 198 }, { 65, 100, 212 }, { 35, 212, 114 }, { 16, 128, 128 },
+	{ 180, 128, 128 },
+	{ 162, 44, 142 },
+	{ 131, 156, 44 },
+	{ 112, 72, 58 },
+	{ 84, 184, 198 },
+	{ 65, 100, 212 },
+	{ 35, 212, 114 },
+	{ 16, 128, 128 },
 };
 
 static unsigned noise(unsigned x, unsigned y)
@@ -49,7 +55,7 @@ static uint8_t *plane(size_t size)
 }
 
 static void fill_rect(struct planes *p, unsigned x, unsigned y, unsigned w, unsigned h,
-		      struct colour c)
+	struct colour c)
 {
 	for (unsigned row = y; row < y + h && row < p->lines; row++) {
 		if (x + w > p->stride)
@@ -96,8 +102,7 @@ void planes_stamp(struct planes *p, uint32_t stamp)
 	for (unsigned bit = 0; bit < STAMP_BITS && (bit + 1) * side <= p->stride; bit++) {
 		bool on = stamp >> (STAMP_BITS - 1 - bit) & 1;
 
-		fill_rect(p, bit * side, 0, side, side,
-			  (struct colour){ on ? 235 : 16, 128, 128 });
+		fill_rect(p, bit * side, 0, side, side, (struct colour){ on ? 235 : 16, 128, 128 });
 	}
 }
 
@@ -111,14 +116,14 @@ struct size box_at(const struct planes *p, unsigned step, unsigned steps, unsign
 		*side = BOX_MAX;
 	room = p->width > *side ? p->width - *side : 0;
 	return (struct size){ (unsigned)((uint64_t)room * (step % steps) / steps) / 2 * 2,
-			      p->height / 3 / 2 * 2 };
+		p->height / 3 / 2 * 2 };
 }
 
 void planes_box_tile(struct planes *p, unsigned x, unsigned y, unsigned side)
 {
 	fill_rect(p, x, y, side, side, (struct colour){ 145, 54, 34 });
 	fill_rect(p, x + side / 4 / 2 * 2, y + side / 4, side / 2, side / 2,
-		  (struct colour){ 81, 90, 240 });
+		(struct colour){ 81, 90, 240 });
 }
 
 void planes_box(struct planes *p, unsigned step, unsigned steps)

@@ -65,11 +65,11 @@ void report_debug(const char *fmt, ...)
 void report_summary(char *buf, size_t size)
 {
 	snprintf(buf, size,
-		 "summary opens=%lu closes=%lu streamons=%lu reqbufs=%lu made=%lu lost=%lu "
-		 "injected=%lu delivered=%lu max_held=%lu orphans=%lu violations=%lu cpu_us=%lu",
-		 counters.opens, counters.closes, counters.streamons, counters.reqbufs,
-		 counters.made, counters.lost, counters.injected, counters.delivered,
-		 counters.max_held, counters.orphans, counters.violations, counters.cpu_us);
+		"summary opens=%lu closes=%lu streamons=%lu reqbufs=%lu made=%lu lost=%lu "
+		"injected=%lu delivered=%lu max_held=%lu orphans=%lu violations=%lu cpu_us=%lu",
+		counters.opens, counters.closes, counters.streamons, counters.reqbufs,
+		counters.made, counters.lost, counters.injected, counters.delivered,
+		counters.max_held, counters.orphans, counters.violations, counters.cpu_us);
 }
 
 void report_finish(void)

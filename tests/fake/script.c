@@ -20,12 +20,12 @@ struct step {
 	char command[COMMAND_BYTES];
 };
 
-static struct step steps[STEPS_MAX];            /* set before start */
+static struct step steps[STEPS_MAX]; /* set before start */
 static unsigned n_steps;
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;        /* one runner at a time */
-static atomic_uint cursor;                      /* moves under lock */
-static _Atomic int64_t begun_ns, last_ns;       /* of the script, of the latest step */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* one runner at a time */
+static atomic_uint cursor;                               /* moves under lock */
+static _Atomic int64_t begun_ns, last_ns;                /* of the script, of the latest step */
 
 static char *trim(char *text)
 {
@@ -89,7 +89,7 @@ static void load_device(char *text)
 		return;
 	}
 	for (char *key = keys ? strtok_r(keys, ",", &save) : NULL; key;
-	     key = strtok_r(NULL, ",", &save))
+		key = strtok_r(NULL, ",", &save))
 		if (command_run(dev, trim(key), reply) < 0)
 			complain("not a key", reply);
 }
@@ -126,7 +126,7 @@ static bool counts_frames_of(const struct step *step, const struct device *dev)
 	size_t len = strlen(dev->ops->kind);
 
 	if (!strchr(step->command, '.') ||
-	    strchr(step->command, '.') > strpbrk(step->command, " =/"))
+		strchr(step->command, '.') > strpbrk(step->command, " =/"))
 		return dev == devices;
 	return !strncmp(step->command, dev->ops->kind, len) && step->command[len] == '.';
 }

@@ -64,8 +64,9 @@ void client_close(struct client *c)
 
 void client_buffers(struct client *c, unsigned count)
 {
-	struct v4l2_requestbuffers req = { .count = count, .type = V4L2_BUF_TYPE_VIDEO_CAPTURE,
-					   .memory = V4L2_MEMORY_MMAP };
+	struct v4l2_requestbuffers req = {
+		.count = count, .type = V4L2_BUF_TYPE_VIDEO_CAPTURE, .memory = V4L2_MEMORY_MMAP
+	};
 
 	assert_int_equal(request(c->fd, VIDIOC_REQBUFS, &req), 0);
 	for (unsigned i = 0; i < req.count; i++) {
@@ -74,7 +75,7 @@ void client_buffers(struct client *c, unsigned count)
 		assert_int_equal(request(c->fd, VIDIOC_QUERYBUF, &b), 0);
 		c->len[i] = b.length;
 		c->mem[i] = mmap(NULL, b.length, PROT_READ | PROT_WRITE, MAP_SHARED, c->fd,
-				 b.m.offset);
+			b.m.offset);
 		assert_ptr_not_equal(c->mem[i], MAP_FAILED);
 		c->count++;
 	}
@@ -82,8 +83,9 @@ void client_buffers(struct client *c, unsigned count)
 
 int client_queue(struct client *c, unsigned index)
 {
-	struct v4l2_buffer b = { .index = index, .type = V4L2_BUF_TYPE_VIDEO_CAPTURE,
-				 .memory = V4L2_MEMORY_MMAP };
+	struct v4l2_buffer b = {
+		.index = index, .type = V4L2_BUF_TYPE_VIDEO_CAPTURE, .memory = V4L2_MEMORY_MMAP
+	};
 
 	return request(c->fd, VIDIOC_QBUF, &b);
 }
@@ -113,7 +115,7 @@ short client_poll(struct client *c, short events, int timeout_ms)
 int client_take(struct client *c, struct v4l2_buffer *b)
 {
 	*b = (struct v4l2_buffer){ .type = V4L2_BUF_TYPE_VIDEO_CAPTURE,
-				   .memory = V4L2_MEMORY_MMAP };
+		.memory = V4L2_MEMORY_MMAP };
 	client_poll(c, POLLIN, 2000);
 	return request(c->fd, VIDIOC_DQBUF, b);
 }
@@ -167,8 +169,10 @@ int main(void)
 
 	close(mkstemp(ctl_path));
 	snprintf(report_path, sizeof(report_path), "%s.report", ctl_path);
-	setenv("HDMICAST_FAKE", "uvc:size=640x480,sizes=1920x1080+1280x720+640x480,frames=4;"
-	       "csi:edid=set,settle=100,renegotiate=200", 1);
+	setenv("HDMICAST_FAKE",
+		"uvc:size=640x480,sizes=1920x1080+1280x720+640x480,frames=4;"
+		"csi:edid=set,settle=100,renegotiate=200",
+		1);
 	setenv("HDMICAST_FAKE_CTL", ctl_path, 1);
 	setenv("HDMICAST_FAKE_REPORT", report_path, 1);
 	if (access("/dev/fake-uvc", R_OK)) {

@@ -39,13 +39,13 @@ int request(int fd, unsigned long code, void *arg);
 void command(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 struct client client_open(const char *path);
-void client_close(struct client *c);            /* unmaps, frees, closes */
-void client_buffers(struct client *c, unsigned count);  /* REQBUFS, mmap */
+void client_close(struct client *c);                   /* unmaps, frees, closes */
+void client_buffers(struct client *c, unsigned count); /* REQBUFS, mmap */
 int client_queue(struct client *c, unsigned index);
 int client_stream(struct client *c, bool on);
-void client_start(struct client *c);            /* buffers, QBUF of all, STREAMON */
-int client_take(struct client *c, struct v4l2_buffer *b);       /* poll, DQBUF */
-struct v4l2_buffer client_frame(struct client *c);      /* take and queue again; must succeed */
+void client_start(struct client *c);                      /* buffers, QBUF of all, STREAMON */
+int client_take(struct client *c, struct v4l2_buffer *b); /* poll, DQBUF */
+struct v4l2_buffer client_frame(struct client *c);        /* take and queue again; must succeed */
 short client_poll(struct client *c, short events, int timeout_ms);
 int set_format(int fd, uint32_t fourcc, unsigned w, unsigned h, struct v4l2_pix_format *out);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "selftest.h"
 
-#define CSI	"/dev/fake-csi"
+#define CSI "/dev/fake-csi"
 
 static struct client dev;
 
@@ -280,7 +280,7 @@ static void T17_one_input_and_no_rate(void **state)
 	assert_int_equal(request(dev.fd, VIDIOC_S_PARM, &parm), -ENOTTY);
 }
 
-#define TEST(name)	cmocka_unit_test_setup_teardown(name, reset_csi, finish)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, reset_csi, finish)
 
 const struct CMUnitTest csi_tests[] = {
 	TEST(T1_without_edid_there_is_no_link),

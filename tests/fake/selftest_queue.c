@@ -85,7 +85,7 @@ static void holding_every_buffer_is_reported(void **state)
 static void exported_buffers_show_the_same_memory(void **state)
 {
 	struct v4l2_exportbuffer exp = { .type = V4L2_BUF_TYPE_VIDEO_CAPTURE,
-					 .flags = O_CLOEXEC | O_RDWR };
+		.flags = O_CLOEXEC | O_RDWR };
 	uint8_t *mem;
 
 	(void)state;
@@ -98,7 +98,7 @@ static void exported_buffers_show_the_same_memory(void **state)
 	close(exp.fd);
 }
 
-#define TEST(name)	cmocka_unit_test_setup_teardown(name, reset_uvc, finish_uvc)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, reset_uvc, finish_uvc)
 
 const struct CMUnitTest queue_tests[] = {
 	TEST(controls_are_clamped_to_range_and_step),

@@ -3,7 +3,7 @@
 
 #include <time.h>
 
-#define UVC	"/dev/fake-uvc"
+#define UVC "/dev/fake-uvc"
 
 struct client uvc;
 
@@ -139,7 +139,7 @@ static void U6_first_frame_comes_late(void **state)
 static bool has_marker(const uint8_t *jpeg, size_t size, uint8_t marker)
 {
 	for (size_t at = 2; at + 3 < size && jpeg[at + 1] != 0xDA;
-	     at += 2u + ((unsigned)jpeg[at + 2] << 8 | jpeg[at + 3]))
+		at += 2u + ((unsigned)jpeg[at + 2] << 8 | jpeg[at + 3]))
 		if (jpeg[at + 1] == marker)
 			return true;
 	return false;
@@ -323,7 +323,7 @@ static void U15_jpeg_quality_is_unknown(void **state)
 	assert_int_equal(request(uvc.fd, VIDIOC_S_JPEGCOMP, &comp), -ENOTTY);
 }
 
-#define TEST(name)	cmocka_unit_test_setup_teardown(name, reset_uvc, finish_uvc)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, reset_uvc, finish_uvc)
 
 const struct CMUnitTest uvc_tests[] = {
 	TEST(U1_video_node_captures_and_its_sibling_has_metadata),

@@ -82,7 +82,7 @@ static size_t spoil(struct device *dev, struct buffer *buf, size_t size)
 void spoil_jpeg(struct device *dev, struct buffer *buf, uint32_t stamp)
 {
 	size_t size = picture_jpeg(dev->picture, &dev->faults, buf->mem, buf->length, stamp,
-				   dev->cheap || dev->frozen);
+		dev->cheap || dev->frozen);
 
 	buf->bytesused = size ? (uint32_t)spoil(dev, buf, size) : 0;
 }

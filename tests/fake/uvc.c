@@ -19,20 +19,31 @@ static const struct control user_controls[] = {
 	{ V4L2_CID_CONTRAST, V4L2_CTRL_TYPE_INTEGER, 0, "Contrast", 0, 95, 1, 32, 32, NULL },
 	{ V4L2_CID_SATURATION, V4L2_CTRL_TYPE_INTEGER, 0, "Saturation", 0, 100, 5, 55, 55, NULL },
 	{ V4L2_CID_HUE, V4L2_CTRL_TYPE_INTEGER, 0, "Hue", -2000, 2000, 1, 0, 0, NULL },
-	{ V4L2_CID_AUTO_WHITE_BALANCE, V4L2_CTRL_TYPE_BOOLEAN, 0, "White Balance, Automatic",
-	  0, 1, 1, 1, 1, NULL },
-	{ V4L2_CID_POWER_LINE_FREQUENCY, V4L2_CTRL_TYPE_MENU, 0, "Power Line Frequency",
-	  0, 2, 1, 1, 1, mains },
+	{ V4L2_CID_AUTO_WHITE_BALANCE, V4L2_CTRL_TYPE_BOOLEAN, 0, "White Balance, Automatic", 0, 1,
+		1, 1, 1, NULL },
+	{ V4L2_CID_POWER_LINE_FREQUENCY, V4L2_CTRL_TYPE_MENU, 0, "Power Line Frequency", 0, 2, 1, 1,
+		1, mains },
 };
 
 static const struct size default_sizes[] = {
-	{ 1920, 1080 }, { 1280, 720 }, { 1280, 960 }, { 1024, 768 }, { 800, 600 }, { 640, 480 },
+	{ 1920, 1080 },
+	{ 1280, 720 },
+	{ 1280, 960 },
+	{ 1024, 768 },
+	{ 800, 600 },
+	{ 640, 480 },
 	{ 320, 180 },
 };
 
 /* 60, 30, 25, 20, 15, 10 and 5 fps in 100 ns */
 static const uint32_t default_rates[] = {
-	166666, 333333, 400000, 500000, 666666, 1000000, 2000000,
+	166666,
+	333333,
+	400000,
+	500000,
+	666666,
+	1000000,
+	2000000,
 };
 
 void uvc_default_rate(struct device *dev)
@@ -73,8 +84,9 @@ void uvc_fit(const struct device *dev, struct v4l2_pix_format *pix)
 	pix->pixelformat = fourcc;
 	pix->field = V4L2_FIELD_NONE;
 	pix->bytesperline = format_bytesperline(fourcc, size.width);
-	pix->sizeimage = format_is_jpeg(fourcc) ? size.width * size.height * 2 :
-			 (uint32_t)format_size(fourcc, pix->bytesperline, size.height);
+	pix->sizeimage = format_is_jpeg(fourcc)
+				 ? size.width * size.height * 2
+				 : (uint32_t)format_size(fourcc, pix->bytesperline, size.height);
 	pix->colorspace = V4L2_COLORSPACE_SRGB;
 	pix->priv = V4L2_PIX_FMT_PRIV_MAGIC;
 }
@@ -107,7 +119,7 @@ static void uvc_plugged(struct device *dev)
 {
 	dev->queue->timestamp_flags |= V4L2_BUF_FLAG_TSTAMP_SRC_SOE;
 	dev->pix = (struct v4l2_pix_format){ .width = dev->sizes[0].width,
-					     .height = dev->sizes[0].height };
+		.height = dev->sizes[0].height };
 	uvc_fit(dev, &dev->pix);
 	uvc_default_rate(dev);
 }
@@ -115,9 +127,11 @@ static void uvc_plugged(struct device *dev)
 static void prepare_picture(struct device *dev)
 {
 	struct picture_key key = {
-		.size = dev->faults.lie.width ? dev->faults.lie :
-			(struct size){ dev->pix.width, dev->pix.height },
-		.frames = dev->frames, .quality = dev->quality, .look = dev->look,
+		.size = dev->faults.lie.width ? dev->faults.lie
+					      : (struct size){ dev->pix.width, dev->pix.height },
+		.frames = dev->frames,
+		.quality = dev->quality,
+		.look = dev->look,
 		.jpeg = format_is_jpeg(dev->pix.pixelformat),
 	};
 
@@ -194,7 +208,7 @@ static int run_sizes(struct device *dev, int argc, char **argv, char *reply)
 	(void)reply;
 	dev->n_sizes = 0;
 	for (char *word = argc > 1 ? strtok_r(argv[1], "+", &save) : NULL; word;
-	     word = strtok_r(NULL, "+", &save))
+		word = strtok_r(NULL, "+", &save))
 		if (dev->n_sizes < SIZES_MAX && parse_size(word, &size))
 			dev->sizes[dev->n_sizes++] = size;
 	if (!dev->n_sizes)
@@ -224,7 +238,7 @@ static int run_rates(struct device *dev, int argc, char **argv, char *reply)
 	(void)reply;
 	dev->n_rates = 0;
 	for (char *word = argc > 1 ? strtok_r(argv[1], "+", &save) : NULL; word;
-	     word = strtok_r(NULL, "+", &save))
+		word = strtok_r(NULL, "+", &save))
 		if (dev->n_rates < RATES_MAX && strtod(word, NULL) > 0)
 			dev->rates[dev->n_rates++] = (uint32_t)(TICKS_PER_S / strtod(word, NULL));
 	if (!dev->n_rates)

@@ -5,7 +5,7 @@
 
 #include "device.h"
 
-enum { TICKS_PER_S = 10000000, NS_PER_TICK = 100 };     /* the unit of frame intervals */
+enum { TICKS_PER_S = 10000000, NS_PER_TICK = 100 }; /* the unit of frame intervals */
 
 /* What S_FMT makes of it: known format, nearest size. */
 void uvc_fit(const struct device *dev, struct v4l2_pix_format *pix);

@@ -55,7 +55,7 @@ static int uvc_s_fmt(struct handle *h, void *arg)
 
 	if (!is_video(h, f->type)) {
 		report_violation("U1", "%s: S_FMT of a type that the node has not (EINVAL)",
-				 handle_path(h));
+			handle_path(h));
 		return -EINVAL;
 	}
 	if ((res = take_privilege(h)) < 0)

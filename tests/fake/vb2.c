@@ -51,7 +51,7 @@ struct buffer *buffer_create(unsigned index, size_t length)
 	buf->memfd = memfd_create("fake-buffer", MFD_CLOEXEC);
 	if (buf->memfd >= 0 && ftruncate(buf->memfd, (off_t)buf->mapped) == 0)
 		buf->mem = real()->mmap(NULL, buf->mapped, PROT_READ | PROT_WRITE, MAP_SHARED,
-					buf->memfd, 0);
+			buf->memfd, 0);
 	if (buf->mem == MAP_FAILED)
 		buf->mem = NULL;
 	if (!buf->mem) {
@@ -114,9 +114,10 @@ void queue_starve(struct queue *q)
 	if (q->starving || held < q->dev->starve_ms * NS_PER_MS || !q->count)
 		return;
 	q->starving = true;
-	report_violation("STARVE", "no QBUF or DQBUF for %lld ms while frames were lost: %u of %u "
-			 "buffers are with the client", (long long)(held / NS_PER_MS),
-			 q->count - q->n_done, q->count);
+	report_violation("STARVE",
+		"no QBUF or DQBUF for %lld ms while frames were lost: %u of %u "
+		"buffers are with the client",
+		(long long)(held / NS_PER_MS), q->count - q->n_done, q->count);
 }
 
 void queue_cancel(struct queue *q)

@@ -18,26 +18,26 @@ struct buffer {
 	enum buffer_state state;
 	unsigned index;
 	int memfd;
-	uint8_t *mem;                   /* our own mapping */
-	size_t length, mapped;          /* as told; in whole pages */
+	uint8_t *mem;          /* our own mapping */
+	size_t length, mapped; /* as told; in whole pages */
 	uint32_t bytesused, sequence;
 	int64_t timestamp_ns;
 	bool error;
-	uint32_t drawn;                 /* picture.c: the stamp that is in it, plus 1 */
+	uint32_t drawn; /* picture.c: the stamp that is in it, plus 1 */
 };
 
 struct queue {
 	struct device *dev;
 	unsigned refs;
 	uint32_t type, timestamp_flags;
-	unsigned min_buffers;           /* REQBUFS raises to it */
-	unsigned min_queued;            /* the start waits for so many */
+	unsigned min_buffers; /* REQBUFS raises to it */
+	unsigned min_queued;  /* the start waits for so many */
 	struct buffer *buffers[BUFFERS_MAX];
 	unsigned count;
 	unsigned todo[BUFFERS_MAX], n_todo;
 	unsigned done[BUFFERS_MAX], n_done;
 	bool streaming, started, error, waiting, in_dqbuf, starving;
-	int64_t touched_ns;             /* last QBUF, DQBUF or STREAMON */
+	int64_t touched_ns; /* last QBUF, DQBUF or STREAMON */
 	uint32_t sequence;
 	struct handle *owner;
 };
@@ -47,18 +47,18 @@ struct queue *queue_ref(struct queue *q);
 void queue_unref(struct queue *q);
 
 /* What the device does. */
-struct buffer *queue_next(struct queue *q);     /* the oldest queued one, stays queued; NULL */
+struct buffer *queue_next(struct queue *q); /* the oldest queued one, stays queued; NULL */
 void queue_done(struct queue *q, struct buffer *buf, bool error);
-void queue_fail_all(struct queue *q);           /* returns every queued buffer with ERROR */
-void queue_starve(struct queue *q);             /* a frame found no buffer */
-void queue_release(struct queue *q, struct handle *h);          /* h is being closed */
+void queue_fail_all(struct queue *q);                  /* returns every queued buffer with ERROR */
+void queue_starve(struct queue *q);                    /* a frame found no buffer */
+void queue_release(struct queue *q, struct handle *h); /* h is being closed */
 
 /* Between vb2.c and vb2_ioctl.c. */
-struct buffer *buffer_create(unsigned index, size_t length);    /* NULL: no memory */
-off_t buffer_offset(const struct buffer *buf);  /* what mmap takes */
+struct buffer *buffer_create(unsigned index, size_t length); /* NULL: no memory */
+off_t buffer_offset(const struct buffer *buf);               /* what mmap takes */
 void queue_free_buffers(struct queue *q);
-void queue_cancel(struct queue *q);             /* STREAMOFF */
-void queue_pop(unsigned *list, unsigned *n);    /* drops the first of todo or done */
+void queue_cancel(struct queue *q);          /* STREAMOFF */
+void queue_pop(unsigned *list, unsigned *n); /* drops the first of todo or done */
 
 /* What poll() sees: POLLIN, POLLERR or 0. */
 short queue_poll(const struct queue *q);
@@ -70,9 +70,9 @@ extern const struct ioctl_entry vb2_ioctls[];
 
 /* mapping.c: the client's mappings of buffers; own lock, any thread. */
 void *mapping_create(struct handle *h, void *addr, size_t len, int prot, int flags, off_t off);
-void mapping_remove(void *addr, size_t len);    /* before munmap; cheap if not ours */
+void mapping_remove(void *addr, size_t len); /* before munmap; cheap if not ours */
 bool mapping_exists(const struct queue *q, const struct buffer *buf);
-void mapping_orphan(const struct queue *q, const char *why);    /* its buffers are freed */
-void mapping_finish(void);                      /* at exit */
+void mapping_orphan(const struct queue *q, const char *why); /* its buffers are freed */
+void mapping_finish(void);                                   /* at exit */
 
 #endif

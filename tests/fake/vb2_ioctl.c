@@ -252,10 +252,10 @@ static int vb2_expbuf(struct handle *h, void *arg)
 	if (res < 0)
 		return res;
 	if (exp->flags & ~(uint32_t)(O_CLOEXEC | O_ACCMODE) || exp->index >= h->queue->count ||
-	    exp->plane)
+		exp->plane)
 		return refuse(h, "VB2", EINVAL, "EXPBUF with wrong flags, index or plane");
 	exp->fd = fcntl(h->queue->buffers[exp->index]->memfd,
-			exp->flags & O_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD, 0);
+		exp->flags & O_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD, 0);
 	return exp->fd < 0 ? -errno : 0;
 }
 

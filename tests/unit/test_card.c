@@ -14,8 +14,8 @@
 #define HINT   "Check the HDMI cable and that the machine is on and awake."
 #define DETAIL "/dev/video0, since 16:05:12 UTC"
 
-static struct frame *card(
-	uint32_t width, uint32_t height, const char *title, const char *hint, const char *detail)
+static struct frame *card(uint32_t width, uint32_t height, const char *title, const char *hint,
+	const char *detail)
 {
 	struct frame *frame;
 

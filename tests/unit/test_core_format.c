@@ -28,7 +28,7 @@ struct expected {
 	} plane[FRAME_PLANES];
 };
 
-#define STRIDE(bytes) ((bytes) * WIDTH + PAD)
+#define STRIDE(bytes) ((bytes)*WIDTH + PAD)
 
 static const struct expected single[] = {
 	{ V4L2_PIX_FMT_YUYV, 1, { { 2 * WIDTH, STRIDE(2), HEIGHT, 0 } } },
@@ -45,7 +45,8 @@ static const struct expected single[] = {
 		{ { WIDTH, STRIDE(1), HEIGHT, 0 },
 			{ WIDTH, STRIDE(1), HEIGHT / 2, STRIDE(1) * HEIGHT } } },
 	{ V4L2_PIX_FMT_NV16, 2,
-		{ { WIDTH, STRIDE(1), HEIGHT, 0 }, { WIDTH, STRIDE(1), HEIGHT, STRIDE(1) * HEIGHT } } },
+		{ { WIDTH, STRIDE(1), HEIGHT, 0 },
+			{ WIDTH, STRIDE(1), HEIGHT, STRIDE(1) * HEIGHT } } },
 	{ V4L2_PIX_FMT_NV24, 2,
 		{ { WIDTH, STRIDE(1), HEIGHT, 0 },
 			{ 2 * WIDTH, 2 * STRIDE(1), HEIGHT, STRIDE(1) * HEIGHT } } },
@@ -62,9 +63,14 @@ static const struct expected single[] = {
 
 static struct capture_format format_of(const struct expected *of)
 {
-	return (struct capture_format){ .fourcc = of->fourcc, .driver_fourcc = of->fourcc,
-		.width = WIDTH, .height = HEIGHT, .memory_planes = 1,
-		.stride = { of->plane[0].stride }, .range = RANGE_FULL, .matrix = MATRIX_709 };
+	return (struct capture_format){ .fourcc = of->fourcc,
+		.driver_fourcc = of->fourcc,
+		.width = WIDTH,
+		.height = HEIGHT,
+		.memory_planes = 1,
+		.stride = { of->plane[0].stride },
+		.range = RANGE_FULL,
+		.matrix = MATRIX_709 };
 }
 
 static int describe(const struct capture_format *format, const size_t used[3], struct frame *frame)
@@ -82,7 +88,8 @@ static size_t least(const struct expected *of)
 
 	for (unsigned i = 0; i < of->planes; i++)
 		bytes = MAX(bytes, of->plane[i].offset +
-			(size_t)of->plane[i].stride * (of->plane[i].rows - 1) + of->plane[i].row);
+					   (size_t)of->plane[i].stride * (of->plane[i].rows - 1) +
+					   of->plane[i].row);
 	return bytes;
 }
 
@@ -108,7 +115,8 @@ static void each_format_has_its_planes_where_the_kernel_says(void **state)
 			assert_in_range(frame.plane[p].size,
 				(of->plane[p].rows - 1) * of->plane[p].stride + of->plane[p].row,
 				of->plane[p].rows * of->plane[p].stride);
-			assert_true(frame.plane[p].data + frame.plane[p].size <= memory[0] + least(of));
+			assert_true(frame.plane[p].data + frame.plane[p].size <=
+				    memory[0] + least(of));
 		}
 	}
 }
@@ -120,7 +128,8 @@ static void one_byte_less_is_refused(void **state)
 		struct capture_format format = format_of(&single[i]);
 		struct frame frame;
 
-		assert_int_equal(describe(&format, (size_t[3]){ least(&single[i]) - 1, 0, 0 }, &frame),
+		assert_int_equal(describe(&format, (size_t[3]){ least(&single[i]) - 1, 0, 0 },
+					 &frame),
 			-EBADMSG);
 		assert_int_equal(describe(&format, (size_t[3]){ 0, 0, 0 }, &frame), -EBADMSG);
 	}
@@ -159,8 +168,10 @@ static void planes_in_memory_of_their_own_have_strides_of_their_own(void **state
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(multi); i++) {
-		struct capture_format format = { .fourcc = multi[i].fourcc, .width = WIDTH,
-			.height = HEIGHT, .memory_planes = multi[i].planes };
+		struct capture_format format = { .fourcc = multi[i].fourcc,
+			.width = WIDTH,
+			.height = HEIGHT,
+			.memory_planes = multi[i].planes };
 		size_t used[3] = { 0 };
 		struct frame frame;
 
@@ -185,8 +196,11 @@ static void planes_in_memory_of_their_own_have_strides_of_their_own(void **state
 
 static void odd_sizes_round_their_chroma_up(void **state)
 {
-	struct capture_format format = { .fourcc = V4L2_PIX_FMT_NV12, .width = 65, .height = 33,
-		.memory_planes = 2, .stride = { 66, 66 } };
+	struct capture_format format = { .fourcc = V4L2_PIX_FMT_NV12,
+		.width = 65,
+		.height = 33,
+		.memory_planes = 2,
+		.stride = { 66, 66 } };
 	size_t used[3] = { 66 * 33, 66 * 17, 0 };
 	struct frame frame;
 
@@ -202,8 +216,11 @@ static void compressed_pictures_are_their_bytes(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(fourccs); i++) {
-		struct capture_format format = { .fourcc = fourccs[i], .compressed = true,
-			.width = WIDTH, .height = HEIGHT, .memory_planes = 1 };
+		struct capture_format format = { .fourcc = fourccs[i],
+			.compressed = true,
+			.width = WIDTH,
+			.height = HEIGHT,
+			.memory_planes = 1 };
 		struct frame frame;
 
 		assert_int_equal(describe(&format, (size_t[3]){ 777, 0, 0 }, &frame), 0);

@@ -63,7 +63,8 @@ static void a_line_has_level_time_topic_and_text(void **state)
 	listen_to_stderr();
 	log_info("hello %d", 42);
 	assert_int_equal(stop_listening(), 1);
-	assert_int_equal(sscanf(said, "-- %7s [%lf %15[^]]] -- %31[^\n]", level, &at, topic, text), 4);
+	assert_int_equal(sscanf(said, "-- %7s [%lf %15[^]]] -- %31[^\n]", level, &at, topic, text),
+		4);
 	assert_string_equal(level, "INFO");
 	assert_string_equal(topic + strspn(topic, " "), "test");
 	assert_string_equal(text, "hello 42");
@@ -184,7 +185,8 @@ static void lines_of_several_threads_do_not_mix(void **state)
 	assert_int_equal(stop_listening(), 200);
 	for (char *line = said, *end; (end = strchr(line, '\n')); line = end + 1) {
 		*end = '\0';
-		whole += end - line > 20 && (!strcmp(end - 20, text[0]) || !strcmp(end - 20, text[1]));
+		whole += end - line > 20 &&
+			 (!strcmp(end - 20, text[0]) || !strcmp(end - 20, text[1]));
 	}
 	assert_int_equal(whole, 200);
 }
@@ -264,12 +266,25 @@ static void every_error_has_words_and_a_remedy(void **state)
 		int error;
 		const char *state;
 	} known[] = {
-		{ 0, "online" }, { 1, "starting" }, { -ENODEV, "no-device" }, { -ENOENT, "no-device" },
-		{ -ENXIO, "no-device" }, { -EACCES, "no-permission" }, { -EPERM, "no-permission" },
-		{ -EBUSY, "busy" }, { -ENOTTY, "not-a-grabber" }, { -ENOTCONN, "no-cable" },
-		{ -ENOLINK, "no-signal" }, { -ENOLCK, "no-sync" }, { -ERANGE, "unsupported-mode" },
-		{ -EOVERFLOW, "too-fast" }, { -ENOSPC, "no-bandwidth" }, { -ENOMEM, "no-memory" },
-		{ -ETIMEDOUT, "no-frames" }, { -EIO, "device-error" }, { -EPROTO, "device-error" },
+		{ 0, "online" },
+		{ 1, "starting" },
+		{ -ENODEV, "no-device" },
+		{ -ENOENT, "no-device" },
+		{ -ENXIO, "no-device" },
+		{ -EACCES, "no-permission" },
+		{ -EPERM, "no-permission" },
+		{ -EBUSY, "busy" },
+		{ -ENOTTY, "not-a-grabber" },
+		{ -ENOTCONN, "no-cable" },
+		{ -ENOLINK, "no-signal" },
+		{ -ENOLCK, "no-sync" },
+		{ -ERANGE, "unsupported-mode" },
+		{ -EOVERFLOW, "too-fast" },
+		{ -ENOSPC, "no-bandwidth" },
+		{ -ENOMEM, "no-memory" },
+		{ -ETIMEDOUT, "no-frames" },
+		{ -EIO, "device-error" },
+		{ -EPROTO, "device-error" },
 		{ -12345, "device-error" },
 	};
 

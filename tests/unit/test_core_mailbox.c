@@ -458,7 +458,8 @@ static void threads_get_frames_in_order_while_others_come_and_go(void **state)
 		assert_true(reader[i].in_order);
 		outlet_detach(outlet, reader[i].mailbox);
 		if (!reader[i].attaches)
-			assert_int_equal(reader[i].n_taken + mailbox_dropped(reader[i].mailbox), FRAMES);
+			assert_int_equal(reader[i].n_taken + mailbox_dropped(reader[i].mailbox),
+				FRAMES);
 		mailbox_destroy(reader[i].mailbox);
 	}
 	outlet_destroy(outlet);

@@ -33,7 +33,8 @@ static const struct contract {
 	{ "input", 'i', NUMBER, AT(input), 0, 128, 0, NULL },
 	{ "resolution", 'r', SIZE, AT(resolution), 0, 0, 640, NULL },
 	{ "format", 'm', WORD, AT(format), 0, 0, V4L2_PIX_FMT_YUYV,
-		"YUYV YVYU UYVY YUV420 YVU420 RGB565 RGB24 BGR24 GREY MJPEG JPEG NV12 NV16 NV21 NV24" },
+		"YUYV YVYU UYVY YUV420 YVU420 RGB565 RGB24 BGR24 GREY MJPEG JPEG NV12 NV16 NV21 "
+		"NV24" },
 	{ "format-swap-rgb", '-', FLAG, AT(format_swap_rgb), 0, 0, 0, NULL },
 	{ "tv-standard", 'a', WORD, AT(tv_standard), 0, 0, 0, "UNKNOWN PAL NTSC SECAM" },
 	{ "io-method", 'I', WORD, AT(io_method), 0, 0, V4L2_MEMORY_MMAP, "MMAP USERPTR" },
@@ -82,13 +83,17 @@ static const struct contract {
 	{ "allow-origin", '-', STRING, AT(allow_origin), 0, 0, 0, "" },
 	{ "instance-id", '-', STRING, AT(instance_id), 0, 0, 0, "" },
 	{ "server-timeout", '-', NUMBER, AT(server_timeout_s), 1, 60, 10, NULL },
-#define SINK(medium, sink)                                                               \
-	{ medium "sink", '-', STRING, AT(sink.name), 0, 0, 0, "" },                      \
-	{ medium "sink-mode", '-', MODE, AT(sink.mode), 0, 0777, 0660, NULL },           \
-	{ medium "sink-rm", '-', FLAG, AT(sink.remove), 0, 0, 0, NULL },                 \
-	{ medium "sink-client-ttl", '-', NUMBER, AT(sink.client_ttl_s), 1, 60, 10, NULL }, \
-	{ medium "sink-timeout", '-', NUMBER, AT(sink.timeout_s), 1, 60, 1, NULL }
-	SINK("jpeg-", jpeg_sink), SINK("raw-", raw_sink), SINK("h264-", h264_sink),
+#define SINK(medium, sink)                                                                         \
+	{ medium "sink", '-', STRING, AT(sink.name), 0, 0, 0, "" },                                \
+		{ medium "sink-mode", '-', MODE, AT(sink.mode), 0, 0777, 0660, NULL },             \
+		{ medium "sink-rm", '-', FLAG, AT(sink.remove), 0, 0, 0, NULL },                   \
+		{ medium "sink-client-ttl", '-', NUMBER, AT(sink.client_ttl_s), 1, 60, 10, NULL }, \
+	{                                                                                          \
+		medium "sink-timeout", '-', NUMBER, AT(sink.timeout_s), 1, 60, 1, NULL             \
+	}
+	SINK("jpeg-", jpeg_sink),
+	SINK("raw-", raw_sink),
+	SINK("h264-", h264_sink),
 	SINK("", jpeg_sink),
 	{ "h264-bitrate", '-', NUMBER, AT(h264_bitrate_kbps), 25, 20000, 5000, NULL },
 	{ "h264-gop", '-', NUMBER, AT(h264_gop), 0, 60, 30, NULL },
@@ -119,7 +124,7 @@ static const struct contract {
 	{ "debug", '-', OTHER, 0, 0, 0, 0, NULL },
 };
 
-#define FOR_EACH(c, of_kind)                                                           \
+#define FOR_EACH(c, of_kind)                                                                \
 	for (const struct contract *c = contract; c < contract + ARRAY_SIZE(contract); c++) \
 		if (c->kind == (of_kind))
 
@@ -218,7 +223,7 @@ static void defaults_are_those_of_the_contract(void **state)
 			fail_msg("--%s is %d", c->name, *(const int *)field(&opt, c));
 	}
 	FOR_EACH(c, CONTROL)
-		assert_int_equal(((const struct option_control *)field(&opt, c))->mode, CONTROL_KEEP);
+	assert_int_equal(((const struct option_control *)field(&opt, c))->mode, CONTROL_KEEP);
 	assert_int_equal(opt.resolution.width, 640);
 	assert_int_equal(opt.resolution.height, 480);
 	assert_int_equal(opt.fake_resolution.width, 0);
@@ -289,7 +294,7 @@ static void every_flag_sets_its_field_and_no_other(void **state)
 		assert_runs(&opt, line);
 		assert_true(*(const bool *)field(&opt, c));
 		FOR_EACH(other, FLAG)
-			n_set += *(const bool *)field(&opt, other) && other->offset != c->offset;
+		n_set += *(const bool *)field(&opt, other) && other->offset != c->offset;
 		assert_int_equal(n_set, 0);
 	}
 }
@@ -304,7 +309,8 @@ static void every_number_takes_its_range_and_nothing_else(void **state)
 	{
 		snprintf(line, sizeof(line), "--%s %ld", c->name, c->min);
 		assert_runs(&opt, line);
-		assert_int_equal(*(const int *)field(&opt, c), c->offset == AT(workers) ? 1 : c->min);
+		assert_int_equal(*(const int *)field(&opt, c),
+			c->offset == AT(workers) ? 1 : c->min);
 		snprintf(line, sizeof(line), "--buffers 32 --%s=%ld", c->name, c->max);
 		assert_runs(&opt, line);
 		assert_int_equal(*(const int *)field(&opt, c), c->max);
@@ -414,9 +420,12 @@ static void every_letter_is_its_long_option(void **state)
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(contract); i++) {
 		const struct contract *c = &contract[i];
-		const char *value = c->kind == NUMBER ? "1" : c->kind == MODE ? "600" :
-			c->kind == SIZE ? "800x600" : c->kind == STRING ? "text" :
-			c->text ? c->text : "";
+		const char *value = c->kind == NUMBER   ? "1"
+				    : c->kind == MODE   ? "600"
+				    : c->kind == SIZE   ? "800x600"
+				    : c->kind == STRING ? "text"
+				    : c->text           ? c->text
+							: "";
 		int length = (int)strcspn(value, " ");
 
 		if (c->letter == '-')
@@ -427,7 +436,8 @@ static void every_letter_is_its_long_option(void **state)
 		}
 		memset(&a, 0, sizeof(a));
 		memset(&b, 0, sizeof(b));
-		snprintf(line, sizeof(line), "--%s%s%.*s", c->name, length ? "=" : "", length, value);
+		snprintf(line, sizeof(line), "--%s%s%.*s", c->name, length ? "=" : "", length,
+			value);
 		assert_runs(&a, line);
 		snprintf(line, sizeof(line), "-%c%.*s", c->letter, length, value);
 		assert_runs(&b, line);

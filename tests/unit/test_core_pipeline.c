@@ -136,13 +136,9 @@ static int scripted_next(struct source *source, struct frame **out, int timeout_
 		poll(NULL, 0, step->value);
 		step_on();
 		return -EAGAIN;
-	case DROP:
-		step_on();
-		return -EAGAIN;
+	case DROP: step_on(); return -EAGAIN;
 	case FAIL:
-	case OPEN_FAILS:
-		step_on();
-		return step->what == FAIL ? step->value : -EIO;
+	case OPEN_FAILS: step_on(); return step->what == FAIL ? step->value : -EIO;
 	default: return wait_stop(timeout_ms);
 	}
 }
@@ -155,7 +151,10 @@ static void scripted_close(struct source *source)
 }
 
 static const struct source_ops scripted_ops = {
-	"scripted", scripted_open, scripted_next, scripted_close,
+	"scripted",
+	scripted_open,
+	scripted_next,
+	scripted_close,
 };
 
 const struct source_ops *source_find(const char *name)
@@ -453,7 +452,8 @@ static void a_changed_source_is_opened_again_without_a_card(void **state)
 		assert_non_null(frame);
 		assert_true(frame->online);
 		assert_true(atomic_load(&script.opened_ns) - atomic_load(&script.closed_ns) <
-			100 * NS_PER_MS || !script.closes);
+				    100 * NS_PER_MS ||
+			    !script.closes);
 		last = frame->sequence;
 		frame_unref(frame);
 	}

@@ -33,7 +33,7 @@ static struct outcome run(double source_fps, unsigned limit, int seconds, int64_
 	limiter_init(&limiter, limit);
 	for (int i = 0; i < (int)(source_fps * seconds); i++) {
 		int64_t at = START_NS + (int64_t)(i * (double)NS_PER_S / source_fps) +
-			noise(jitter_ns, &seed);
+			     noise(jitter_ns, &seed);
 
 		if (!limiter_pass(&limiter, at))
 			continue;
@@ -107,7 +107,8 @@ static void every_pair_of_rates_comes_out_right(void **state)
 			struct outcome got = run(sources[s], limits[l], 60, 0);
 
 			if (got.fps < wanted * 0.98 || got.fps > wanted * 1.02)
-				fail_msg("%.2f limited to %u gives %.2f", sources[s], limits[l], got.fps);
+				fail_msg("%.2f limited to %u gives %.2f", sources[s], limits[l],
+					got.fps);
 			if (limits[l] < sources[s])
 				assert_even(got, sources[s], limits[l], 0);
 		}

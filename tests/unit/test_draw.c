@@ -41,8 +41,8 @@ static void test_bars_are_75_percent_in_full_range_601(void **state)
 		double g = i & 4 ? 0 : 191.25, r = i & 2 ? 0 : 191.25, b = i & 1 ? 0 : 191.25;
 		double y = .299 * r + .587 * g + .114 * b;
 
-		assert_in_range(
-			draw_bars[i].y * 100, y * 100 - 51 < 0 ? 0 : y * 100 - 51, y * 100 + 51);
+		assert_in_range(draw_bars[i].y * 100, y * 100 - 51 < 0 ? 0 : y * 100 - 51,
+			y * 100 + 51);
 		assert_in_range(draw_bars[i].u * 100, 12800 + (b - y) / 1.772 * 100 - 51,
 			12800 + (b - y) / 1.772 * 100 + 51);
 		assert_in_range(draw_bars[i].v * 100, 12800 + (r - y) / 1.402 * 100 - 51,

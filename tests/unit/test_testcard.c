@@ -111,8 +111,8 @@ static void test_bars_have_their_exact_values(void **state)
 		unsigned x = frame->width * (2 * i + 1) / 16, y = frame->height / 4;
 		size_t half = (size_t)(y / 2) * frame->plane[1].stride + x / 2;
 
-		assert_int_equal(
-			frame->plane[0].data[y * frame->plane[0].stride + x], draw_bars[i].y);
+		assert_int_equal(frame->plane[0].data[y * frame->plane[0].stride + x],
+			draw_bars[i].y);
 		assert_int_equal(frame->plane[1].data[half], draw_bars[i].u);
 		assert_int_equal(frame->plane[2].data[half], draw_bars[i].v);
 	}

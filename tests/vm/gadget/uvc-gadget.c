@@ -336,8 +336,8 @@ static void queue_what_is_due(struct gadget *gadget)
 
 /* ---- control requests ---- */
 
-static void fill_control(
-	struct uvc_streaming_control *control, unsigned frame_index, uint32_t interval)
+static void fill_control(struct uvc_streaming_control *control, unsigned frame_index,
+	uint32_t interval)
 {
 	struct mode *mode;
 

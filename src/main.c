@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/time.h>
 
 #include "http/server.h"
 #include "notify.h"
@@ -20,6 +21,9 @@
 
 /* A pipeline that has not gone round its loop for this long is stuck: systemd is told nothing. */
 #define STUCK_NS (15 * NS_PER_S)
+
+/* From the signal to the end, whatever state a driver is in. */
+#define STOP_US 700000
 
 struct app {
 	struct options opt;
@@ -179,11 +183,35 @@ static void run(struct app *app)
 	remove_events(app);
 }
 
+static int leave_with; /* the exit status, for leave() */
+
+/* The way out took too long: some driver holds a thread of ours. The kernel cleans up. */
+static void leave(int number)
+{
+	static const char text[] = "hdmicast: stuck in a driver: leaving at once\n";
+
+	(void)number;
+	if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0) {
+		/* Nowhere left to say it. */
+	}
+	_exit(leave_with);
+}
+
+static void limit_stop(const struct app *app)
+{
+	struct itimerval limit = { .it_value.tv_usec = STOP_US };
+
+	leave_with = app->exit_code;
+	signal(SIGALRM, leave);
+	setitimer(ITIMER_REAL, &limit, NULL);
+}
+
 static void stop(struct app *app)
 {
+	limit_stop(app);
 	server_destroy(app->server);
-	if (app->pipe && pipeline_stop(app->pipe) < 0)
-		_exit(app->exit_code); /* a driver has one of our threads; the kernel cleans up */
+	if (app->pipe)
+		pipeline_stop(app->pipe);
 	pipeline_destroy(app->pipe);
 	if (app->base)
 		event_base_free(app->base);

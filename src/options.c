@@ -201,6 +201,7 @@ static const struct row rows[] = {
 /* clang-format on */
 
 static const char *given_note[ARRAY_SIZE(rows)]; /* written by options_parse(), main thread */
+static char *password;                           /* the same */
 
 static void set_defaults(struct options *opt)
 {
@@ -372,7 +373,8 @@ static bool set_text(struct options *opt, const struct row *row, char *value)
 		return wrong(row, value, flaw);
 	if (row->offset == AT(passwd)) {
 		/* Not for everybody's ps(1): keep a copy, wipe the argument. */
-		opt->passwd = xstrdup(value);
+		free(password);
+		opt->passwd = password = xstrdup(value);
 		memset(value, '*', strlen(value));
 		return true;
 	}

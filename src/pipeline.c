@@ -23,7 +23,6 @@
 /* Grabbers may take three seconds to send their first frame after STREAMON. */
 #define FIRST_FRAME_NS (5 * NS_PER_S)
 #define CARD_NS        NS_PER_S
-#define STOP_MS        500
 
 struct pipeline {
 	const struct options *opt; /* set at creation, as all of this block */
@@ -289,22 +288,14 @@ int pipeline_start(struct pipeline *pipe)
 	return res;
 }
 
-int pipeline_stop(struct pipeline *pipe)
+void pipeline_stop(struct pipeline *pipe)
 {
-	struct timespec until;
-	int64_t until_ns = now_ns() + STOP_MS * NS_PER_MS;
-
-	if (eventfd_write(pipe->stop_fd, 1) < 0)
-		return -errno;
 	if (!pipe->started)
-		return 0;
-	until = (struct timespec){ until_ns / NS_PER_S, until_ns % NS_PER_S };
-	if (pthread_clockjoin_np(pipe->thread, NULL, CLOCK_MONOTONIC, &until)) {
-		log_warn("the capture thread is stuck in the driver; leaving it behind");
-		return -ETIMEDOUT;
-	}
+		return;
+	if (eventfd_write(pipe->stop_fd, 1) < 0)
+		abort(); /* an eventfd of our own takes 1 */
+	pthread_join(pipe->thread, NULL);
 	pipe->started = false;
-	return 0;
 }
 
 struct outlet *pipeline_jpeg(struct pipeline *pipe)

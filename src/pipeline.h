@@ -32,11 +32,8 @@ struct pipeline_status {
 /* Nothing runs before pipeline_start(). opt must outlive the pipeline. */
 int pipeline_create(struct pipeline **out, const struct options *opt);
 int pipeline_start(struct pipeline *pipeline);
-/*
- * Ends the threads. Returns -ETIMEDOUT when one is stuck inside a driver and did not end within
- * 500 ms: then nothing may be destroyed, and the process should exit as it is.
- */
-int pipeline_stop(struct pipeline *pipeline);
+/* Ends the capture thread; as long as a driver holds it, this waits. Call it once or often. */
+void pipeline_stop(struct pipeline *pipeline);
 /* Stopped, and no mailbox attached. NULL is fine. */
 void pipeline_destroy(struct pipeline *pipeline);
 

@@ -208,7 +208,7 @@ static void finish(struct play *play)
 {
 	ssize_t got;
 
-	assert_int_equal(pipeline_stop(play->pipe), 0);
+	pipeline_stop(play->pipe);
 	outlet_detach(pipeline_raw(play->pipe), play->mailbox);
 	mailbox_destroy(play->mailbox);
 	pipeline_destroy(play->pipe);
@@ -615,25 +615,10 @@ static void it_stops_at_once_in_any_state(void **state)
 
 		frame_unref(receive(play, EVENTUALLY_MS));
 		asked_ns = now_ns();
-		assert_int_equal(pipeline_stop(play->pipe), 0);
+		pipeline_stop(play->pipe);
 		assert_true(now_ns() - asked_ns < 200 * NS_PER_MS);
 		finish(play);
 	}
-}
-
-static void a_stuck_driver_does_not_hold_the_stop(void **state)
-{
-	static const struct step steps[] = { { FRAMES, 1 }, { HANG, 1500 }, { END, 0 } };
-	struct play *play = start(steps, 0);
-	int64_t asked_ns;
-
-	(void)state;
-	frame_unref(receive_kind(play, true));
-	asked_ns = now_ns();
-	assert_int_equal(pipeline_stop(play->pipe), -ETIMEDOUT);
-	assert_in_range((now_ns() - asked_ns) / NS_PER_MS, 400, 700);
-	poll(NULL, 0, 1200); /* here the hang ends; a real one would need _exit() */
-	finish(play);
 }
 
 static void it_can_be_destroyed_before_it_started(void **state)
@@ -698,7 +683,6 @@ int main(void)
 		cmocka_unit_test(it_is_alive_while_it_waits_for_a_device),
 		cmocka_unit_test(it_is_not_alive_while_a_driver_holds_it),
 		cmocka_unit_test(it_stops_at_once_in_any_state),
-		cmocka_unit_test(a_stuck_driver_does_not_hold_the_stop),
 		cmocka_unit_test(it_can_be_destroyed_before_it_started),
 		cmocka_unit_test(jpeg_is_made_of_frames_and_of_the_card),
 	};

@@ -95,6 +95,17 @@ static void sixty_to_twenty_five_gives_twenty_five(void **state)
 	assert_even(got, 60, 25, 0);
 }
 
+/* Frames stand right on the grid here, so one that is a little early must not be taken for late. */
+static void jitter_does_not_make_half_the_rate_uneven(void **state)
+{
+	struct outcome got = run(60, 30, 20, NS_PER_MS);
+
+	(void)state;
+	assert_rate(got, 29.9, 30.1);
+	assert_in_range(got.max_gap_ns / NS_PER_US, 33000, 36000);
+	assert_in_range(got.min_gap_ns / NS_PER_US, 31000, 34000);
+}
+
 static void every_pair_of_rates_comes_out_right(void **state)
 {
 	static const double sources[] = { 24, 25, 29.97, 30, 31, 50, 59.94, 60, 61, 120 };
@@ -224,6 +235,7 @@ int main(void)
 		cmocka_unit_test(thirty_one_to_thirty_gives_thirty),
 		cmocka_unit_test(sixty_one_to_thirty_gives_thirty),
 		cmocka_unit_test(sixty_to_twenty_five_gives_twenty_five),
+		cmocka_unit_test(jitter_does_not_make_half_the_rate_uneven),
 		cmocka_unit_test(every_pair_of_rates_comes_out_right),
 		cmocka_unit_test(a_source_at_the_limit_passes_whole_in_spite_of_jitter),
 		cmocka_unit_test(a_source_a_little_below_the_limit_passes_whole),

@@ -22,8 +22,12 @@
 /* A pipeline that has not gone round its loop for this long is stuck: systemd is told nothing. */
 #define STUCK_NS (15 * NS_PER_S)
 
-/* From the signal to the end, whatever state a driver is in. */
-#define STOP_US 700000
+/* From the signal to the end, whatever state a driver is in; sanitizers need longer. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define STOP_MS 2500
+#else
+#define STOP_MS 700
+#endif
 
 struct app {
 	struct options opt;
@@ -199,7 +203,7 @@ static void leave(int number)
 
 static void limit_stop(const struct app *app)
 {
-	struct itimerval limit = { .it_value.tv_usec = STOP_US };
+	struct itimerval limit = { .it_value = { STOP_MS / 1000, STOP_MS % 1000 * 1000 } };
 
 	leave_with = app->exit_code;
 	signal(SIGALRM, leave);

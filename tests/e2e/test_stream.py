@@ -206,7 +206,7 @@ def nothing_is_encoded_for_nobody():
         wait_until(rests, "no encoder runs after everybody left")
 
 
-@test
+@test(alone=True)
 def the_test_card_moves_and_counts():
     with Daemon("--source", "testcard", "--resolution", "640x480", "--desired-fps", 25) as daemon:
         parts = follow(daemon, 2)

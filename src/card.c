@@ -160,3 +160,25 @@ int card_draw(struct frame **out, uint32_t width, uint32_t height, const char *t
 		draw_block(*out, foot_y, &foot, INK_DETAIL);
 	return 0;
 }
+
+static void release_repeat(struct frame *frame)
+{
+	frame_unref(frame->owner);
+	free(frame);
+}
+
+struct frame *card_repeat(struct frame *card)
+{
+	struct frame *again = xcalloc(1, sizeof(*again));
+
+	frame_init(again, release_repeat, frame_ref(card));
+	again->format = card->format;
+	again->width = card->width;
+	again->height = card->height;
+	memcpy(again->plane, card->plane, sizeof(again->plane));
+	again->range = card->range;
+	again->matrix = card->matrix;
+	again->key = again->still = true;
+	again->captured_ns = again->grabbed_ns = now_ns();
+	return again;
+}

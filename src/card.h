@@ -19,4 +19,7 @@
 int card_draw(struct frame **out, uint32_t width, uint32_t height, const char *title,
 	const char *hint, const char *detail);
 
+/* The same picture once more, as of now: shares the card's memory and keeps a reference on it. */
+struct frame *card_repeat(struct frame *card);
+
 #endif

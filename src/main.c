@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/time.h>
 
 #include "http/server.h"
@@ -225,6 +226,13 @@ static void prepare_process(const struct options *opt, int argc, char *argv[])
 {
 	char line[1024] = "";
 
+	struct rlimit files;
+
+	/* Each viewer is a descriptor; the default of 1024 dates from select(2), which we never call. */
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
 	signal(SIGPIPE, SIG_IGN);
 	if (opt->exit_on_parent_death) {
 		prctl(PR_SET_PDEATHSIG, SIGTERM);

@@ -205,7 +205,7 @@ static char *password;                           /* the same */
 
 static void set_defaults(struct options *opt)
 {
-	int cores = MIN((int)sysconf(_SC_NPROCESSORS_ONLN), 4);
+	int cores = CLAMP((int)sysconf(_SC_NPROCESSORS_ONLN), 1, 4);
 
 	*opt = (struct options){
 		.source = sources[0].name,

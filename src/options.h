@@ -66,7 +66,6 @@ struct options {
 	int workers;
 	int quality; /* 1–100 */
 	int encoder; /* enum-like; see options.c */
-	bool slowdown;
 	int device_timeout_s;
 	int device_error_delay_s;
 	const char *m2m_device, *media_device, *media_entity_name;

@@ -13,6 +13,8 @@
 
 #include "capture/source.h"
 #include "card.h"
+#include "convert/jpegcheck.h"
+#include "convert/jpegfix.h"
 #include "encoder/jpeg.h"
 #include "rate.h"
 #include "reason.h"
@@ -41,6 +43,7 @@ struct pipeline {
 	struct limiter limiter; /* capture thread only, as all of this block */
 	struct frame *card;     /* what is shown while there is no picture */
 	int64_t card_due_ns;
+	struct option_size believed; /* see believe_size() */
 
 	struct rate rate;               /* ticked by the capture thread */
 	atomic_int_least64_t alive_ns;  /* written by the capture thread */
@@ -148,8 +151,6 @@ static void draw_card(struct pipeline *pipe, const struct reason *reason)
 	if (card_draw(&pipe->card, pipe->status.width, pipe->status.height, reason->text,
 		    reason->hint, detail) < 0)
 		drops_add(&pipe->drops, DROP_NO_MEMORY, "no memory for the no-signal card");
-	else
-		pipe->card->captured_ns = pipe->card->grabbed_ns = now_ns();
 	pipe->card_due_ns = 0;
 }
 
@@ -157,12 +158,15 @@ static void draw_card(struct pipeline *pipe, const struct reason *reason)
 static void show_card(struct pipeline *pipe)
 {
 	int64_t now = now_ns();
+	struct frame *card;
 
 	atomic_store(&pipe->alive_ns, now);
 	if (!pipe->card || now < pipe->card_due_ns)
 		return;
 	pipe->card_due_ns = now + CARD_NS;
-	outlet_publish(pipe->raw, pipe->card);
+	card = card_repeat(pipe->card);
+	outlet_publish(pipe->raw, card);
+	frame_unref(card);
 }
 
 static void report(struct pipeline *pipe, int error)
@@ -174,6 +178,50 @@ static void report(struct pipeline *pipe, int error)
 		draw_card(pipe, reason);
 	}
 	show_card(pipe);
+}
+
+static bool is_jpeg(uint32_t format)
+{
+	return format == V4L2_PIX_FMT_MJPEG || format == V4L2_PIX_FMT_JPEG;
+}
+
+/*
+ * A JPEG says itself how large it is, and a grabber may change that without a word. A size that
+ * is not the device's mode is believed once a picture of it turned out to be whole.
+ */
+static bool believe_size(struct pipeline *pipe, const struct frame *frame, struct option_size size)
+{
+	const struct frame_plane *plane = &frame->plane[0];
+
+	if ((size.width == frame->width && size.height == frame->height) ||
+		(size.width == pipe->believed.width && size.height == pipe->believed.height))
+		return true;
+	if (!jpegcheck_is_whole(plane->data, plane->size))
+		return false;
+	pipe->believed = size;
+	return true;
+}
+
+/* False: it is dropped and counted. */
+static bool check_jpeg(struct pipeline *pipe, struct frame *frame)
+{
+	const struct frame_plane *plane = &frame->plane[0];
+	enum drop_reason why;
+	struct jpegfix fix;
+
+	if (jpegfix_parse(&fix, plane->data, plane->size, pipe->opt->allow_truncated_frames,
+		    &why) < 0) {
+		drops_add(&pipe->drops, why, "JPEG of %zu bytes", plane->size);
+		return false;
+	}
+	if (!believe_size(pipe, frame, (struct option_size){ fix.width, fix.height })) {
+		drops_add(&pipe->drops, DROP_LYING, "JPEG that is not the %ux%u it claims to be",
+			fix.width, fix.height);
+		return false;
+	}
+	frame->width = fix.width;
+	frame->height = fix.height;
+	return true;
 }
 
 /* Takes the reference. */
@@ -201,28 +249,47 @@ static int ms_until(int64_t at_ns)
 	return (int)CLAMP((at_ns - now_ns() + NS_PER_MS - 1) / NS_PER_MS, 0, 1000);
 }
 
+/* Three frames at the rate that was asked for, if that is slower than --device-timeout. */
+static int64_t frame_timeout_ns(const struct options *opt)
+{
+	int64_t timeout_ns = opt->device_timeout_s * NS_PER_S;
+
+	return opt->desired_fps ? MAX(timeout_ns, 3 * NS_PER_S / opt->desired_fps) : timeout_ns;
+}
+
 /* Reads until the source must be closed; returns why. */
 static int read_frames(struct pipeline *pipe, struct source *source)
 {
-	int64_t timeout_ns = pipe->opt->device_timeout_s * NS_PER_S;
+	int64_t timeout_ns = frame_timeout_ns(pipe->opt);
 	int64_t frame_ns = now_ns(), deadline_ns = frame_ns + MAX(FIRST_FRAME_NS, timeout_ns);
+	int64_t damaged_ns = 0; /* when the last frame came that had to be dropped */
 	struct frame *frame;
 	int res;
 
 	do {
-		int64_t now = now_ns(), wake_ns;
+		int64_t now = now_ns(), wake_ns = deadline_ns;
+		int silence = now - damaged_ns < timeout_ns / 2 ? -EBADMSG : -ETIMEDOUT;
 
 		if (now >= deadline_ns)
-			return -ETIMEDOUT;
+			return silence;
 		if (now >= frame_ns + timeout_ns)
-			report(pipe, -ETIMEDOUT);
+			report(pipe, silence);
+		else
+			wake_ns = frame_ns + timeout_ns;
 		show_card(pipe);
-		wake_ns = pipe->card ? pipe->card_due_ns : frame_ns + timeout_ns;
-		res = pipe->ops->next(source, &frame, ms_until(MIN(deadline_ns, wake_ns)));
+		if (pipe->card)
+			wake_ns = MIN(wake_ns, pipe->card_due_ns);
+		res = pipe->ops->next(source, &frame, ms_until(wake_ns));
+		if (res == 0 && is_jpeg(frame->format) && !check_jpeg(pipe, frame)) {
+			frame_unref(frame);
+			res = -EAGAIN;
+		}
 		if (res == 0) {
 			publish(pipe, frame);
 			frame_ns = now_ns();
 			deadline_ns = frame_ns + timeout_ns;
+		} else if (res == -EAGAIN) {
+			damaged_ns = now_ns();
 		}
 	} while (res == 0 || res == -ETIMEDOUT || res == -EAGAIN);
 	return res;
@@ -328,8 +395,7 @@ const char *pipeline_encoder_type(struct pipeline *pipe)
 	struct pipeline_status status;
 
 	pipeline_get_status(pipe, &status);
-	return status.format == V4L2_PIX_FMT_MJPEG || status.format == V4L2_PIX_FMT_JPEG ? "HW"
-											 : "CPU";
+	return is_jpeg(status.format) ? "HW" : "CPU";
 }
 
 int pipeline_change_fd(struct pipeline *pipe)

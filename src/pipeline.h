@@ -29,7 +29,7 @@ struct pipeline_status {
 	uint64_t restarts; /* how often the source was opened again */
 };
 
-/* Nothing runs before pipeline_start(). opt must outlive the pipeline. */
+/* Nothing is captured before pipeline_start(). opt must outlive the pipeline. */
 int pipeline_create(struct pipeline **out, const struct options *opt);
 int pipeline_start(struct pipeline *pipeline);
 /* Ends the capture thread; as long as a driver holds it, this waits. Call it once or often. */

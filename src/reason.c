@@ -22,6 +22,7 @@ static const struct reason reasons[] = {
 	{ -ENOSPC,     "no-bandwidth",     "Not enough USB bandwidth", "Use --format=MJPEG, a smaller size, or another USB port.", -1, true },
 	{ -ENOMEM,     "no-memory",        "Not enough memory",        "Use a smaller size or fewer --buffers.", -1, true },
 	{ -ETIMEDOUT,  "no-frames",        "No frames",                "The device is open but sends nothing. Check the cable and the source.", 100, false },
+	{ -EBADMSG,    "damaged-frames",   "Damaged frames",           "The grabber sends nothing that can be shown: try another cable, port or --format.", 100, false },
 	{ -EIO,        "device-error",     "Capture device failed",    "It is being opened again. If this stays, plug it in again.", 200, true },
 };
 

@@ -43,15 +43,14 @@ static int open_node(const char *path, struct source_identity *found, int *out_f
 	return 0;
 }
 
-static bool is_same_grabber(const struct source_identity *a, const struct source_identity *b,
-	bool same_port)
+/* Where it is plugged in counts: its twin in the next port looks at another machine. */
+static bool is_same_grabber(const struct source_identity *a, const struct source_identity *b)
 {
-	return !strcmp(a->driver, b->driver) && !strcmp(a->card, b->card) &&
-	       (!same_port || !strcmp(a->bus, b->bus));
+	return !strcmp(a->driver, b->driver) && !strcmp(a->card, b->card) && !strcmp(a->bus, b->bus);
 }
 
-/* Looks through /dev/video* for the grabber; at another port only if `same_port` is false. */
-static int find_grabber(const struct source_identity *wanted, bool same_port, int *out_fd,
+/* Looks through /dev/video* for the grabber. */
+static int find_grabber(const struct source_identity *wanted, int *out_fd,
 	enum v4l2_buf_type *out_type, struct source_identity *found)
 {
 	struct dirent *entry;
@@ -68,7 +67,7 @@ static int find_grabber(const struct source_identity *wanted, bool same_port, in
 		snprintf(path, sizeof(path), "/dev/%s", entry->d_name);
 		if (open_node(path, found, out_fd, out_type) < 0)
 			continue;
-		if (is_same_grabber(found, wanted, same_port)) {
+		if (is_same_grabber(found, wanted)) {
 			log_info("the grabber is %s now", path);
 			res = 0;
 		} else {
@@ -89,11 +88,8 @@ int device_open(const char *path, struct source_identity *identity, int *out_fd,
 		res = -ENODEV;
 	/* The path may lead to the metadata node beside the one we want. */
 	wanted = res == -ENOTTY && found.card[0] ? found : *identity;
-	if ((res == -ENODEV || res == -ENOTTY) && wanted.card[0]) {
-		again = find_grabber(&wanted, true, out_fd, out_type, &found);
-		if (again < 0)
-			again = find_grabber(&wanted, false, out_fd, out_type, &found);
-	}
+	if ((res == -ENODEV || res == -ENOTTY) && wanted.card[0])
+		again = find_grabber(&wanted, out_fd, out_type, &found);
 	if (res < 0 && again < 0)
 		return res;
 	*identity = found;

@@ -9,8 +9,8 @@
 
 /*
  * Opens the capture node at `path`. If it is another node of the grabber (its metadata), or is
- * gone and the grabber came back under another number, finds the right one by *identity, which
- * is filled in at success. Gives the descriptor and the buffer type to use.
+ * gone and the grabber came back to its port under another number, finds the right one by
+ * *identity, which is filled in at success. Gives the descriptor and the buffer type to use.
  * -ENODEV, -EACCES, -EBUSY; -ENOTTY: not a streaming capture device.
  */
 int device_open(const char *path, struct source_identity *identity, int *out_fd,

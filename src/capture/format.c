@@ -7,7 +7,7 @@
 #define LOG_TOPIC "v4l2"
 #include "log.h"
 
-/* A colour plane: bytes per pixel, and by how much it is smaller than the picture. */
+/* A colour plane: `bytes` for `div_x` pixels in a row, one row for `div_y` rows. */
 struct plane_layout {
 	uint8_t bytes, div_x, div_y;
 };
@@ -18,9 +18,9 @@ static const struct layout {
 	unsigned planes;
 	struct plane_layout plane[FRAME_PLANES];
 } layouts[] = {
-	{ V4L2_PIX_FMT_YUYV, 0, 1, { { 2, 1, 1 } } },
-	{ V4L2_PIX_FMT_YVYU, 0, 1, { { 2, 1, 1 } } },
-	{ V4L2_PIX_FMT_UYVY, 0, 1, { { 2, 1, 1 } } },
+	{ V4L2_PIX_FMT_YUYV, 0, 1, { { 4, 2, 1 } } },
+	{ V4L2_PIX_FMT_YVYU, 0, 1, { { 4, 2, 1 } } },
+	{ V4L2_PIX_FMT_UYVY, 0, 1, { { 4, 2, 1 } } },
 	{ V4L2_PIX_FMT_NV12, V4L2_PIX_FMT_NV12M, 2, { { 1, 1, 1 }, { 2, 2, 2 } } },
 	{ V4L2_PIX_FMT_NV21, V4L2_PIX_FMT_NV21M, 2, { { 1, 1, 1 }, { 2, 2, 2 } } },
 	{ V4L2_PIX_FMT_NV16, V4L2_PIX_FMT_NV16M, 2, { { 1, 1, 1 }, { 2, 2, 1 } } },
@@ -154,29 +154,37 @@ static void read_back(struct capture_format *out, const struct v4l2_format *fmt)
 							     layout->plane[i].bytes);
 }
 
+/* What was asked for, or else whatever device and we both know. */
+static int agree(int fd, enum v4l2_buf_type type, uint32_t wanted, struct option_size size,
+	struct v4l2_format *fmt)
+{
+	uint32_t names[3], answer = 0;
+	unsigned n_names = names_of(wanted, names);
+	int res;
+
+	for (unsigned i = 0; i < n_names; i++) {
+		res = set_format(fd, type, names[i], size, fmt);
+		if (res == -EINVAL)
+			continue; /* some drivers refuse what others replace */
+		if (res < 0 || fourcc_of(fmt) == names[i])
+			return res;
+		if (find_layout(fourcc_of(fmt)))
+			answer = fourcc_of(fmt);
+	}
+	if (!answer)
+		answer = any_known_format(fd, type);
+	res = answer ? set_format(fd, type, answer, size, fmt) : -ENOTSUP;
+	return res < 0 || find_layout(fourcc_of(fmt)) ? res : -ENOTSUP;
+}
+
 int format_negotiate(int fd, enum v4l2_buf_type type, const struct options *opt,
 	struct option_size size, struct capture_format *out)
 {
 	struct v4l2_format fmt;
-	uint32_t names[3], fallback;
-	unsigned n_names = names_of(opt->format, names);
-	int res = 0;
+	int res = agree(fd, type, opt->format, size, &fmt);
 
-	for (unsigned i = 0; i < n_names; i++) {
-		res = set_format(fd, type, names[i], size, &fmt);
-		if (res == 0 && fourcc_of(&fmt) == names[i])
-			break;
-	}
-	if (res == 0 && !find_layout(fourcc_of(&fmt))) {
-		fallback = any_known_format(fd, type);
-		if (!fallback)
-			return -ENOTSUP;
-		res = set_format(fd, type, fallback, size, &fmt);
-	}
 	if (res < 0)
 		return res;
-	if (!find_layout(fourcc_of(&fmt)))
-		return -ENOTSUP;
 	read_back(out, &fmt);
 	if (opt->format_swap_rgb && out->fourcc == V4L2_PIX_FMT_RGB24)
 		out->fourcc = V4L2_PIX_FMT_BGR24;
@@ -263,8 +271,8 @@ int format_describe(const struct capture_format *format, uint8_t *const memory[]
 		unsigned at = own ? i : 0;
 		/* In one piece of memory only the first plane's stride is told. */
 		uint32_t stride = own ? format->stride[i]
-				      : format->stride[0] * plane->bytes / plane->div_x /
-						  layout->plane[0].bytes;
+				      : format->stride[0] * plane->bytes * layout->plane[0].div_x /
+					plane->div_x / layout->plane[0].bytes;
 		uint32_t rows = (format->height + plane->div_y - 1) / plane->div_y;
 		uint32_t row = (format->width + plane->div_x - 1) / plane->div_x * plane->bytes;
 		size_t need = (size_t)stride * (rows - 1) + row;

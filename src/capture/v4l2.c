@@ -388,7 +388,7 @@ static int wait_for_buffer(struct v4l2 *dev, int timeout_ms)
 	int res = poll(on, ARRAY_SIZE(on), timeout_ms);
 
 	if (res < 0)
-		return errno == EINTR ? -EAGAIN : -errno;
+		return errno == EINTR ? -ETIMEDOUT : -errno;
 	if (on[1].revents)
 		return -ECANCELED;
 	if (res == 0)
@@ -397,7 +397,7 @@ static int wait_for_buffer(struct v4l2 *dev, int timeout_ms)
 		return -ENODEV;
 	if (on[0].revents & POLLPRI && (res = read_events(dev)) == -ERESTART)
 		return res;
-	return on[0].revents & (POLLIN | POLLERR) ? 0 : -EAGAIN;
+	return on[0].revents & (POLLIN | POLLERR) ? 0 : -ETIMEDOUT;
 }
 
 static int dequeue(struct v4l2 *dev, struct v4l2_buffer *buf,
@@ -409,7 +409,9 @@ static int dequeue(struct v4l2 *dev, struct v4l2_buffer *buf,
 	res = xioctl(dev->fd, VIDIOC_DQBUF, buf);
 	if (res == -EINVAL)
 		res = -EIO; /* the driver stopped the queue under us */
-	if (res < 0 && res != -EAGAIN && res != -ENODEV)
+	if (res == -EAGAIN)
+		res = -ETIMEDOUT; /* not yet */
+	else if (res < 0 && res != -ENODEV)
 		fail(dev, res, "cannot take a frame (VIDIOC_DQBUF)");
 	return res;
 }

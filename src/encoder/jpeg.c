@@ -84,15 +84,18 @@ static void on_wanted(void *arg, bool wanted)
 {
 	struct jpeg_encoder *encoder = arg;
 
+	struct frame *waiting = NULL;
+
 	pthread_mutex_lock(&encoder->gate);
 	atomic_fetch_add(&encoder->epoch, 1);
 	if (wanted) {
 		outlet_attach(encoder->raw, encoder->mailbox);
 	} else {
 		outlet_detach(encoder->raw, encoder->mailbox);
-		frame_unref(mailbox_take(encoder->mailbox));
+		waiting = mailbox_take(encoder->mailbox);
 	}
 	pthread_mutex_unlock(&encoder->gate);
+	frame_unref(waiting); /* may call a driver */
 }
 
 static const struct outlet_events outlet_events = { .wanted = on_wanted };

@@ -42,6 +42,7 @@ struct connection {
 	int fd;
 	enum state state;
 	bool keep_alive; /* another request may follow the reply */
+	bool head;       /* the reply has no body */
 	bool refused;    /* the peer may still be sending what we do not read */
 	size_t discarded;
 	int64_t waits_since_ns; /* in READING */
@@ -203,6 +204,7 @@ static void handle_head(struct connection *conn, const char *head, size_t size)
 
 	evbuffer_drain(conn->in, size);
 	set_state(conn, HELD);
+	conn->head = !status && req.method == METHOD_HEAD;
 	event_del(&conn->timer);
 	free(conn->headers);
 	conn->headers = NULL;
@@ -448,4 +450,9 @@ void connection_set_headers(struct connection *conn, char *lines)
 bool connection_keeps_alive(const struct connection *conn)
 {
 	return conn->keep_alive;
+}
+
+bool connection_wants_head(const struct connection *conn)
+{
+	return conn->head;
 }

@@ -69,6 +69,8 @@ const char *connection_headers(const struct connection *conn);
 void connection_set_headers(struct connection *conn, char *lines);
 /* Whether another request may follow on this connection. */
 bool connection_keeps_alive(const struct connection *conn);
+/* The request was HEAD: no reply to it, not even an error, has a body. */
+bool connection_wants_head(const struct connection *conn);
 
 /* The reply is complete in the output: sends it, then goes on to the next request. */
 void connection_finish(struct connection *conn);

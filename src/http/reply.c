@@ -48,7 +48,8 @@ void reply_end(struct connection *conn, const char *type, struct evbuffer *body)
 
 	evbuffer_add_printf(out, "Content-Type: %s\r\nContent-Length: %zu\r\n\r\n", type,
 		evbuffer_get_length(body));
-	evbuffer_add_buffer(out, body);
+	if (!connection_wants_head(conn))
+		evbuffer_add_buffer(out, body);
 	connection_finish(conn);
 }
 
@@ -62,9 +63,13 @@ void reply_text(struct connection *conn, int status, const char *text)
 {
 	struct evbuffer *out = reply_begin(conn, status);
 
+	if (status == 401)
+		evbuffer_add_printf(out, "WWW-Authenticate: Basic realm=\"Restricted area\"\r\n");
 	evbuffer_add_printf(out,
 		"Content-Type: text/plain; charset=utf-8\r\n"
-		"Content-Length: %zu\r\n\r\n%s\n",
-		strlen(text) + 1, text);
+		"Content-Length: %zu\r\n\r\n",
+		strlen(text) + 1);
+	if (!connection_wants_head(conn))
+		evbuffer_add_printf(out, "%s\n", text);
 	connection_finish(conn);
 }

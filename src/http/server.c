@@ -6,6 +6,8 @@
  */
 #include "http/server.h"
 
+#include <sys/resource.h>
+
 #include "http/accept.h"
 #include "http/auth.h"
 #include "http/endpoint.h"
@@ -13,6 +15,9 @@
 
 #define LOG_TOPIC "http"
 #include "log.h"
+
+/* Open files that are not connections, and some to spare. */
+#define RESERVED_FILES 40
 
 static const struct endpoint *const endpoints[] = {
 	&endpoint_page,
@@ -87,15 +92,6 @@ static void reply_options(struct connection *conn)
 	connection_finish(conn);
 }
 
-static void reply_unauthorized(struct connection *conn)
-{
-	evbuffer_add_printf(reply_begin(conn, 401),
-		"WWW-Authenticate: Basic realm=\"Restricted area\"\r\n"
-		"Content-Type: text/plain; charset=utf-8\r\n"
-		"Content-Length: 14\r\n\r\nUnauthorized.\n");
-	connection_finish(conn);
-}
-
 static bool is_authorized(const struct server *server, const struct request *req)
 {
 	return !server->auth_token ||
@@ -107,14 +103,15 @@ static void on_request(void *arg, struct connection *conn, const struct request 
 	struct server *server = arg;
 	const struct endpoint *endpoint = find_endpoint(server, req);
 
-	log_debug("%s: %s", connection_name(conn), req->path);
+	log_debug("%s asks for %s", connection_name(conn),
+		endpoint ? endpoint->path : "what is not there");
 	connection_set_headers(conn, make_cors_headers(server->opt, req));
 	if (!endpoint)
 		reply_not_found(conn);
 	else if (req->method == METHOD_OPTIONS)
 		reply_options(conn);
 	else if (!is_authorized(server, req))
-		reply_unauthorized(conn);
+		reply_text(conn, 401, "Unauthorized.");
 	else if (endpoint->methods & req->method)
 		endpoint->handle(server, conn, req);
 	else if (req->method == METHOD_HEAD)
@@ -131,10 +128,25 @@ static void on_refuse(void *arg, struct connection *conn, int status)
 
 static const struct connection_server callbacks = { on_request, on_refuse };
 
+/* The device, the encoders and a file or two must always get a descriptor. */
+static unsigned max_connections(const struct options *opt)
+{
+	struct rlimit files;
+	unsigned most = (unsigned)opt->max_clients;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < most + RESERVED_FILES)
+		most = files.rlim_cur > 2 * RESERVED_FILES ? files.rlim_cur - RESERVED_FILES
+							   : RESERVED_FILES;
+	if (most < (unsigned)opt->max_clients)
+		log_warn("%u connections at most, not %d: raise the limit of open files", most,
+			opt->max_clients);
+	return most;
+}
+
 static int start(struct server *server)
 {
 	const struct options *opt = server->opt;
-	struct connection_limits limits = { .connections = opt->max_clients,
+	struct connection_limits limits = { .connections = max_connections(opt),
 		.timeout_s = opt->server_timeout_s };
 	int res;
 
@@ -146,6 +158,8 @@ static int start(struct server *server)
 		return res;
 	}
 	server->connections = connection_set_create(server->base, &limits, &callbacks, server);
+	if (*opt->passwd && !*opt->user)
+		log_warn("--passwd protects nothing without --user");
 	if (*opt->user)
 		server->auth_token = auth_token_create(opt->user, opt->passwd);
 	res = acceptor_create(&server->acceptor, server->base, server->listener.fd,

@@ -6,12 +6,13 @@
 #include "http/endpoint.h"
 #include "http/reply.h"
 
-#define WAIT_MS 5000
+#define WAIT_MS 4000
 
 struct snapshot {
 	struct watcher watcher;
 	struct server *server;
 	struct connection *conn;
+	int64_t asked_ns;
 };
 
 static void add_time(struct evbuffer *out, const char *name, int64_t ns)
@@ -56,9 +57,15 @@ static struct connection *dissolve(struct snapshot *snapshot)
 static void show(struct watcher *watcher, const struct exposure *exposure)
 {
 	struct snapshot *snapshot = container_of(watcher, struct snapshot, watcher);
-	struct connection *conn = dissolve(snapshot);
-	struct evbuffer *out = reply_begin(conn, 200);
+	const struct frame *frame = exposure->frame;
+	struct connection *conn;
+	struct evbuffer *out;
 
+	/* It was on its way when the request came. The card shows what still is. */
+	if (frame->online && frame->captured_ns < snapshot->asked_ns)
+		return;
+	conn = dissolve(snapshot);
+	out = reply_begin(conn, 200);
 	add_headers(out, exposure->frame);
 	evbuffer_add_printf(out, "Content-Type: image/jpeg\r\nContent-Length: %zu\r\n\r\n",
 		exposure->frame->plane[0].size);
@@ -74,8 +81,8 @@ static void on_expired(void *arg)
 	char text[256];
 
 	pipeline_get_status(snapshot->server->pipeline, &status);
-	snprintf(text, sizeof(text), "No picture in %d s: %s.%s%s", WAIT_MS / 1000, status.text,
-		*status.hint ? " " : "", status.hint);
+	snprintf(text, sizeof(text), "No picture in %d s: %s. %s", WAIT_MS / 1000, status.text,
+		*status.hint ? status.hint : "/state tells under drops what is wrong with them.");
 	reply_text(dissolve(snapshot), 503, text);
 }
 
@@ -94,6 +101,7 @@ static void handle(struct server *server, struct connection *conn, const struct 
 	snapshot->watcher.show = show;
 	snapshot->server = server;
 	snapshot->conn = conn;
+	snapshot->asked_ns = now_ns();
 	connection_hold(conn, &holder, snapshot, WAIT_MS);
 	hub_watch(server->hub, &snapshot->watcher);
 }

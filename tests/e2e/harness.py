@@ -324,7 +324,7 @@ class Daemon:
             lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
             peer.sendall("\r\n".join([*lines, "", ""]).encode())
             with peer.makefile("rb") as answer:
-                return Reply(answer)
+                return Reply(answer, with_body=method != "HEAD")
 
     def document(self):
         reply = self.get("/state")

@@ -76,7 +76,7 @@ def spoiled_pictures_without_end_are_said_once_a_second():
         wait_until(lambda: time.monotonic() - began > 3.2, "three seconds", 4)
         said = daemon.count_log("frame dropped", lines)
         check(3 <= said <= 4, f"said {said} times in 3.2 s")
-        check(daemon.source()["state"] in ("no-frames", "starting"), f"the state is {daemon.source()['state']}")
+        equal(daemon.source()["state"], "damaged-frames", "the state")
         check(daemon.get("/snapshot").headers["x-ustreamer-online"] == "false", "a snapshot is a picture")
         daemon.tell("zero 0")
         daemon.wait_state("online", 2)
@@ -131,13 +131,25 @@ def flipped_bits_do_no_harm():
 
 
 @test
-def a_picture_that_lies_about_its_size_is_believed_to_the_frame_header():
+def a_grabber_that_changes_its_size_without_a_word_is_believed():
     with Daemon(*OPTIONS, fake="uvc:fps=30") as daemon, daemon.stream("extra_headers=1") as stream:
         stream.part()
         daemon.tell("lie 1280x720")
         part, _ = stream.wait_part(lambda part: jpeg_size(part.body) == (1280, 720), "the other size", 2)
         equal((part.headers["x-ustreamer-width"], part.headers["x-ustreamer-height"]), ("1280", "720"),
               "the size in the headers")
+        equal(daemon.source()["resolution"], {"width": 1280, "height": 720}, "the size in /state")
+        equal(daemon.drops(), {}, "drops")
+
+
+@test
+def a_picture_that_lies_about_its_size_is_dropped_and_counted():
+    with Daemon(*OPTIONS, fake="uvc:fps=30") as daemon, daemon.stream("extra_headers=1") as stream:
+        stream.part()
+        daemon.tell("false-sof 10")
+        wait_until(lambda: daemon.drops() == {"lying": 10}, "ten lies are counted", 3)
+        for part in stream.parts(12):
+            equal(jpeg_size(part.body), (640, 480), "the size")
 
 
 @test

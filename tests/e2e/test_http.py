@@ -240,6 +240,10 @@ def one_connection_serves_many_requests():
         for path in ("/state", "/snapshot", "/", "/nothing", "/state"):
             peer.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
             equal(Reply(answers).status, 404 if path == "/nothing" else 200, path)
+        # A HEAD is answered without a body, errors too: else the next reply would begin in it.
+        for path in ("/nothing", "/state", "/nothing", "/stream", "/"):
+            peer.sendall(f"HEAD {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+            equal(Reply(answers, with_body=False).status, 404 if path == "/nothing" else 200, f"HEAD {path}")
         peer.sendall(b"GET /state HTTP/1.1\r\nHost: a\r\n\r\n" * 3)
         for _ in range(3):
             equal(Reply(answers).status, 200, "a pipelined request")

@@ -150,6 +150,7 @@ static void publish_sized(unsigned n, size_t size)
 	frame->width = 320;
 	frame->height = 240;
 	frame->online = frame->key = true;
+	frame->captured_ns = now_ns();
 	outlet_publish(pipeline_jpeg(pipeline), frame);
 	frame_unref(frame);
 }

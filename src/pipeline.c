@@ -209,8 +209,8 @@ static bool check_jpeg(struct pipeline *pipe, struct frame *frame)
 	enum drop_reason why;
 	struct jpegfix fix;
 
-	if (jpegfix_parse(&fix, plane->data, plane->size, pipe->opt->allow_truncated_frames,
-		    &why) < 0) {
+	if (jpegfix_parse(&fix, plane->data, plane->size, pipe->opt->allow_truncated_frames, &why) <
+		0) {
 		drops_add(&pipe->drops, why, "JPEG of %zu bytes", plane->size);
 		return false;
 	}

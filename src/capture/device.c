@@ -46,7 +46,8 @@ static int open_node(const char *path, struct source_identity *found, int *out_f
 /* Where it is plugged in counts: its twin in the next port looks at another machine. */
 static bool is_same_grabber(const struct source_identity *a, const struct source_identity *b)
 {
-	return !strcmp(a->driver, b->driver) && !strcmp(a->card, b->card) && !strcmp(a->bus, b->bus);
+	return !strcmp(a->driver, b->driver) && !strcmp(a->card, b->card) &&
+	       !strcmp(a->bus, b->bus);
 }
 
 /* Looks through /dev/video* for the grabber. */

@@ -272,7 +272,7 @@ int format_describe(const struct capture_format *format, uint8_t *const memory[]
 		/* In one piece of memory only the first plane's stride is told. */
 		uint32_t stride = own ? format->stride[i]
 				      : format->stride[0] * plane->bytes * layout->plane[0].div_x /
-					plane->div_x / layout->plane[0].bytes;
+						  plane->div_x / layout->plane[0].bytes;
 		uint32_t rows = (format->height + plane->div_y - 1) / plane->div_y;
 		uint32_t row = (format->width + plane->div_x - 1) / plane->div_x * plane->bytes;
 		size_t need = (size_t)stride * (rows - 1) + row;

@@ -44,9 +44,11 @@ static void decode(struct check *check, const uint8_t *data, size_t size)
 	jpeg_start_decompress(jpeg);
 	row = jpeg->mem->alloc_sarray((j_common_ptr)jpeg, JPOOL_IMAGE,
 		jpeg->output_width * (JDIMENSION)jpeg->output_components, 1);
-	while (jpeg->output_scanline < jpeg->output_height)
+	/* One complaint is enough: a lie may claim a size that takes long to fill with grey. */
+	while (jpeg->output_scanline < jpeg->output_height && !check->errors.num_warnings)
 		jpeg_read_scanlines(jpeg, row, 1);
-	jpeg_finish_decompress(jpeg);
+	if (!check->errors.num_warnings)
+		jpeg_finish_decompress(jpeg);
 }
 
 bool jpegcheck_is_whole(const uint8_t *data, size_t size)

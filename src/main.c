@@ -25,7 +25,7 @@
 
 /* From the signal to the end, whatever state a driver is in; sanitizers need longer. */
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-#define STOP_MS 2500
+#define STOP_MS 1500
 #else
 #define STOP_MS 700
 #endif

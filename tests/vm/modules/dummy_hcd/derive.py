@@ -84,6 +84,16 @@ static int iso_transfer(struct dummy *dum, struct urbp *urbp, struct dummy_ep *e
 
 """
 
+# Newer 6.1 kernels have this themselves.
+GIVEBACK = r"""
+static void dummy_giveback(struct dummy *dum, struct usb_ep *ep, struct dummy_request *req)
+{
+	spin_unlock(&dum->lock);
+	usb_gadget_giveback_request(ep, &req->req);
+	spin_lock(&dum->lock);
+}
+"""
+
 # (what it does, pattern, replacement, how often it must match)
 EDITS = [
     ("offer the isochronous endpoints",
@@ -108,10 +118,12 @@ EDITS = [
 def main():
     source, output = Path(sys.argv[1]), Path(sys.argv[2])
     text = (source / SOURCE).read_text()
+    giveback = "" if "dummy_giveback(" in text else GIVEBACK
     for what, pattern, replacement, expected in EDITS:
         text, count = re.subn(pattern, replacement, text, flags=re.S)
         if count != expected:
             sys.exit(f"{SOURCE}: to {what}: {count} places found, {expected} expected")
+    text = text.replace(ISO_TRANSFER, giveback + ISO_TRANSFER)
     (output / "dummy_hcd.c").write_text(text)
 
 

@@ -34,11 +34,15 @@ SANFLAG := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-r
 # process; its archive needs neither. Packagers who want it shared say LIBYUV=-lyuv.
 LIBYUV ?= -Wl,-Bstatic -lyuv -Wl,-Bdynamic
 
+# Software H.264, for machines without an encoder in hardware. X264= builds without it.
+X264 ?= 1
+
 NEEDS_LIBS := $(filter-out deps clean format help,$(or $(MAKECMDGOALS),all))
 ifneq ($(NEEDS_LIBS),)
-LIB_CFLAGS := $(shell $(PKG_CONFIG) --cflags libevent libjpeg jansson libbsd)
+LIB_CFLAGS := $(shell $(PKG_CONFIG) --cflags libevent libjpeg jansson libbsd $(if $(X264),x264)) \
+	      $(if $(X264),-DWITH_X264)
 LIB_LDLIBS := $(shell $(PKG_CONFIG) --libs libevent_core libevent_extra libjpeg jansson \
-	      libbsd) $(LIBYUV)
+	      libbsd $(if $(X264),x264)) $(LIBYUV)
 endif
 
 ALL_CPPFLAGS = -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -Isrc $(LIB_CFLAGS) $(CPPFLAGS)
@@ -46,6 +50,7 @@ ALL_CFLAGS   = -std=gnu11 -pthread $(WARN) $(HARDEN) $(SANFLAG) $(VECTOR) $(CFLA
 ALL_LDFLAGS  = -pthread -pie -Wl,-z,relro,-z,now -Wl,--as-needed -Wl,--gc-sections $(SANFLAG) $(LDFLAGS)
 
 SRC   := $(sort $(wildcard src/*.c src/capture/*.c src/convert/*.c src/encoder/*.c src/http/*.c))
+SRC   := $(filter-out $(if $(X264),,src/encoder/x264.c),$(SRC))
 OBJ   := $(SRC:%.c=$(BUILD)/%.o)
 LIB   := $(filter-out $(BUILD)/src/main.o,$(OBJ))
 UNIT  := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(sort $(wildcard tests/unit/test_*.c)))
@@ -98,7 +103,8 @@ include $(wildcard tests/fake/fake.mk)
 # ---- use
 
 # Debian 12. Built with the first line; the others are for `make check`, `bench` and `lint`.
-DEPS_BUILD := gcc make pkg-config libevent-dev libjpeg62-turbo-dev libyuv-dev libjansson-dev libbsd-dev
+DEPS_BUILD := gcc make pkg-config libevent-dev libjpeg62-turbo-dev libyuv-dev libjansson-dev libbsd-dev \
+	      libx264-dev
 DEPS_TEST  := libcmocka-dev python3 curl ffmpeg v4l-utils chromium chromium-driver \
 	      clang libclang-rt-14-dev clang-tidy clang-format cppcheck valgrind mandoc shellcheck \
 	      systemd procps iproute2 socat netcat-openbsd ustreamer

@@ -15,6 +15,7 @@ static const char *const names[DROP_REASONS] = {
 	[DROP_TRUNCATED] = "truncated",
 	[DROP_MALFORMED] = "malformed",
 	[DROP_OVERSIZED] = "oversized",
+	[DROP_CORRUPT] = "corrupt",
 	[DROP_LYING] = "lying",
 	[DROP_NO_MEMORY] = "no_memory",
 	[DROP_ENCODER] = "encoder",

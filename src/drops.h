@@ -19,6 +19,7 @@ enum drop_reason {
 	DROP_TRUNCATED, /* a JPEG without an end */
 	DROP_MALFORMED, /* a JPEG whose structure is broken */
 	DROP_OVERSIZED, /* a JPEG that claims an absurd size */
+	DROP_CORRUPT,   /* a JPEG whose data are damaged, found when it was decoded */
 	DROP_LYING,     /* a JPEG whose data are not of the size that its header claims */
 	DROP_NO_MEMORY,
 	DROP_ENCODER, /* the encoder refused the picture */

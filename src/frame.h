@@ -26,6 +26,16 @@ struct frame_plane {
 	size_t size;     /* bytes that may be read at data */
 };
 
+/*
+ * A raw picture that lies in a dma-buf as well, from its first byte on and as V4L2 lays out the
+ * format in one memory plane, so that a device can read it without a copy.
+ */
+struct frame_dmabuf {
+	uint64_t id; /* of this memory, never used for any other; 0: there is no dma-buf */
+	int fd;      /* the frame's maker closes it; valid as long as the frame */
+	size_t size; /* bytes of the dma-buf */
+};
+
 struct frame {
 	atomic_uint refs;
 	void (*release)(struct frame *frame); /* frees or recycles the frame; any thread */
@@ -42,6 +52,7 @@ struct frame {
 	struct frame_plane plane[FRAME_PLANES]; /* compressed: plane[0] is the bitstream */
 	enum frame_range range;
 	enum frame_matrix matrix;
+	struct frame_dmabuf dmabuf;
 
 	bool key;    /* decodes by itself: every raw picture and JPEG; H.264: an IDR access unit */
 	bool online; /* false: the no-signal card */

@@ -230,6 +230,13 @@ void outlet_publish(struct outlet *outlet, struct frame *frame)
 	frame_unref(old);
 }
 
+void outlet_ask_key(struct outlet *outlet)
+{
+	pthread_mutex_lock(&outlet->lock);
+	tell_need_key(outlet, outlet->n_readers > 0);
+	pthread_mutex_unlock(&outlet->lock);
+}
+
 bool outlet_wanted(struct outlet *outlet)
 {
 	bool wanted;

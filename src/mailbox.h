@@ -56,6 +56,8 @@ void outlet_attach(struct outlet *outlet, struct mailbox *mailbox);
 void outlet_detach(struct outlet *outlet, struct mailbox *mailbox);
 /* Borrows the frame; each reader gets a reference of its own. */
 void outlet_publish(struct outlet *outlet, struct frame *frame);
+/* A reader that skipped frames on its own cannot go on without a key frame. Any thread. */
+void outlet_ask_key(struct outlet *outlet);
 /* Whether anyone is attached. Any thread; already old when it returns. */
 bool outlet_wanted(struct outlet *outlet);
 

@@ -76,6 +76,17 @@ static const struct choice encoders[] = {
 	{ 0 },
 };
 
+static const struct choice h264_encoders[] = {
+	{ "auto", H264_ENCODER_AUTO, NULL }, { "m2m", H264_ENCODER_M2M, NULL },
+	{ "x264", H264_ENCODER_X264, NULL }, { "off", H264_ENCODER_OFF, NULL }, { 0 },
+};
+
+static const struct choice h264_profiles[] = {
+	{ "constrained-baseline", AVC_CONSTRAINED_BASELINE, NULL },
+	{ "baseline", AVC_BASELINE, NULL }, { "main", AVC_MAIN, NULL },
+	{ "high", AVC_HIGH, NULL }, { 0 },
+};
+
 static const struct choice sources[] = {
 	{ "v4l2", 0, NULL }, { "testcard", 1, NULL }, { 0 },
 };
@@ -166,11 +177,14 @@ static const struct row rows[] = {
 	{ "sink-client-ttl", 0, INT, AT(jpeg_sink.client_ttl_s), 1, 60, "SECONDS", "of --jpeg-sink-client-ttl", NULL, NULL },
 	{ "sink-timeout", 0, INT, AT(jpeg_sink.timeout_s), 1, 60, "SECONDS", "of --jpeg-sink-timeout", NULL, NULL },
 
-	{ "H.264 (parsed; served by a later version)", 0, GROUP, 0, 0, 0, NULL, NULL, NULL, NULL },
+	{ "H.264", 0, GROUP, 0, 0, 0, NULL, NULL, NULL, NULL },
+	{ "h264-encoder", 0, CHOICE, AT(h264_encoder), 0, 0, "NAME", "m2m: hardware; x264: software; auto: hardware, else software", h264_encoders, NULL },
+	{ "h264-m2m-device", 0, TEXT, AT(h264_m2m_device), 0, 0, "PATH", "hardware encoder; empty: found by capability", NULL, NULL },
 	{ "h264-bitrate", 0, INT, AT(h264_bitrate_kbps), 25, 20000, "KBPS", "of the H.264 stream", NULL, NULL },
 	{ "h264-gop", 0, INT, AT(h264_gop), 0, 60, "N", "frames from key frame to key frame; 0: on demand only", NULL, NULL },
-	{ "h264-m2m-device", 0, TEXT, AT(h264_m2m_device), 0, 0, "PATH", "hardware encoder; empty: found by capability", NULL, NULL },
-	{ "h264-boost", 0, FLAG, AT(h264_boost), 0, 0, NULL, "60 fps above 720p", NULL, NULL },
+	{ "h264-profile", 0, CHOICE, AT(h264_profile), 0, 0, "NAME", "what decoders must know", h264_profiles, NULL },
+	{ "h264-boost", 0, FLAG, AT(h264_boost), 0, 0, NULL, "hardware: 60 fps above 720p", NULL, NULL },
+	{ "h264-static-fps", 0, INT, AT(h264_static_fps), 0, 30, "FPS", "of a picture that does not change; 0: as any other", NULL, NULL },
 
 	{ "Process", 0, GROUP, 0, 0, 0, NULL, NULL, NULL, NULL },
 	{ "exit-on-parent-death", 0, FLAG, AT(exit_on_parent_death), 0, 0, NULL, "stop when the parent dies", NULL, NULL },
@@ -238,6 +252,7 @@ static void set_defaults(struct options *opt)
 		.h264_bitrate_kbps = 5000,
 		.h264_gop = 30,
 		.h264_m2m_device = "",
+		.h264_static_fps = 1,
 		.process_name_prefix = "",
 	};
 }

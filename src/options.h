@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "avc.h"
+
 /* An image control of the device: left alone, reset, automatic, or set to a value. */
 struct option_control {
 	enum { CONTROL_KEEP, CONTROL_DEFAULT, CONTROL_AUTO, CONTROL_SET } mode;
@@ -37,6 +39,8 @@ enum option_control_id {
 struct option_size {
 	unsigned width, height; /* pixels; 0×0 when unset */
 };
+
+enum h264_choice { H264_ENCODER_AUTO, H264_ENCODER_M2M, H264_ENCODER_X264, H264_ENCODER_OFF };
 
 /* A shared-memory sink as uStreamer has them. */
 struct option_sink {
@@ -89,11 +93,16 @@ struct options {
 	int server_timeout_s;
 	int max_clients;
 
-	/* sinks and H.264: parsed, served by later versions */
+	/* sinks: parsed, served by later versions */
 	struct option_sink jpeg_sink, raw_sink, h264_sink;
-	int h264_bitrate_kbps, h264_gop;
-	const char *h264_m2m_device;
+
+	/* H.264 */
+	enum h264_choice h264_encoder;
+	const char *h264_m2m_device;     /* "": found by capability */
+	int h264_bitrate_kbps, h264_gop; /* gop 0: key frames on demand only */
+	enum avc_profile h264_profile;
 	bool h264_boost;
+	int h264_static_fps; /* of a picture that does not change; 0: as any other */
 
 	/* process */
 	bool exit_on_parent_death, exit_on_device_error;

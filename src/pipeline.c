@@ -33,6 +33,7 @@ struct pipeline {
 	struct source_memory memory; /* capture thread only */
 	struct outlet *raw;
 	struct jpeg_encoder *jpeg;
+	struct h264_encoder *h264;
 	int stop_fd;   /* eventfd: readable from pipeline_stop() on */
 	int change_fd; /* eventfd: written by the capture thread */
 	struct drops drops;
@@ -79,6 +80,8 @@ int pipeline_create(struct pipeline **out, const struct options *opt)
 		res = -EMFILE;
 	else
 		res = jpeg_encoder_create(&pipe->jpeg, opt, pipe->raw, &pipe->drops);
+	if (res == 0)
+		res = h264_encoder_create(&pipe->h264, opt, pipe->raw, &pipe->drops);
 	if (res < 0) {
 		pipeline_destroy(pipe);
 		return res;
@@ -91,6 +94,7 @@ void pipeline_destroy(struct pipeline *pipe)
 {
 	if (!pipe)
 		return;
+	h264_encoder_destroy(pipe->h264);
 	jpeg_encoder_destroy(pipe->jpeg);
 	outlet_destroy(pipe->raw);
 	frame_unref(pipe->card);
@@ -370,9 +374,24 @@ struct outlet *pipeline_jpeg(struct pipeline *pipe)
 	return jpeg_encoder_outlet(pipe->jpeg);
 }
 
+struct outlet *pipeline_h264(struct pipeline *pipe)
+{
+	return h264_encoder_outlet(pipe->h264);
+}
+
 struct outlet *pipeline_raw(struct pipeline *pipe)
 {
 	return pipe->raw;
+}
+
+void pipeline_get_h264_status(struct pipeline *pipe, struct h264_status *out)
+{
+	h264_encoder_get_status(pipe->h264, out);
+}
+
+void pipeline_tune_h264(struct pipeline *pipe, const struct encoder_tuning *tuning)
+{
+	h264_encoder_tune(pipe->h264, tuning);
 }
 
 void pipeline_get_status(struct pipeline *pipe, struct pipeline_status *out)

@@ -2,12 +2,13 @@
 /*
  * The pipeline keeps a source alive: it opens, reads, and after any error closes, waits and opens
  * again, for as long as the program runs. While there is no picture it publishes a card that says
- * why, once a second. It owns the outlets: raw frames, and JPEG made of them on demand.
+ * why, once a second. It owns the outlets: raw frames, and JPEG and H.264 made of them on demand.
  */
 #ifndef PIPELINE_H
 #define PIPELINE_H
 
 #include "drops.h"
+#include "encoder/h264.h"
 #include "mailbox.h"
 #include "options.h"
 
@@ -39,11 +40,15 @@ void pipeline_destroy(struct pipeline *pipeline);
 
 /* JPEG pictures, made only while a mailbox is attached. */
 struct outlet *pipeline_jpeg(struct pipeline *pipeline);
+/* H.264 access units, made only while a mailbox is attached: see encoder/h264.h. */
+struct outlet *pipeline_h264(struct pipeline *pipeline);
 /* What the source delivers, plus the card. */
 struct outlet *pipeline_raw(struct pipeline *pipeline);
 
 /* The rest may be called on any thread. */
 void pipeline_get_status(struct pipeline *pipeline, struct pipeline_status *out);
+void pipeline_get_h264_status(struct pipeline *pipeline, struct h264_status *out);
+void pipeline_tune_h264(struct pipeline *pipeline, const struct encoder_tuning *tuning);
 struct drops *pipeline_drops(struct pipeline *pipeline);
 /* How /state names the JPEG encoder: "HW" when pictures are passed through, else "CPU". */
 const char *pipeline_encoder_type(struct pipeline *pipeline);

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * What an H.264 encoder is: a table of functions, and one struct for each opened one. m2m.c is
+ * the hardware's, x264.c the software's; session.c runs one on a thread of its own.
+ *
+ * All functions but takes() are called on that thread alone. open, submit, tune and close may
+ * block as long as a driver does: the session's owner watches the clock and, when it takes too
+ * long, abandons session and thread. So an encoder has no locks and no threads that anybody waits
+ * for, and shares nothing but the memory of its inputs.
+ */
+#ifndef ENCODER_ENCODER_H
+#define ENCODER_ENCODER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "convert/picture.h"
+#include "frame.h"
+#include "avc.h"
+
+#define ENCODER_INPUTS    2 /* at most: one is encoded while the next is filled */
+#define ENCODER_IN_FLIGHT 4 /* more than ever are submitted and not collected */
+
+/* What may be changed while frames flow. */
+struct encoder_tuning {
+	unsigned bitrate_kbps;
+	unsigned gop; /* frames from key frame to key frame; 0: key frames on demand only */
+	unsigned fps; /* as declared: the rate control counts on it */
+	unsigned min_qp, max_qp;
+};
+
+struct encoder_config {
+	uint32_t width, height; /* pixels, as shown */
+	/*
+	 * How the frames will be: format, planes' strides and sizes, range, matrix, dmabuf.id are
+	 * set, pointers and descriptors are not. The input format is chosen after it.
+	 */
+	struct frame like;
+	struct encoder_tuning tuning;
+	enum avc_profile profile;
+	bool boost;         /* --h264-boost: 60 fps above 720p */
+	const char *device; /* m2m: "" looks for one */
+};
+
+/* A frame on its way through an encoder. */
+struct encoder_pending {
+	int64_t timestamp_us; /* unique and increasing; 0: this entry is free */
+	int64_t begin_ns;     /* submitted */
+	struct frame origin;  /* its times, number, online: see frame_copy_origin() */
+};
+
+struct encoder_ops;
+
+/* The head of each encoder's own struct. */
+struct encoder {
+	const struct encoder_ops *ops; /* set by open, as is the rest of this block */
+	uint32_t width, height;
+	char device[64]; /* its node, or "libx264 164" */
+	enum avc_profile profile;
+	unsigned level; /* as struct avc_level */
+	int fd;         /* to be polled for `events` while frames are pending; -1: nothing to wait for */
+	short events;
+	struct picture input[ENCODER_INPUTS]; /* memory to be filled, by the owner's thread */
+	unsigned n_inputs;
+
+	struct encoder_tuning tuning; /* as in force: what was asked for, clamped */
+	uint32_t busy_inputs;         /* a bit for each input that must not be written to */
+	struct encoder_pending pending[ENCODER_IN_FLIGHT];
+	int64_t last_timestamp_us;
+	uint64_t lost; /* frames that went in and never came out: rate control dropped them */
+
+	struct frame_pool *pool; /* of access units; encoder_init() makes it */
+	uint8_t sps[AVC_SPS_MAX + 4], pps[AVC_SPS_MAX + 4]; /* the last ones, start code first */
+	size_t sps_size, pps_size;
+	enum frame_range range; /* what the samples mean that were submitted last */
+	enum frame_matrix matrix;
+};
+
+/* What goes in. */
+struct encoder_submission {
+	/*
+	 * Either input[] of this number, which was filled, or -1 and a frame that takes() is true
+	 * for. Then the encoder reads the frame's memory and holds a reference for that long.
+	 */
+	int input;
+	struct frame *frame;        /* borrowed; NULL with an input */
+	const struct frame *origin; /* times, number, online; borrowed */
+	bool want_key;              /* this very frame has to be an IDR */
+};
+
+struct encoder_ops {
+	const char *name; /* as in --h264-encoder */
+	/*
+	 * Logs what it found out, and an unexpected error once. -ENODEV: there is no such encoder;
+	 * -ERANGE: it cannot do this size or rate; -EBUSY, -ENOMEM, -EIO …: it can, but not now.
+	 */
+	int (*open)(struct encoder **out, const struct encoder_config *config);
+	/* Whether it can read this frame where it lies. Any thread; looks at nothing that changes. */
+	bool (*takes)(const struct encoder *encoder, const struct frame *frame);
+	/* Any error: the encoder can only be closed. -ENOTSUP: takes() was too hopeful; convert it. */
+	int (*submit)(struct encoder *encoder, const struct encoder_submission *in);
+	/*
+	 * The next access unit, which the caller owns: Annex B, each IDR with SPS and PPS before it.
+	 * Never blocks. -EAGAIN: nothing yet; call again when fd is ready, and after 100 ms at the
+	 * latest while anything is pending. Any other error: the encoder can only be closed.
+	 */
+	int (*collect)(struct encoder *encoder, struct frame **out);
+	/* Sets encoder->tuning to what then holds. Applies from the next submitted frame on. */
+	int (*tune)(struct encoder *encoder, const struct encoder_tuning *tuning);
+	/* Accepts what is half opened. */
+	void (*close)(struct encoder *encoder);
+};
+
+extern const struct encoder_ops encoder_m2m;
+#ifdef WITH_X264
+extern const struct encoder_ops encoder_x264;
+#endif
+
+/* ---- for the encoders themselves: encoder.c */
+
+/* Fills the head of a zeroed struct. */
+void encoder_init(struct encoder *encoder, const struct encoder_ops *ops,
+	const struct encoder_config *config);
+void encoder_finish(struct encoder *encoder);
+
+/* Remembers a frame that is about to go in; returns the timestamp it goes in with. */
+int64_t encoder_note(struct encoder *encoder, const struct encoder_submission *in);
+/*
+ * The entry of that timestamp, or NULL. Those before it are lost: they are freed and counted. The
+ * entry stays until encoder_make_unit() or encoder_forget().
+ */
+struct encoder_pending *encoder_match(struct encoder *encoder, int64_t timestamp_us);
+void encoder_forget(struct encoder *encoder, struct encoder_pending *pending);
+unsigned encoder_count_pending(const struct encoder *encoder);
+
+/*
+ * Makes an access unit of what an encoder gave out for `pending`, and forgets that. Parameter
+ * sets are remembered, say what the samples mean (avc_set_colour), and stand before each IDR.
+ * -EBADMSG: it holds no slice (parameter sets alone: they were remembered); -ENOMEM.
+ */
+int encoder_make_unit(struct encoder *encoder, struct encoder_pending *pending,
+	const uint8_t *data, size_t size, struct frame **out);
+
+/*
+ * Clamps bitrate and rate to what size, profile and the level picked for them allow, and logs it
+ * once. -ERANGE when no level up to `most` (42, say) has room for the size.
+ */
+int encoder_fit(struct encoder *encoder, struct encoder_tuning *tuning, unsigned most);
+
+#endif

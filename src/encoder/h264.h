@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Frames in, H.264 access units out, on demand: by the hardware encoder where there is one, else
+ * by x264, and always by one of them. Works only while a mailbox is attached to its outlet. The
+ * newest frame is encoded as soon as there is room for it; nothing stale is ever queued.
+ *
+ * An encoder that hangs or fails is abandoned on its own thread and opened again; after a few
+ * failures x264 takes over (--h264-encoder auto) until the hardware answers again.
+ */
+#ifndef ENCODER_H264_H
+#define ENCODER_H264_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "drops.h"
+#include "encoder/encoder.h"
+#include "mailbox.h"
+#include "options.h"
+
+struct h264_encoder;
+
+/* All that is known about it. The texts but `device` and `text` are constants. */
+struct h264_status {
+	/*
+	 * "off" (not wanted by --h264-encoder), "idle" (nobody watches), "starting", "running",
+	 * "fallback" (software, because the hardware failed), "failed" (none works; tried again)
+	 */
+	const char *state;
+	const char *encoder; /* "m2m", "x264", or "none" */
+	char device[64];     /* what it runs on; "" when none */
+	char text[192];      /* for people: what is wrong and what to do; "" when all is well */
+	const char *profile;
+	unsigned level; /* ten times the number */
+	uint32_t width, height;
+	struct encoder_tuning wanted, tuning; /* as asked for; as in force */
+	bool online;                          /* the last access unit shows a picture, not the card */
+	unsigned fps;                         /* access units in the last second */
+	uint64_t encoded;                     /* access units since the start */
+	uint64_t keys;                        /* key frames among them */
+	uint64_t same;                        /* frames like the one before, left out */
+	uint64_t late;                        /* frames left out because a newer one was there */
+	uint64_t lost;                        /* frames that the encoder's rate control dropped */
+	uint64_t opened;                      /* how often an encoder was opened */
+	uint64_t failures;                    /* how often one failed or hung */
+	int64_t encode_ns;                    /* what encoding a frame takes, smoothed */
+	int64_t convert_ns;                   /* what preparing one takes, smoothed */
+};
+
+/* Borrows all arguments until it is destroyed. -errno when threads or descriptors run out. */
+int h264_encoder_create(struct h264_encoder **out, const struct options *opt, struct outlet *raw,
+	struct drops *drops);
+/* An encoder that hangs in its driver is left behind. No mailbox may be attached. NULL is fine. */
+void h264_encoder_destroy(struct h264_encoder *encoder);
+/* The outlet is the encoder's own. Its need_key asks for an IDR at once. */
+struct outlet *h264_encoder_outlet(struct h264_encoder *encoder);
+
+/* The rest may be called on any thread. */
+
+/* Applies from the next frame on, without a gap; clamped values show in the status. */
+void h264_encoder_tune(struct h264_encoder *encoder, const struct encoder_tuning *tuning);
+void h264_encoder_get_status(struct h264_encoder *encoder, struct h264_status *out);
+/* Since when all JPEGs were damaged; 0: the last one was not. */
+int64_t h264_encoder_damaged_ns(struct h264_encoder *encoder);
+
+#endif

@@ -7,6 +7,8 @@
 #define LOG_TOPIC "v4l2"
 #include "log.h"
 
+#define STRIDE_ALIGN 64u
+
 /* A colour plane: `bytes` for `div_x` pixels in a row, one row for `div_y` rows. */
 struct plane_layout {
 	uint8_t bytes, div_x, div_y;
@@ -60,10 +62,35 @@ static unsigned names_of(uint32_t fourcc, uint32_t names[3])
 	return count;
 }
 
-/* S_FMT with sizes as wished; bytesperline 0 lets the driver choose its own. */
+static uint32_t packed_row(const struct plane_layout *plane, uint32_t width)
+{
+	return (width + plane->div_x - 1) / plane->div_x * plane->bytes;
+}
+
+/*
+ * Encoders that read a picture where it lies want rows of a multiple of 64 bytes and of whole
+ * pixels (bcm2835-codec); a receiver may align to less but keep to a larger wish (unicam). Most
+ * drivers ignore it. 0 is the driver's own choice: what else it meant for chroma would differ.
+ */
+static uint32_t stride_wish(uint32_t fourcc, uint32_t width)
+{
+	const struct layout *layout = find_layout(fourcc);
+	uint32_t bytes, groups, step;
+
+	if (!layout || layout->planes != 1)
+		return 0;
+	bytes = layout->plane[0].bytes;
+	groups = (width + layout->plane[0].div_x - 1) / layout->plane[0].div_x;
+	step = STRIDE_ALIGN / (bytes & -bytes);
+	return (groups + step - 1) / step * step * bytes;
+}
+
+/* S_FMT with sizes as wished. */
 static int set_format(int fd, enum v4l2_buf_type type, uint32_t fourcc, struct option_size size,
 	struct v4l2_format *fmt)
 {
+	uint32_t stride = stride_wish(fourcc, size.width);
+
 	*fmt = (struct v4l2_format){ .type = type };
 	if (type == V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE) {
 		fmt->fmt.pix_mp.width = size.width;
@@ -71,11 +98,13 @@ static int set_format(int fd, enum v4l2_buf_type type, uint32_t fourcc, struct o
 		fmt->fmt.pix_mp.pixelformat = fourcc;
 		fmt->fmt.pix_mp.field = V4L2_FIELD_NONE;
 		fmt->fmt.pix_mp.num_planes = 1;
+		fmt->fmt.pix_mp.plane_fmt[0].bytesperline = stride;
 	} else {
 		fmt->fmt.pix.width = size.width;
 		fmt->fmt.pix.height = size.height;
 		fmt->fmt.pix.pixelformat = fourcc;
 		fmt->fmt.pix.field = V4L2_FIELD_NONE;
+		fmt->fmt.pix.bytesperline = stride;
 	}
 	return xioctl(fd, VIDIOC_S_FMT, fmt);
 }
@@ -149,9 +178,7 @@ static void read_back(struct capture_format *out, const struct v4l2_format *fmt)
 	}
 	/* Some drivers leave it out; the packed width is then what they mean. */
 	for (unsigned i = 0; i < MIN(out->memory_planes, layout->planes); i++)
-		out->stride[i] = MAX(out->stride[i], (out->width + layout->plane[i].div_x - 1) /
-							     layout->plane[i].div_x *
-							     layout->plane[i].bytes);
+		out->stride[i] = MAX(out->stride[i], packed_row(&layout->plane[i], out->width));
 }
 
 /* What was asked for, or else whatever device and we both know. */
@@ -274,7 +301,7 @@ int format_describe(const struct capture_format *format, uint8_t *const memory[]
 				      : format->stride[0] * plane->bytes * layout->plane[0].div_x /
 						  plane->div_x / layout->plane[0].bytes;
 		uint32_t rows = (format->height + plane->div_y - 1) / plane->div_y;
-		uint32_t row = (format->width + plane->div_x - 1) / plane->div_x * plane->bytes;
+		uint32_t row = packed_row(plane, format->width);
 		size_t need = (size_t)stride * (rows - 1) + row;
 
 		if (own)

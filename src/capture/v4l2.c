@@ -7,6 +7,7 @@
  * out, since a driver does not let go of a queue whose memory is mapped; one that does not come
  * back in time keeps the stream alive until it does.
  */
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/mman.h>
@@ -20,7 +21,8 @@
 #define LOG_TOPIC "v4l2"
 #include "log.h"
 
-#define RETURN_MS 300
+#define RETURN_MS   300
+#define MAX_BUFFERS 32 /* of a queue, in all kernels before 6.9 */
 
 struct stream;
 
@@ -30,6 +32,7 @@ struct buffer {
 	uint32_t index;
 	uint8_t *memory[FRAME_PLANES];
 	size_t length[FRAME_PLANES];
+	struct frame_dmabuf dmabuf; /* of the whole buffer; for raw formats in one memory plane */
 };
 
 /* The driver's queue and its memory. */
@@ -115,6 +118,8 @@ static void stream_destroy(struct stream *stream)
 			if (stream->buffer[i].memory[p])
 				munmap(stream->buffer[i].memory[p], stream->buffer[i].length[p]);
 		}
+		if (stream->buffer[i].dmabuf.id)
+			close(stream->buffer[i].dmabuf.fd);
 	}
 	if (stream->n_buffers)
 		xioctl(stream->fd, VIDIOC_REQBUFS, &none); /* a device that is gone says no: fine */
@@ -143,7 +148,25 @@ static void release_buffer(struct frame *frame)
 		stream_destroy(stream);
 }
 
-static int map_buffer(struct stream *stream, unsigned index)
+/* An encoder can then read the buffer where it lies. Many drivers cannot do it: fine. */
+static void export_buffer(const struct stream *stream, struct buffer *buffer)
+{
+	static atomic_uint_least64_t exported;
+	struct v4l2_exportbuffer export = {
+		.type = stream->type, .index = buffer->index, .flags = O_CLOEXEC | O_RDONLY
+	};
+	int res = xioctl(stream->fd, VIDIOC_EXPBUF, &export);
+
+	if (res < 0) {
+		log_debug("buffer %u has no dma-buf: %s", buffer->index, strerror(-res));
+		return;
+	}
+	buffer->dmabuf.id = atomic_fetch_add(&exported, 1) + 1;
+	buffer->dmabuf.fd = export.fd;
+	buffer->dmabuf.size = buffer->length[0];
+}
+
+static int map_buffer(struct stream *stream, unsigned index, bool export)
 {
 	struct buffer *buffer = &stream->buffer[index];
 	struct v4l2_plane planes[VIDEO_MAX_PLANES];
@@ -169,6 +192,8 @@ static int map_buffer(struct stream *stream, unsigned index)
 	}
 	buffer->stream = stream;
 	buffer->index = index;
+	if (export)
+		export_buffer(stream, buffer);
 	return queue_buffer(stream, index);
 }
 
@@ -188,13 +213,23 @@ static struct stream *stream_create(const struct v4l2 *dev)
 	return stream;
 }
 
-/* A raw picture is read while it is compressed: one is being filled then, and one waits. */
+static bool makes_h264(const struct v4l2 *dev)
+{
+	return dev->config->opt->h264_encoder != H264_ENCODER_OFF;
+}
+
+/*
+ * A raw picture is read while it is compressed: one is being filled then, and one waits. An H.264
+ * encoder in hardware reads one or two more at the same time.
+ */
 static uint32_t wanted_buffers(const struct v4l2 *dev)
 {
 	const struct options *opt = dev->config->opt;
+	int count = opt->buffers;
 
-	return (uint32_t)(dev->format.compressed ? opt->buffers
-						 : MAX(opt->buffers, opt->workers + 2));
+	if (!dev->format.compressed)
+		count = MAX(count, opt->workers + 2) + (makes_h264(dev) ? 2 : 0);
+	return (uint32_t)MIN(count, MAX_BUFFERS);
 }
 
 static int map_buffers(struct v4l2 *dev)
@@ -202,6 +237,7 @@ static int map_buffers(struct v4l2 *dev)
 	struct v4l2_requestbuffers request = {
 		.count = wanted_buffers(dev), .type = dev->type, .memory = V4L2_MEMORY_MMAP
 	};
+	bool export = makes_h264(dev) && !dev->format.compressed && dev->format.memory_planes == 1;
 	int res = xioctl(dev->fd, VIDIOC_REQBUFS, &request);
 
 	if (res < 0)
@@ -210,7 +246,7 @@ static int map_buffers(struct v4l2 *dev)
 	dev->stream->buffer = xcalloc(request.count, sizeof(struct buffer));
 	for (unsigned i = 0; i < request.count && res == 0; i++) {
 		dev->stream->n_buffers++;
-		res = map_buffer(dev->stream, i);
+		res = map_buffer(dev->stream, i, export);
 	}
 	return res < 0 ? fail(dev, res, "cannot map and queue capture buffers") : 0;
 }
@@ -464,8 +500,11 @@ static int describe(struct v4l2 *dev, const struct v4l2_buffer *buf, struct buff
 	else if (format_describe(&dev->format, memory, used, &buffer->frame) < 0)
 		drops_add(drops, DROP_SHORT, "%zu bytes are too few for %ux%u", used[0],
 			dev->format.width, dev->format.height);
-	else
+	else {
+		if (memory[0] == buffer->memory[0]) /* an importer would begin at the first byte */
+			buffer->frame.dmabuf = buffer->dmabuf;
 		return 0;
+	}
 	return -EAGAIN;
 }
 

@@ -34,6 +34,12 @@ struct avc_walk {
 
 bool avc_next_nal(struct avc_walk *walk, struct avc_nal *nal);
 
+/*
+ * The header byte of the first NAL unit from `at` on, NULL when there is none. Unlike
+ * avc_next_nal() it does not look for the end of it, which in a slice is far away.
+ */
+const uint8_t *avc_find_nal(const uint8_t *at, const uint8_t *end);
+
 /* Profiles by profile_idc; constrained baseline is baseline with constraint_set1_flag. */
 enum avc_profile { AVC_CONSTRAINED_BASELINE, AVC_BASELINE, AVC_MAIN, AVC_HIGH };
 

@@ -84,7 +84,7 @@ struct encoder_submission {
 	 */
 	int input;
 	struct frame *frame;        /* borrowed; NULL with an input */
-	const struct frame *origin; /* times, number, online; borrowed */
+	const struct frame *origin; /* times, number, online; what the samples mean; borrowed */
 	bool want_key;              /* this very frame has to be an IDR */
 };
 
@@ -123,7 +123,10 @@ void encoder_init(struct encoder *encoder, const struct encoder_ops *ops,
 	const struct encoder_config *config);
 void encoder_finish(struct encoder *encoder);
 
-/* Remembers a frame that is about to go in; returns the timestamp it goes in with. */
+/*
+ * Remembers a frame that is about to go in, and what its samples mean (in->origin's range and
+ * matrix, also for an input); returns the timestamp it goes in with.
+ */
 int64_t encoder_note(struct encoder *encoder, const struct encoder_submission *in);
 /*
  * The entry of that timestamp, or NULL. Those before it are lost: they are freed and counted. The

@@ -11,6 +11,7 @@
 #include "http/listen.h"
 #include "http/multipart.h"
 #include "http/server.h"
+#include "http/video.h"
 
 /* The structure whose member this is. */
 #define container_of(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
@@ -35,6 +36,7 @@ struct server {
 	struct pipeline *pipeline;
 	struct event_base *base;
 	struct hub *hub;
+	struct video *video;
 	struct connection_set *connections;
 	struct listener listener;
 	struct acceptor *acceptor;
@@ -53,7 +55,7 @@ struct endpoint {
 };
 
 extern const struct endpoint endpoint_page, endpoint_favicon;
-extern const struct endpoint endpoint_stream, endpoint_snapshot;
+extern const struct endpoint endpoint_stream, endpoint_snapshot, endpoint_h264;
 extern const struct endpoint endpoint_state;
 /* Everything else, with --static. */
 extern const struct endpoint endpoint_static;

@@ -59,12 +59,10 @@ void reply_head(struct connection *conn)
 	connection_finish(conn);
 }
 
-void reply_text(struct connection *conn, int status, const char *text)
+static void end_with_text(struct connection *conn, const char *text)
 {
-	struct evbuffer *out = reply_begin(conn, status);
+	struct evbuffer *out = connection_output(conn);
 
-	if (status == 401)
-		evbuffer_add_printf(out, "WWW-Authenticate: Basic realm=\"Restricted area\"\r\n");
 	evbuffer_add_printf(out,
 		"Content-Type: text/plain; charset=utf-8\r\n"
 		"Content-Length: %zu\r\n\r\n",
@@ -72,4 +70,19 @@ void reply_text(struct connection *conn, int status, const char *text)
 	if (!connection_wants_head(conn))
 		evbuffer_add_printf(out, "%s\n", text);
 	connection_finish(conn);
+}
+
+void reply_text(struct connection *conn, int status, const char *text)
+{
+	struct evbuffer *out = reply_begin(conn, status);
+
+	if (status == 401)
+		evbuffer_add_printf(out, "WWW-Authenticate: Basic realm=\"Restricted area\"\r\n");
+	end_with_text(conn, text);
+}
+
+void reply_retry(struct connection *conn, unsigned after_s, const char *text)
+{
+	evbuffer_add_printf(reply_begin(conn, 503), "Retry-After: %u\r\n", after_s);
+	end_with_text(conn, text);
 }

@@ -22,5 +22,7 @@ void reply_end(struct connection *conn, const char *type, struct evbuffer *body)
 void reply_head(struct connection *conn);
 /* One line of plain text with a reason that a person can use. */
 void reply_text(struct connection *conn, int status, const char *text);
+/* The same with status 503, and when it may be worth while to ask again. */
+void reply_retry(struct connection *conn, unsigned after_s, const char *text);
 
 #endif

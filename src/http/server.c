@@ -23,6 +23,7 @@ static const struct endpoint *const endpoints[] = {
 	&endpoint_page,
 	&endpoint_favicon,
 	&endpoint_stream,
+	&endpoint_h264,
 	&endpoint_snapshot,
 	&endpoint_state,
 };
@@ -152,8 +153,10 @@ static int start(struct server *server)
 
 	if ((res = static_check(opt)) < 0 || (res = listener_open(&server->listener, opt)) < 0)
 		return res;
-	res = hub_create(&server->hub, server->base, pipeline_jpeg(server->pipeline), opt);
-	if (res < 0) {
+	if ((res = hub_create(&server->hub, server->base, pipeline_jpeg(server->pipeline), opt)) <
+			0 ||
+		(res = video_create(&server->video, server->base,
+			 pipeline_h264(server->pipeline))) < 0) {
 		log_error("no eventfd: %s; raise the limit of open files", strerror(-res));
 		return res;
 	}
@@ -196,6 +199,7 @@ void server_destroy(struct server *server)
 	listener_close(&server->listener);
 	connection_set_destroy(server->connections);
 	hub_destroy(server->hub);
+	video_destroy(server->video);
 	free(server->auth_token);
 	free(server);
 }
@@ -207,5 +211,5 @@ const char *server_url(const struct server *server)
 
 unsigned server_clients(const struct server *server)
 {
-	return server->n_viewers;
+	return server->n_viewers + video_viewers(server->video);
 }

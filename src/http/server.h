@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * The HTTP server: one libevent base, one thread, everything in it is touched by that thread
- * only. Pictures reach it through one mailbox on the JPEG outlet, attached while someone watches.
+ * only. Pictures reach it through one mailbox on the JPEG outlet and one on the H.264 outlet, each
+ * attached while someone watches.
  */
 #ifndef HTTP_SERVER_H
 #define HTTP_SERVER_H
@@ -24,7 +25,7 @@ void server_destroy(struct server *server);
 
 /* Where people find the page: "http://127.0.0.1:8080/" or "unix:/run/…". */
 const char *server_url(const struct server *server);
-/* Viewers of /stream at this moment. */
+/* Viewers of all streams at this moment. */
 unsigned server_clients(const struct server *server);
 
 #endif

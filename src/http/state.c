@@ -54,6 +54,55 @@ static json_t *describe_stream(const struct server *server)
 		(int)server->n_viewers, "clients_stat", clients);
 }
 
+/* As people write it: "4.0". */
+static const char *name_level(char name[static 8], unsigned level)
+{
+	if (level == 9)
+		snprintf(name, 8, "1b");
+	else
+		snprintf(name, 8, level ? "%u.%u" : "", level / 10 % 100, level % 10);
+	return name;
+}
+
+/* What the encoder is. The first four names are uStreamer's: what was asked for. */
+static json_t *describe_h264_encoder(const struct h264_status *status)
+{
+	char level[8];
+
+	return json_pack("{s:i, s:i, s:b, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:i, s:i}",
+		"bitrate", (int)status->wanted.bitrate_kbps, "gop", (int)status->wanted.gop,
+		"online", status->online, "fps", (int)status->fps, "state", status->state,
+		"encoder", status->encoder, "device", status->device, "text", status->text,
+		"profile", status->profile, "level", name_level(level, status->level), "width",
+		(int)status->width, "height", (int)status->height, "bitrate_in_force",
+		(int)status->tuning.bitrate_kbps, "gop_in_force", (int)status->tuning.gop);
+}
+
+/* What it has done. */
+static json_t *count_h264(const struct server *server, const struct h264_status *status)
+{
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:i, s:I}", "encoded",
+		(json_int_t)status->encoded, "keys", (json_int_t)status->keys, "same",
+		(json_int_t)status->same, "late", (json_int_t)status->late, "lost",
+		(json_int_t)status->lost, "opened", (json_int_t)status->opened, "failures",
+		(json_int_t)status->failures, "encode_ms", status->encode_ns / 1e6, "convert_ms",
+		status->convert_ns / 1e6, "clients", (int)video_viewers(server->video),
+		"skipped_frames", (json_int_t)video_skipped(server->video));
+}
+
+static json_t *describe_h264(const struct server *server)
+{
+	struct h264_status status;
+	json_t *result, *counts;
+
+	pipeline_get_h264_status(server->pipeline, &status);
+	result = describe_h264_encoder(&status);
+	counts = count_h264(server, &status);
+	json_object_update(result, counts);
+	json_decref(counts);
+	return result;
+}
+
 static json_t *describe_drops(const struct server *server)
 {
 	struct drops *drops = pipeline_drops(server->pipeline);
@@ -72,12 +121,8 @@ static void add_sinks(json_t *result, const struct options *opt)
 
 	if (*opt->jpeg_sink.name)
 		json_object_set_new(sinks, "jpeg", json_pack("{s:b}", "has_clients", 0));
-	if (*opt->h264_sink.name) {
+	if (*opt->h264_sink.name)
 		json_object_set_new(sinks, "h264", json_pack("{s:b}", "has_clients", 0));
-		json_object_set_new(result, "h264",
-			json_pack("{s:i, s:i, s:b, s:i}", "bitrate", opt->h264_bitrate_kbps, "gop",
-				opt->h264_gop, "online", 0, "fps", 0));
-	}
 	if (json_object_size(sinks))
 		json_object_set(result, "sinks", sinks);
 	json_decref(sinks);
@@ -92,6 +137,7 @@ static json_t *describe(const struct server *server)
 	json_object_set_new(result, "instance_id", json_string(server->opt->instance_id));
 	json_object_set_new(result, "encoder", describe_encoder(server));
 	add_sinks(result, server->opt);
+	json_object_set_new(result, "h264", describe_h264(server));
 	json_object_set_new(result, "source", describe_source(server, &status));
 	json_object_set_new(result, "stream", describe_stream(server));
 	json_object_set_new(result, "drops", describe_drops(server));
@@ -106,7 +152,7 @@ static void handle(struct server *server, struct connection *conn, const struct 
 {
 	struct evbuffer *body = evbuffer_new();
 	json_t *state = describe(server);
-	char *text = json_dumps(state, 0);
+	char *text = json_dumps(state, JSON_REAL_PRECISION(6));
 
 	(void)req;
 	json_decref(state);

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * The video hub: see video.h. A viewer's queue follows the mailboxes' rule, but it needs neither
+ * their lock nor their eventfd: a thousand viewers would be a thousand descriptors more.
+ */
+#include "http/video.h"
+
+#include "http/connection.h"
+#include "util.h"
+
+/*
+ * How long the network thread may be busy with other things before everyone skips to a key frame:
+ * half a second at 30 fps. What waits here makes nobody's picture older for long: it is handed on
+ * as fast as the thread runs, and each viewer's own queue says what is too much.
+ */
+#define MAILBOX_DEPTH 16
+
+#define NOBODY (-1)
+
+struct video {
+	struct outlet *outlet;
+	struct mailbox *mailbox;
+	struct event *arrival, *key_due;
+	TAILQ_HEAD(, video_viewer) viewers;
+	unsigned n_viewers;
+	uint64_t skipped;
+	int64_t asked_ns; /* when a key frame was asked for last */
+	bool is_asked;    /* and none has come since */
+};
+
+static bool is_line_free(const struct video_viewer *viewer)
+{
+	return !viewer->used && !evbuffer_get_length(connection_output(viewer->conn));
+}
+
+/* ---- key frames */
+
+/*
+ * How far apart requests have to be for the most urgent of those who need a key frame now. Who
+ * fell behind needs none before its line is free: a line that takes nothing at all would cost the
+ * others a key frame every half a second.
+ */
+static int64_t key_spacing_ms(const struct video *video)
+{
+	int64_t spacing_ms = NOBODY;
+	const struct video_viewer *at;
+
+	TAILQ_FOREACH(at, &video->viewers, link)
+	{
+		if (!at->waits_for_key || !is_line_free(at))
+			continue;
+		spacing_ms = VIDEO_CONGESTED_MS;
+		if (at->is_new && !video->is_asked)
+			return VIDEO_NEWCOMER_MS;
+	}
+	return spacing_ms;
+}
+
+/* Asks for a key frame if somebody needs one: now, or when it is due. */
+static void mind_keys(struct video *video)
+{
+	int64_t spacing_ms = key_spacing_ms(video), wait_ns;
+	struct timeval after;
+
+	event_del(video->key_due);
+	if (spacing_ms == NOBODY)
+		return;
+	wait_ns = video->asked_ns + spacing_ms * NS_PER_MS - now_ns();
+	if (wait_ns <= 0) {
+		outlet_ask_key(video->outlet);
+		video->asked_ns = now_ns();
+		video->is_asked = true;
+		wait_ns = VIDEO_CONGESTED_MS * NS_PER_MS; /* should it not be heard */
+	}
+	after.tv_sec = wait_ns / NS_PER_S;
+	after.tv_usec = wait_ns % NS_PER_S / NS_PER_US + 1;
+	event_add(video->key_due, &after);
+}
+
+static void on_key_due(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	mind_keys(arg);
+}
+
+/* ---- one viewer */
+
+static void count_skipped(struct video_viewer *viewer, unsigned n)
+{
+	viewer->skipped += n;
+	viewer->video->skipped += n;
+}
+
+static struct frame *pop(struct video_viewer *viewer)
+{
+	struct frame *unit = viewer->queue[viewer->head].unit;
+
+	viewer->head = (viewer->head + 1) % VIDEO_MAX_UNITS;
+	viewer->used--;
+	return unit;
+}
+
+static void empty_queue(struct video_viewer *viewer)
+{
+	while (viewer->used)
+		frame_unref(pop(viewer));
+}
+
+/* Borrows the unit. May be the end of the viewer. */
+static void send_unit(struct video_viewer *viewer, struct frame *unit)
+{
+	if (viewer->is_new)
+		viewer->framing->begin(viewer);
+	viewer->is_new = false;
+	if (viewer->framing->add(viewer, connection_output(viewer->conn), unit) < 0)
+		return connection_close(viewer->conn, "out of memory");
+	viewer->sent++;
+	connection_flush(viewer->conn); /* and the next one after it, by video_go_on() */
+}
+
+static bool is_too_far_behind(const struct video_viewer *viewer, int64_t now)
+{
+	int64_t waited_ns = viewer->used ? now - viewer->queue[viewer->head].since_ns : 0;
+
+	return viewer->used == VIDEO_MAX_UNITS ||
+	       (viewer->used >= VIDEO_PATIENT_UNITS && waited_ns >= VIDEO_PATIENT_MS * NS_PER_MS);
+}
+
+/* The one overflow rule: what is full empties itself and starts again at a key frame. */
+static void enqueue(struct video_viewer *viewer, struct frame *unit)
+{
+	int64_t now = now_ns();
+	unsigned at;
+
+	if (is_too_far_behind(viewer, now)) {
+		count_skipped(viewer, viewer->used);
+		empty_queue(viewer);
+		viewer->waits_for_key = !unit->key;
+	}
+	if (viewer->waits_for_key)
+		return count_skipped(viewer, 1);
+	at = (viewer->head + viewer->used++) % VIDEO_MAX_UNITS;
+	viewer->queue[at].unit = frame_ref(unit);
+	viewer->queue[at].since_ns = now;
+}
+
+/* May be the end of the viewer. */
+static void offer(struct video_viewer *viewer, struct frame *unit)
+{
+	if (unit->key)
+		viewer->waits_for_key = false;
+	if (viewer->waits_for_key) {
+		if (!viewer->is_new)
+			count_skipped(viewer, 1);
+	} else if (is_line_free(viewer)) {
+		send_unit(viewer, unit);
+	} else {
+		enqueue(viewer, unit);
+	}
+}
+
+void video_go_on(struct video_viewer *viewer)
+{
+	AUTO(frame_unref_auto) struct frame *unit = viewer->used ? pop(viewer) : NULL;
+
+	if (unit)
+		send_unit(viewer, unit);
+	else if (viewer->waits_for_key)
+		mind_keys(viewer->video);
+}
+
+/* ---- all of them */
+
+static void on_arrival(evutil_socket_t fd, short what, void *arg)
+{
+	struct video *video = arg;
+	AUTO(frame_unref_auto) struct frame *unit = mailbox_take(video->mailbox);
+	struct video_viewer *at, *next;
+
+	(void)fd, (void)what;
+	if (!unit)
+		return;
+	if (unit->key)
+		video->is_asked = false;
+	for (at = TAILQ_FIRST(&video->viewers); at; at = next) {
+		next = TAILQ_NEXT(at, link);
+		offer(at, unit);
+	}
+	mind_keys(video);
+}
+
+void video_watch(struct video *video, struct video_viewer *viewer, struct connection *conn,
+	const struct video_framing *framing)
+{
+	bool is_first = TAILQ_EMPTY(&video->viewers);
+
+	viewer->video = video;
+	viewer->conn = conn;
+	viewer->framing = framing;
+	viewer->is_new = viewer->waits_for_key = true;
+	TAILQ_INSERT_TAIL(&video->viewers, viewer, link);
+	video->n_viewers++;
+	if (is_first) {
+		event_add(video->arrival, NULL);
+		outlet_attach(video->outlet, video->mailbox); /* asks for a key frame, too */
+		video->asked_ns = now_ns();
+		video->is_asked = true;
+	}
+	mind_keys(video);
+}
+
+void video_unwatch(struct video_viewer *viewer)
+{
+	struct video *video = viewer->video;
+	struct frame *unit;
+
+	TAILQ_REMOVE(&video->viewers, viewer, link);
+	video->n_viewers--;
+	empty_queue(viewer);
+	if (!TAILQ_EMPTY(&video->viewers))
+		return;
+	outlet_detach(video->outlet, video->mailbox);
+	event_del(video->arrival);
+	event_del(video->key_due);
+	/* Whoever watches next must not be shown how it was back then. */
+	while ((unit = mailbox_take(video->mailbox)))
+		frame_unref(unit);
+}
+
+unsigned video_viewers(const struct video *video)
+{
+	return video->n_viewers;
+}
+
+uint64_t video_skipped(const struct video *video)
+{
+	return video->skipped;
+}
+
+int video_create(struct video **out, struct event_base *base, struct outlet *h264)
+{
+	struct video *video = xcalloc(1, sizeof(*video));
+	int res = mailbox_create(&video->mailbox, MAILBOX_DEPTH);
+
+	if (res < 0) {
+		free(video);
+		return res;
+	}
+	video->outlet = h264;
+	TAILQ_INIT(&video->viewers);
+	video->arrival = event_new(base, mailbox_fd(video->mailbox), EV_READ | EV_PERSIST,
+		on_arrival, video);
+	video->key_due = event_new(base, -1, 0, on_key_due, video);
+	if (!video->arrival || !video->key_due)
+		abort(); /* as xcalloc() */
+	*out = video;
+	return 0;
+}
+
+void video_destroy(struct video *video)
+{
+	if (!video)
+		return;
+	event_free(video->arrival);
+	event_free(video->key_due);
+	mailbox_destroy(video->mailbox);
+	free(video);
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The video hub takes H.264 access units out of one mailbox and hands each to everyone who
+ * watches, in whatever way that viewer's endpoint frames them. The mailbox is attached only while
+ * somebody watches. Network thread only.
+ *
+ * A viewer begins at a key frame. At most one access unit waits in its connection's output, and
+ * few behind that one; when its line falls further behind, they are thrown away and it skips to
+ * the next key frame. What was begun is always completed, so that every viewer sees whole access
+ * units, in order, and after each gap one that decodes by itself.
+ *
+ * Key frames are asked for as few times as possible, for they are big: they would fill the very
+ * line that needs relief, and everyone else's.
+ */
+#ifndef HTTP_VIDEO_H
+#define HTTP_VIDEO_H
+
+#include <stdbool.h>
+#include <sys/queue.h>
+
+#include <event2/buffer.h>
+#include <event2/event.h>
+
+#include "mailbox.h"
+
+struct connection;
+struct video;
+struct video_viewer;
+
+/* What may wait for a viewer behind the access unit that is being sent. */
+#define VIDEO_PATIENT_UNITS 3   /* this many always may, … */
+#define VIDEO_PATIENT_MS    100 /* … and more while the oldest has waited less than this, */
+#define VIDEO_MAX_UNITS     12  /* … which is 100 ms at 120 fps */
+
+/* Between two requests for a key frame. */
+#define VIDEO_NEWCOMER_MS  100 /* for who has no picture yet */
+#define VIDEO_CONGESTED_MS 500 /* for all who fell behind together, and when one was not heard */
+
+/* How an endpoint sends video. All functions run inside those of video.c. */
+struct video_framing {
+	/*
+	 * The first key frame is there: turns the connection into a stream and writes what comes
+	 * before all video.
+	 */
+	void (*begin)(struct video_viewer *viewer);
+	/*
+	 * Writes one access unit to the connection's output, by reference. Without memory returns
+	 * -ENOMEM, and the connection is closed.
+	 */
+	int (*add)(struct video_viewer *viewer, struct evbuffer *out, struct frame *unit);
+};
+
+/* Part of what an endpoint keeps for a viewer, zeroed; video.c fills it. */
+struct video_viewer {
+	TAILQ_ENTRY(video_viewer) link;
+	struct video *video;
+	struct connection *conn;
+	const struct video_framing *framing;
+	bool is_new;        /* nothing was sent to it yet */
+	bool waits_for_key; /* only a key frame can be sent next */
+	uint64_t sent;      /* access units handed to its line */
+	uint64_t skipped;   /* access units it did not get, since its first */
+	unsigned head, used;
+	struct {
+		struct frame *unit;
+		int64_t since_ns;
+	} queue[VIDEO_MAX_UNITS]; /* a ring */
+};
+
+int video_create(struct video **out, struct event_base *base, struct outlet *h264);
+/* Nobody may watch any more. NULL is fine. */
+void video_destroy(struct video *video);
+
+/* Borrows everything until video_unwatch(). The viewer asks for a key frame. */
+void video_watch(struct video *video, struct video_viewer *viewer, struct connection *conn,
+	const struct video_framing *framing);
+/* When the connection is closed, or before its first picture. */
+void video_unwatch(struct video_viewer *viewer);
+/* The kernel took all output: connection_holder.drained. May be the end of the viewer. */
+void video_go_on(struct video_viewer *viewer);
+
+unsigned video_viewers(const struct video *video);
+/* Access units that viewers did not get because their lines were too slow, since the start. */
+uint64_t video_skipped(const struct video *video);
+
+#endif

@@ -1,0 +1,646 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * The video hub behind real sockets on the loopback, its viewers in the same thread. The test is
+ * the encoder: it publishes access units and counts the requests for key frames.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/socket.h>
+
+#include "http/connection.h"
+#include "http/video.h"
+#include "log.h"
+
+#define PATIENCE_NS (3 * NS_PER_S)
+#define MAX_ASKED   1000
+#define HEAD_SIZE   16    /* of an access unit of ours: "[K 123456 98765]" */
+#define LONG        60000 /* bytes of an access unit that a socket's buffers soon are full of */
+
+static struct event_base *base;
+static struct outlet *outlet;
+static struct video *video;
+static struct connection_set *set;
+static atomic_int alive; /* access units that were not released */
+static unsigned next_unit;
+static unsigned n_asked; /* requests for a key frame */
+static int64_t asked_ns[MAX_ASKED];
+
+/* ---- the server's side */
+
+static void on_need_key(void *arg)
+{
+	(void)arg;
+	assert_true(n_asked < MAX_ASKED);
+	asked_ns[n_asked++] = now_ns();
+}
+
+static const struct outlet_events events = { .need_key = on_need_key };
+
+static void on_drained(void *arg)
+{
+	video_go_on(arg);
+}
+
+static void on_closed(void *arg)
+{
+	video_unwatch(arg);
+	free(arg);
+}
+
+static void on_expired(void *arg)
+{
+	(void)arg;
+	fail();
+}
+
+static const struct connection_holder holder = { on_drained, on_expired, on_closed };
+
+static void begin(struct video_viewer *viewer)
+{
+	connection_stream(viewer->conn, &holder, viewer);
+	evbuffer_add(connection_output(viewer->conn), "HEAD", 4);
+}
+
+static void unref_sent(const void *data, size_t size, void *arg)
+{
+	(void)data, (void)size;
+	frame_unref(arg);
+}
+
+static int add(struct video_viewer *viewer, struct evbuffer *out, struct frame *unit)
+{
+	(void)viewer;
+	/* Nothing waits in the output but what begin() wrote. */
+	assert_true(evbuffer_get_length(out) <= 4);
+	return evbuffer_add_reference(out, unit->plane[0].data, unit->plane[0].size, unref_sent,
+		frame_ref(unit));
+}
+
+static const struct video_framing framing = { begin, add };
+
+static void on_request(void *arg, struct connection *conn, const struct request *req)
+{
+	struct video_viewer *viewer = xcalloc(1, sizeof(*viewer));
+
+	(void)arg, (void)req;
+	connection_hold(conn, &holder, viewer, 60000);
+	video_watch(video, viewer, conn, &framing);
+}
+
+static void on_refuse(void *arg, struct connection *conn, int status)
+{
+	(void)arg, (void)conn, (void)status;
+	fail();
+}
+
+static const struct connection_server server = { on_request, on_refuse };
+
+static int start(void **state)
+{
+	struct connection_limits limits = { .connections = 200, .timeout_s = 1 };
+
+	(void)state;
+	next_unit = n_asked = 0;
+	base = event_base_new();
+	outlet = outlet_create(&events, NULL);
+	set = connection_set_create(base, &limits, &server, NULL);
+	return video_create(&video, base, outlet);
+}
+
+static int stop(void **state)
+{
+	int left;
+
+	(void)state;
+	connection_set_destroy(set);
+	video_destroy(video);
+	assert_false(outlet_wanted(outlet));
+	outlet_destroy(outlet);
+	event_base_free(base);
+	left = atomic_exchange(&alive, 0);
+	assert_int_equal(left, 0);
+	return 0;
+}
+
+/* One turn of the server's loop; waits a little when there is nothing to do. */
+static void turn(void)
+{
+	struct timeval wait = { .tv_usec = 1000 };
+
+	event_base_loopexit(base, &wait);
+	event_base_loop(base, EVLOOP_ONCE);
+}
+
+static void turn_for(int64_t ms)
+{
+	int64_t until = now_ns() + ms * NS_PER_MS;
+
+	while (now_ns() < until)
+		turn();
+}
+
+/* ---- the encoder */
+
+static void release(struct frame *unit)
+{
+	atomic_fetch_sub(&alive, 1);
+	free(unit->plane[0].data);
+	free(unit);
+}
+
+static void publish(bool key, size_t size)
+{
+	struct frame *unit = xcalloc(1, sizeof(*unit));
+	char head[64];
+
+	frame_init(unit, release, NULL);
+	atomic_fetch_add(&alive, 1);
+	unit->key = key;
+	unit->plane[0].data = malloc(size);
+	unit->plane[0].size = size;
+	memset(unit->plane[0].data, '.', size);
+	snprintf(head, sizeof(head), "[%c %06u %05zu]", key ? 'K' : 'd', ++next_unit, size);
+	memcpy(unit->plane[0].data, head, HEAD_SIZE);
+	outlet_publish(outlet, unit);
+	frame_unref(unit);
+	turn();
+}
+
+/* As an encoder does: a key frame when one was asked for. */
+static void publish_as_asked(size_t size)
+{
+	static unsigned n_answered;
+
+	if (!next_unit)
+		n_answered = 0;
+	publish(n_asked > n_answered, size);
+	n_answered = n_asked;
+}
+
+/* ---- a viewer's side */
+
+struct client {
+	int fd;
+	bool has_head;
+	size_t used;
+	char heard[LONG + 4]; /* of an access unit that is not complete */
+	unsigned n_units, n_gaps;
+	unsigned first, last; /* numbers of access units */
+};
+
+static struct client *watch(int buffer)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t size = sizeof(address);
+	struct client *client = xcalloc(1, sizeof(*client));
+	int listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), fd;
+	unsigned before = video_viewers(video);
+
+	client->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (buffer)
+		setsockopt(client->fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof(buffer));
+	assert_int_equal(bind(listening, (struct sockaddr *)&address, size), 0);
+	assert_int_equal(listen(listening, 1), 0);
+	getsockname(listening, (struct sockaddr *)&address, &size);
+	assert_int_equal(connect(client->fd, (struct sockaddr *)&address, size), 0);
+	fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	close(listening);
+	if (buffer)
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
+	connection_set_add(set, fd, "test");
+	assert_int_equal(send(client->fd, "GET / HTTP/1.0\r\n\r\n", 18, MSG_NOSIGNAL), 18);
+	while (video_viewers(video) == before)
+		turn();
+	return client;
+}
+
+static void leave(struct client *client)
+{
+	close(client->fd);
+	free(client);
+}
+
+/* Judges one access unit: whole, in order, and after a gap a key frame. */
+static void see(struct client *client, const char *unit)
+{
+	unsigned number;
+	size_t size;
+	char kind;
+
+	assert_int_equal(sscanf(unit, "[%c %06u %05zu]", &kind, &number, &size), 3);
+	for (size_t i = HEAD_SIZE; i < size; i++)
+		assert_int_equal(unit[i], '.');
+	assert_true(number > client->last);
+	if (number != client->last + 1) {
+		assert_int_equal(kind, 'K');
+		client->n_gaps += client->n_units > 0;
+	}
+	if (!client->n_units++) {
+		assert_int_equal(kind, 'K');
+		client->first = number;
+	}
+	client->last = number;
+}
+
+/* The bytes of the access unit that `heard` begins with, 0 when its head is not complete. */
+static size_t measure(const struct client *client)
+{
+	return client->used < HEAD_SIZE ? 0 : strtoul(client->heard + 10, NULL, 10);
+}
+
+/* Reads at most `most` bytes that are there. False: closed. */
+static bool read_some(struct client *client, size_t most)
+{
+	size_t room = sizeof(client->heard) - client->used, size;
+	ssize_t got;
+
+	got = recv(client->fd, client->heard + client->used, MIN(room, most), MSG_DONTWAIT);
+	if (got <= 0)
+		return got < 0 && errno == EAGAIN;
+	client->used += got;
+	if (!client->has_head && client->used >= 4) {
+		assert_memory_equal(client->heard, "HEAD", 4);
+		client->has_head = true;
+		client->used -= 4;
+		memmove(client->heard, client->heard + 4, client->used);
+	}
+	while ((size = measure(client)) && client->used >= size) {
+		see(client, client->heard);
+		client->used -= size;
+		memmove(client->heard, client->heard + size, client->used);
+	}
+	return true;
+}
+
+static void hear(struct client *client, unsigned number)
+{
+	int64_t until = now_ns() + PATIENCE_NS;
+
+	while (client->last < number) {
+		if (now_ns() > until)
+			fail_msg("%u has not come, %u was the last", number, client->last);
+		turn();
+		assert_true(read_some(client, LONG));
+	}
+	assert_int_equal(client->last, number);
+}
+
+/* Publishes until nothing of it can be sent any more, and then so many. */
+static void stall(unsigned more)
+{
+	unsigned known = 0;
+
+	for (unsigned still = 0; still < more; still++) {
+		publish(false, LONG);
+		if ((unsigned)alive != known && !video_skipped(video))
+			still = 0;
+		known = alive;
+	}
+}
+
+/* ---- where it begins */
+
+static void a_viewer_begins_at_a_key_frame(void **state)
+{
+	struct client *client = watch(0);
+
+	(void)state;
+	publish(false, 100);
+	publish(false, 100);
+	assert_int_equal(alive, 0);
+	publish(true, 100);
+	publish(false, 200);
+	hear(client, 4);
+	assert_int_equal(client->first, 3);
+	assert_int_equal(client->n_units, 2);
+	assert_int_equal(video_skipped(video), 0);
+	leave(client);
+}
+
+static void nobody_watches_nothing_is_wanted(void **state)
+{
+	struct client *client;
+
+	(void)state;
+	assert_false(outlet_wanted(outlet));
+	client = watch(0);
+	assert_true(outlet_wanted(outlet));
+	leave(client);
+	while (video_viewers(video))
+		turn();
+	assert_false(outlet_wanted(outlet));
+}
+
+static void the_next_viewer_sees_nothing_of_the_one_before(void **state)
+{
+	struct client *client = watch(0);
+
+	(void)state;
+	publish(true, 100);
+	hear(client, 1);
+	leave(client);
+	while (video_viewers(video))
+		turn();
+	assert_int_equal(alive, 0);
+	client = watch(0);
+	publish(false, 100); /* the mailbox takes it, for it waits for no key frame */
+	publish(true, 100);
+	hear(client, 3);
+	assert_int_equal(client->n_units, 1);
+	leave(client);
+}
+
+static void every_viewer_gets_everything(void **state)
+{
+	struct client *client[3];
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(client); i++)
+		client[i] = watch(0);
+	publish(true, 100);
+	for (unsigned n = 0; n < 50; n++) {
+		publish(false, LONG);
+		for (unsigned i = 0; i < ARRAY_SIZE(client); i++)
+			hear(client[i], next_unit);
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(client); i++) {
+		assert_int_equal(client[i]->n_units, 51);
+		leave(client[i]);
+	}
+	assert_int_equal(video_skipped(video), 0);
+}
+
+/* ---- when key frames are asked for */
+
+static void a_newcomer_asks_at_once(void **state)
+{
+	struct client *first = watch(0), *second;
+	int64_t begun;
+
+	(void)state;
+	assert_int_equal(n_asked, 1);
+	publish(true, 100);
+	hear(first, 1);
+	turn_for(VIDEO_NEWCOMER_MS + 10);
+	begun = now_ns();
+	second = watch(0);
+	assert_int_equal(n_asked, 2);
+	assert_true(now_ns() - begun < VIDEO_NEWCOMER_MS * NS_PER_MS / 2);
+	publish(true, 100);
+	hear(second, 2);
+	hear(first, 2);
+	leave(first);
+	leave(second);
+}
+
+static void newcomers_share_a_request(void **state)
+{
+	struct client *first = watch(0), *second, *third;
+
+	(void)state;
+	second = watch(0); /* the key frame that the first asked for is on its way */
+	publish(true, 100);
+	hear(second, 1);
+	third = watch(0); /* and this one comes too late for it */
+	assert_int_equal(n_asked, 1);
+	for (int64_t begun = now_ns(); n_asked == 1 && now_ns() - begun < PATIENCE_NS;)
+		turn();
+	assert_in_range((asked_ns[1] - asked_ns[0]) / NS_PER_MS, VIDEO_NEWCOMER_MS,
+		VIDEO_NEWCOMER_MS + 200);
+	publish(true, 100);
+	hear(third, 2);
+	leave(first);
+	leave(second);
+	leave(third);
+}
+
+static void a_request_that_was_not_heard_is_repeated(void **state)
+{
+	struct client *client = watch(0);
+
+	(void)state;
+	for (int64_t begun = now_ns(); n_asked < 3 && now_ns() - begun < PATIENCE_NS;)
+		turn();
+	assert_int_equal(n_asked, 3);
+	for (unsigned i = 1; i < n_asked; i++)
+		assert_in_range((asked_ns[i] - asked_ns[i - 1]) / NS_PER_MS, VIDEO_CONGESTED_MS - 1,
+			VIDEO_CONGESTED_MS + 200);
+	leave(client);
+}
+
+static void who_has_its_picture_asks_for_nothing(void **state)
+{
+	struct client *client = watch(0);
+
+	(void)state;
+	publish(true, 100);
+	hear(client, 1);
+	turn_for(VIDEO_CONGESTED_MS + 100);
+	assert_int_equal(n_asked, 1);
+	leave(client);
+}
+
+static void slow_lines_ask_together_and_seldom(void **state)
+{
+	struct client *slow[4], *quick = watch(0);
+	int64_t begun;
+	unsigned first;
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(slow); i++)
+		slow[i] = watch(4096);
+	publish_as_asked(100);
+	first = n_asked;
+	for (begun = now_ns(); now_ns() - begun < 2200 * NS_PER_MS;) {
+		publish_as_asked(LONG);
+		hear(quick, next_unit);
+		for (unsigned i = 0; i < ARRAY_SIZE(slow); i++)
+			assert_true(read_some(slow[i], 15000)); /* a quarter of what it should */
+	}
+	assert_in_range(n_asked, first + 2, first + 5);
+	for (unsigned i = MAX(first, 1); i < n_asked; i++)
+		assert_true(asked_ns[i] - asked_ns[i - 1] >= VIDEO_CONGESTED_MS * NS_PER_MS);
+	assert_int_equal(quick->n_gaps, 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(slow); i++) {
+		assert_in_range(slow[i]->n_gaps, 1, 5);
+		leave(slow[i]);
+	}
+	leave(quick);
+}
+
+/* ---- how far behind a viewer may be */
+
+static void a_viewer_that_never_reads_holds_little_and_asks_for_nothing(void **state)
+{
+	struct client *client = watch(4096);
+	int most = 0;
+
+	(void)state;
+	publish(true, 100);
+	stall(3 * VIDEO_MAX_UNITS);
+	for (unsigned n = 0; n < 300; n++) {
+		publish(n % 30 == 0, LONG);
+		most = MAX(most, alive);
+	}
+	assert_in_range(most, 1, VIDEO_MAX_UNITS + 1);
+	assert_true(video_skipped(video) > 250);
+	assert_int_equal(n_asked, 1);
+	leave(client);
+}
+
+static void a_viewer_that_never_reads_is_closed(void **state)
+{
+	struct client *client = watch(4096);
+	int64_t begun = now_ns();
+
+	(void)state;
+	publish(true, 100);
+	while (video_viewers(video) && now_ns() - begun < PATIENCE_NS)
+		publish(false, LONG);
+	assert_int_equal(video_viewers(video), 0);
+	assert_int_equal(alive, 0);
+	leave(client);
+}
+
+static void who_fell_behind_goes_on_at_a_key_frame(void **state)
+{
+	struct client *client = watch(4096);
+	unsigned key;
+
+	(void)state;
+	publish(true, 100);
+	stall(VIDEO_MAX_UNITS + 2);
+	assert_true(video_skipped(video) > 0);
+	turn_for(VIDEO_CONGESTED_MS); /* since the first request */
+	assert_int_equal(n_asked, 1);
+	for (int64_t begun = now_ns(); n_asked == 1 && now_ns() - begun < PATIENCE_NS; turn())
+		read_some(client, LONG);
+	assert_int_equal(n_asked, 2); /* its line is free: see read_some() for what it saw */
+	publish(false, 100);
+	publish(true, 100);
+	key = next_unit;
+	publish(false, 100);
+	hear(client, key + 1);
+	assert_int_equal(client->n_gaps, 1);
+	assert_int_equal(key - 1 + 2, client->n_units + video_skipped(video));
+	leave(client);
+}
+
+static void a_key_frame_that_comes_too_early_starts_the_queue_again(void **state)
+{
+	struct client *client = watch(4096);
+	unsigned key;
+
+	(void)state;
+	publish(true, 100);
+	stall(VIDEO_MAX_UNITS + 2); /* waits for a key frame now, with a busy line */
+	publish(true, LONG);
+	key = next_unit;
+	publish(false, 100);
+	publish(false, 100);
+	hear(client, key + 2);
+	assert_int_equal(client->n_gaps, 1);
+	assert_int_equal(n_asked, 1);
+	leave(client);
+}
+
+static void a_few_units_may_wait_long_and_more_a_short_time(void **state)
+{
+	struct client *client = watch(4096);
+	unsigned skipped;
+
+	(void)state;
+	publish(true, 100);
+	stall(VIDEO_MAX_UNITS + 2);
+	skipped = video_skipped(video);
+	publish(true, LONG);
+	publish(false, 100);
+	publish(false, 100);
+	turn_for(VIDEO_PATIENT_MS + 10);
+	assert_int_equal(video_skipped(video), skipped); /* three, however long */
+	publish(false, 100);
+	assert_int_equal(video_skipped(video), skipped + 4);
+	publish(true, LONG);
+	for (unsigned i = 1; i < VIDEO_MAX_UNITS; i++)
+		publish(false, 100);
+	assert_int_equal(video_skipped(video), skipped + 4);
+	publish(false, 100);
+	assert_int_equal(video_skipped(video), skipped + 4 + VIDEO_MAX_UNITS + 1);
+	leave(client);
+}
+
+/* ---- many */
+
+static void a_hundred_viewers_come_and_go_and_leave_nothing(void **state)
+{
+	static struct client *client[100];
+	unsigned n_seen = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(client); i++)
+		client[i] = watch(i % 3 ? 0 : 4096);
+	publish(true, 100);
+	for (unsigned n = 0; n < 60; n++) {
+		publish(n % 10 == 0, n % 4 ? 1000 : LONG);
+		for (unsigned i = n; i < ARRAY_SIZE(client); i++)
+			read_some(client[i], LONG);
+		leave(client[n]); /* in the middle of whatever it gets */
+	}
+	for (unsigned i = 60; i < ARRAY_SIZE(client); i++) {
+		n_seen += client[i]->n_units;
+		leave(client[i]);
+	}
+	assert_true(n_seen > 40 * 30);
+	for (int64_t begun = now_ns(); video_viewers(video) && now_ns() - begun < PATIENCE_NS;)
+		turn();
+	assert_int_equal(video_viewers(video), 0);
+	assert_int_equal(alive, 0);
+}
+
+static void stopping_with_viewers_releases_everything(void **state)
+{
+	struct client *slow = watch(4096), *held;
+
+	(void)state;
+	publish(true, 100);
+	stall(2);
+	held = watch(0);
+	assert_int_equal(video_viewers(video), 2);
+	leave(slow); /* stop() comes before the server hears of it */
+	leave(held);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, stop)
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		TEST(a_viewer_begins_at_a_key_frame),
+		TEST(nobody_watches_nothing_is_wanted),
+		TEST(the_next_viewer_sees_nothing_of_the_one_before),
+		TEST(every_viewer_gets_everything),
+		TEST(a_newcomer_asks_at_once),
+		TEST(newcomers_share_a_request),
+		TEST(a_request_that_was_not_heard_is_repeated),
+		TEST(who_has_its_picture_asks_for_nothing),
+		TEST(slow_lines_ask_together_and_seldom),
+		TEST(a_viewer_that_never_reads_holds_little_and_asks_for_nothing),
+		TEST(a_viewer_that_never_reads_is_closed),
+		TEST(who_fell_behind_goes_on_at_a_key_frame),
+		TEST(a_key_frame_that_comes_too_early_starts_the_queue_again),
+		TEST(a_few_units_may_wait_long_and_more_a_short_time),
+		TEST(a_hundred_viewers_come_and_go_and_leave_nothing),
+		TEST(stopping_with_viewers_releases_everything),
+	};
+
+	signal(SIGPIPE, SIG_IGN); /* main() does */
+	log_init(LOG_LEVEL_ERROR - 1, LOG_COLOUR_NEVER);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

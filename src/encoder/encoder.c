@@ -122,7 +122,7 @@ unsigned encoder_count_pending(const struct encoder *encoder)
 struct unit {
 	struct avc_nal prefix[MAX_PREFIX]; /* before the first slice: messages (SEI) and the like */
 	unsigned n_prefix;
-	bool has_sets;         /* parameter sets, which were remembered */
+	bool has_sps, has_pps; /* which were remembered */
 	const uint8_t *slices; /* from the header byte of the first one to the end */
 	size_t slices_size;
 };
@@ -147,13 +147,14 @@ static bool remember_sps(struct encoder *encoder, const struct avc_nal *nal)
 	return true;
 }
 
-/* There may be several, of different numbers; those of one sequence are kept one after another. */
-static bool remember_pps(struct encoder *encoder, const struct avc_nal *nal)
+/* There may be several, of different numbers: all that came with the last unit that had any. */
+static bool remember_pps(struct encoder *encoder, const struct unit *unit,
+	const struct avc_nal *nal)
 {
 	size_t size = START_CODE_SIZE + nal->size;
 
-	if (encoder->pps_size && memmem(encoder->pps, encoder->pps_size, nal->data, nal->size))
-		return true;
+	if (!unit->has_pps)
+		encoder->pps_size = 0;
 	if (size > sizeof(encoder->pps) - encoder->pps_size)
 		return false;
 	memcpy(encoder->pps + encoder->pps_size, start_code, START_CODE_SIZE);
@@ -164,14 +165,12 @@ static bool remember_pps(struct encoder *encoder, const struct avc_nal *nal)
 
 static void sort_nal(struct encoder *encoder, struct unit *unit, const struct avc_nal *nal)
 {
-	bool kept;
-
 	if (nal->type == AVC_NAL_AUD || nal->type == AVC_NAL_FILLER)
 		return;
-	kept = (nal->type == AVC_NAL_SPS && remember_sps(encoder, nal)) ||
-	       (nal->type == AVC_NAL_PPS && remember_pps(encoder, nal));
-	if (kept)
-		unit->has_sets = true;
+	if (nal->type == AVC_NAL_SPS && remember_sps(encoder, nal))
+		unit->has_sps = true;
+	else if (nal->type == AVC_NAL_PPS && remember_pps(encoder, unit, nal))
+		unit->has_pps = true;
 	else if (unit->n_prefix < MAX_PREFIX)
 		unit->prefix[unit->n_prefix++] = *nal;
 }
@@ -191,6 +190,8 @@ static void sort_unit(struct encoder *encoder, struct unit *unit, const uint8_t 
 			unit->slices_size = (size_t)(walk.end - walk.at);
 			return;
 		}
+		if (!*walk.at)
+			continue; /* an empty one */
 		walk.at -= START_CODE_SIZE - 1;
 		if (avc_next_nal(&walk, &nal))
 			sort_nal(encoder, unit, &nal);
@@ -230,7 +231,7 @@ static void write_unit(const struct encoder *encoder, const struct unit *unit, s
 	uint8_t *to = frame->plane[0].data;
 
 	/* Sets that come with another slice changed something: they stay where they were. */
-	if (frame->key || unit->has_sets)
+	if (frame->key || unit->has_sps || unit->has_pps)
 		to = append_sets(encoder, to);
 	for (unsigned i = 0; i < unit->n_prefix; i++)
 		to = append_nal(to, unit->prefix[i].data, unit->prefix[i].size);

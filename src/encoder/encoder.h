@@ -139,7 +139,8 @@ unsigned encoder_count_pending(const struct encoder *encoder);
 /*
  * Makes an access unit of what an encoder gave out for `pending`, and forgets that. Parameter
  * sets are remembered, say what the samples mean (avc_set_colour), and stand before each IDR.
- * -EBADMSG: it holds no slice (parameter sets alone: they were remembered); -ENOMEM.
+ * -EBADMSG: it holds no slice (parameter sets alone: they were remembered), or pending is NULL;
+ * nothing is forgotten then, so the slices may still come. -ENOMEM: the frame is lost.
  */
 int encoder_make_unit(struct encoder *encoder, struct encoder_pending *pending,
 	const uint8_t *data, size_t size, struct frame **out);

@@ -25,6 +25,26 @@ unsigned rate_get(const struct rate *rate, int64_t at_ns)
 	return age == 1 ? atomic_load(&rate->now) : 0;
 }
 
+bool cadence_measure(struct cadence *cadence, uint64_t sequence, int64_t at_ns)
+{
+	int64_t passed = at_ns - cadence->at_ns;
+	uint64_t frames = sequence - cadence->sequence;
+	bool fresh = !cadence->at_ns || passed < 0 || passed > 3 * NS_PER_S || frames > 1000;
+	unsigned fps;
+
+	if (!fresh && passed < NS_PER_S)
+		return false;
+	cadence->sequence = sequence;
+	cadence->at_ns = at_ns;
+	if (fresh)
+		return false;
+	fps = (unsigned)((frames * NS_PER_S + passed / 2) / passed);
+	if (fps == 0 || (fps * 8 > cadence->fps * 7 && fps * 7 < cadence->fps * 8))
+		return false;
+	cadence->fps = fps;
+	return true;
+}
+
 void limiter_init(struct limiter *limiter, unsigned fps)
 {
 	*limiter = (struct limiter){ .interval_ns = fps ? NS_PER_S / fps : 0 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Two small facts about a sequence of frames: how many a second there are, and which of them a
- * limiter lets through. No locks: one thread ticks, any may read.
+ * Small facts about a sequence of frames: how many a second there are, how fast its source is,
+ * and which of them a limiter lets through. No locks: one thread ticks, any may read.
  */
 #ifndef RATE_H
 #define RATE_H
@@ -18,6 +18,19 @@ struct rate {
 
 void rate_tick(struct rate *rate, int64_t at_ns);
 unsigned rate_get(const struct rate *rate, int64_t at_ns);
+
+/*
+ * How fast a source is by its own numbers and times, frames counted that we never saw. Zeroed
+ * memory is a fresh one. One thread only.
+ */
+struct cadence {
+	uint64_t sequence; /* of the frame that the count began with */
+	int64_t at_ns;     /* and its time; 0: there is none yet */
+	unsigned fps;      /* 0: not known yet */
+};
+
+/* True when the rate is another one now, by an eighth or more. */
+bool cadence_measure(struct cadence *cadence, uint64_t sequence, int64_t at_ns);
 
 /*
  * Lets through `fps` frames a second of any faster source, by time: those nearest to an even

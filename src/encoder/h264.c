@@ -1,20 +1,287 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* The H.264 encoder: see h264.h. */
+/*
+ * The H.264 encoder: see h264.h. Its thread looks after the keeper, which has an encoder running,
+ * and the feeder, which hands it the newest frames; it never waits for a driver.
+ *
+ * Lock order: our outlet, the raw outlet, a mailbox; `lock` is held over no other.
+ */
 #include "encoder/h264.h"
 
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+
+#include "encoder/feeder.h"
+#include "encoder/keeper.h"
+#include "rate.h"
 #include "util.h"
 
+#define LOG_TOPIC "h264"
+#include "log.h"
+
+#define STACK_SIZE (256 * 1024)
+
+/* Encoders that nobody watches are kept that long, then their memory is of more use to others. */
+#define IDLE_NS (60 * NS_PER_S)
+
+/* How long a closing driver is waited for at the end. */
+#define FINISH_MS 300
+
 struct h264_encoder {
+	const struct options *opt; /* set before start, as all of this block */
+	struct outlet *raw;
 	struct outlet *outlet;
+	struct mailbox *mailbox; /* attached to raw while the outlet is wanted */
+	int wake_fd;             /* eventfd: anything below has changed, or a session's view */
+	pthread_t thread;
+	bool started;
+
+	atomic_bool wanted, stop;
+
+	struct keeper keeper; /* our thread only, as all of this block */
+	struct feeder feeder; /* but what it says of itself */
+	int64_t idle_ns;      /* since when nobody watches; 0: somebody does */
+	uint64_t ticked;      /* access units that `rate` knows of */
+
+	struct rate rate; /* ticked by our thread */
+
+	pthread_mutex_t lock;
+	struct encoder_tuning tuning; /* under lock: as wanted */
+	bool tuned;                   /* under lock: `tuning` is new */
+	struct h264_status status;    /* under lock */
 };
+
+static void wake(struct h264_encoder *encoder)
+{
+	if (eventfd_write(encoder->wake_fd, 1) < 0)
+		log_debug("wake-up: %m");
+}
+
+/*
+ * The first reader came, or the last one went. What waits then would be old for the next one.
+ * Our outlet's lock makes these calls exclusive.
+ */
+static void on_wanted(void *arg, bool wanted)
+{
+	struct h264_encoder *encoder = arg;
+
+	if (wanted) {
+		outlet_attach(encoder->raw, encoder->mailbox);
+	} else {
+		outlet_detach(encoder->raw, encoder->mailbox);
+		frame_unref(mailbox_take(encoder->mailbox));
+	}
+	atomic_store(&encoder->wanted, wanted);
+	wake(encoder);
+}
+
+static void on_need_key(void *arg)
+{
+	struct h264_encoder *encoder = arg;
+
+	if (!atomic_exchange(&encoder->feeder.want_key, true))
+		wake(encoder);
+}
+
+static const struct outlet_events outlet_events = { on_wanted, on_need_key };
+
+static void obey_tuning(struct h264_encoder *encoder)
+{
+	struct encoder_tuning tuning;
+	bool tuned;
+
+	pthread_mutex_lock(&encoder->lock);
+	tuned = encoder->tuned;
+	tuning = encoder->tuning;
+	encoder->tuned = false;
+	pthread_mutex_unlock(&encoder->lock);
+	if (tuned)
+		feeder_tune(&encoder->feeder, &tuning);
+}
+
+static void tend_idleness(struct h264_encoder *encoder, int64_t now)
+{
+	if (atomic_load(&encoder->wanted)) {
+		encoder->idle_ns = 0;
+		return;
+	}
+	if (!encoder->idle_ns) {
+		encoder->idle_ns = now;
+		feeder_rest(&encoder->feeder);
+	}
+	if (now - encoder->idle_ns >= IDLE_NS)
+		keeper_rest(&encoder->keeper, now);
+}
+
+static const char *name_state(const struct h264_encoder *encoder, int64_t now)
+{
+	const struct keeper *keeper = &encoder->keeper;
+	int error = keeper->failover.error;
+
+	if (keeper_is_running(keeper))
+		return keeper->ops == keeper->failover.software && error && error != -ENODEV &&
+				       error != -ERANGE
+			       ? "fallback"
+			       : "running";
+	if (!keeper->session && !failover_pick(&keeper->failover, now))
+		return "failed";
+	return atomic_load(&encoder->wanted) ? "starting" : "idle";
+}
+
+static void describe_encoder(struct keeper *keeper, struct h264_status *status)
+{
+	const struct encoder *running = session_encoder(keeper->session);
+
+	status->encoder = keeper->ops->name;
+	memcpy(status->device, running->device, sizeof(status->device));
+	status->profile = avc_profile_name(running->profile);
+	status->level = running->level;
+	status->width = running->width;
+	status->height = running->height;
+	session_get_tuning(keeper->session, &status->tuning);
+}
+
+static void count_units(struct h264_encoder *encoder, uint64_t units, int64_t now)
+{
+	for (; encoder->ticked < units; encoder->ticked++)
+		rate_tick(&encoder->rate, now);
+}
+
+static void update_status(struct h264_encoder *encoder, int64_t now)
+{
+	struct keeper *keeper = &encoder->keeper;
+	const struct session_view *view = &keeper->view;
+	struct h264_status status = { .encoder = "none", .profile = "" };
+
+	status.state = name_state(encoder, now);
+	failover_explain(&keeper->failover, keeper->ops, now, status.text, sizeof(status.text));
+	if (keeper_is_running(keeper))
+		describe_encoder(keeper, &status);
+	status.online = view->online && keeper_is_running(keeper);
+	status.encoded = keeper->units + view->units;
+	status.keys = keeper->keys + view->keys;
+	status.lost = keeper->lost + view->lost;
+	status.opened = keeper->opened;
+	status.failures = keeper->failures;
+	status.same = encoder->feeder.same;
+	status.late = mailbox_dropped(encoder->mailbox);
+	status.encode_ns = view->encode_ns;
+	status.convert_ns = encoder->feeder.convert_ns;
+	count_units(encoder, status.encoded, now);
+	pthread_mutex_lock(&encoder->lock);
+	status.wanted = encoder->tuning;
+	encoder->status = status;
+	pthread_mutex_unlock(&encoder->lock);
+}
+
+/* When to look again although nothing happened. */
+static int64_t due_ns(const struct h264_encoder *encoder)
+{
+	int64_t due = MIN(keeper_due_ns(&encoder->keeper), feeder_due_ns(&encoder->feeder));
+
+	if (encoder->idle_ns && encoder->keeper.config.width)
+		due = MIN(due, encoder->idle_ns + IDLE_NS);
+	return due;
+}
+
+/* Frames are not looked at while there is no use for them: the newest waits in the mailbox. */
+static void wait_for_work(struct h264_encoder *encoder)
+{
+	bool has_room = feeder_has_room(&encoder->feeder);
+	struct pollfd on[] = { { .fd = encoder->wake_fd, .events = POLLIN },
+		{ .fd = has_room ? mailbox_fd(encoder->mailbox) : -1, .events = POLLIN } };
+	int64_t due = due_ns(encoder), rest = MAX(due - now_ns(), 0);
+	struct timespec limit = { rest / NS_PER_S, rest % NS_PER_S };
+	eventfd_t count;
+
+	if (ppoll(on, ARRAY_SIZE(on), due == INT64_MAX ? NULL : &limit, NULL) < 0 && errno != EINTR)
+		abort();
+	if (on[0].revents)
+		eventfd_read(encoder->wake_fd, &count);
+}
+
+static void *run(void *arg)
+{
+	struct h264_encoder *encoder = arg;
+
+	log_name_thread("h264");
+	while (!atomic_load(&encoder->stop)) {
+		keeper_tend(&encoder->keeper, now_ns());
+		if (encoder->keeper.view.key_lost)
+			atomic_store(&encoder->feeder.want_key, true);
+		obey_tuning(encoder);
+		tend_idleness(encoder, now_ns());
+		if (atomic_load(&encoder->wanted))
+			feeder_feed(&encoder->feeder);
+		update_status(encoder, now_ns());
+		wait_for_work(encoder);
+	}
+	keeper_finish(&encoder->keeper, FINISH_MS);
+	return NULL;
+}
+
+/* ---- for everyone */
+
+static int start_thread(struct h264_encoder *encoder)
+{
+	pthread_attr_t attr;
+	sigset_t all, saved;
+	int res;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &saved);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_SIZE);
+	res = -pthread_create(&encoder->thread, &attr, run, encoder);
+	pthread_attr_destroy(&attr);
+	pthread_sigmask(SIG_SETMASK, &saved, NULL);
+	encoder->started = res == 0;
+	return res;
+}
+
+static int start(struct h264_encoder *encoder, struct drops *drops)
+{
+	int res;
+
+	encoder->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (encoder->wake_fd < 0)
+		return -errno;
+	keeper_init(&encoder->keeper, encoder->opt->h264_encoder, encoder->outlet,
+		encoder->wake_fd);
+	if ((res = mailbox_create(&encoder->mailbox, 1)) < 0 ||
+		(res = feeder_init(&encoder->feeder, encoder->opt, drops, &encoder->keeper,
+			 encoder->mailbox)) < 0)
+		return res;
+	update_status(encoder, now_ns());
+	return start_thread(encoder);
+}
 
 int h264_encoder_create(struct h264_encoder **out, const struct options *opt, struct outlet *raw,
 	struct drops *drops)
 {
 	struct h264_encoder *encoder = xcalloc(1, sizeof(*encoder));
+	bool off = opt->h264_encoder == H264_ENCODER_OFF;
+	int res = 0;
 
-	(void)opt, (void)raw, (void)drops;
-	encoder->outlet = outlet_create(NULL, NULL);
+	encoder->opt = opt;
+	encoder->raw = raw;
+	encoder->wake_fd = -1;
+	encoder->tuning = (struct encoder_tuning){ .bitrate_kbps = (unsigned)opt->h264_bitrate_kbps,
+		.gop = (unsigned)opt->h264_gop };
+	encoder->status = (struct h264_status){ .state = "off",
+		.encoder = "none",
+		.profile = "",
+		.text = "switched off by --h264-encoder off",
+		.wanted = encoder->tuning };
+	pthread_mutex_init(&encoder->lock, NULL);
+	encoder->outlet = outlet_create(off ? NULL : &outlet_events, encoder);
+	if (!off)
+		res = start(encoder, drops);
+	if (res < 0) {
+		h264_encoder_destroy(encoder);
+		return res;
+	}
 	*out = encoder;
 	return 0;
 }
@@ -23,7 +290,16 @@ void h264_encoder_destroy(struct h264_encoder *encoder)
 {
 	if (!encoder)
 		return;
+	if (encoder->started) {
+		atomic_store(&encoder->stop, true);
+		wake(encoder);
+		pthread_join(encoder->thread, NULL);
+	}
+	feeder_finish(&encoder->feeder);
+	mailbox_destroy(encoder->mailbox);
 	outlet_destroy(encoder->outlet);
+	close_fd(&encoder->wake_fd);
+	pthread_mutex_destroy(&encoder->lock);
 	free(encoder);
 }
 
@@ -34,17 +310,23 @@ struct outlet *h264_encoder_outlet(struct h264_encoder *encoder)
 
 void h264_encoder_tune(struct h264_encoder *encoder, const struct encoder_tuning *tuning)
 {
-	(void)encoder, (void)tuning;
+	pthread_mutex_lock(&encoder->lock);
+	encoder->tuning = *tuning;
+	encoder->tuned = true;
+	pthread_mutex_unlock(&encoder->lock);
+	if (encoder->started)
+		wake(encoder);
 }
 
 void h264_encoder_get_status(struct h264_encoder *encoder, struct h264_status *out)
 {
-	(void)encoder;
-	*out = (struct h264_status){ .state = "off", .encoder = "none", .profile = "" };
+	pthread_mutex_lock(&encoder->lock);
+	*out = encoder->status;
+	pthread_mutex_unlock(&encoder->lock);
+	out->fps = rate_get(&encoder->rate, now_ns());
 }
 
 int64_t h264_encoder_damaged_ns(struct h264_encoder *encoder)
 {
-	(void)encoder;
-	return 0;
+	return atomic_load(&encoder->feeder.damaged_ns);
 }

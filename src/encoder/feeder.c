@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* Feeds the encoder: see feeder.h. */
+#include "encoder/feeder.h"
+
+#include "util.h"
+
+#define LOG_TOPIC "h264"
+#include "log.h"
+
+/* A storm of requests for key frames costs no more than this. */
+#define KEY_SPACING_NS (100 * NS_PER_MS)
+
+/* A wake-up more or less: the next frame is prepared that much sooner. */
+#define MARGIN_NS (NS_PER_MS / 2)
+
+/* A picture that stands still is encoded on until it is sharp, at most that long. */
+#define SETTLE_NS (500 * NS_PER_MS)
+
+#define DEFAULT_FPS 30
+
+int feeder_init(struct feeder *feeder, const struct options *opt, struct drops *drops,
+	struct keeper *keeper, struct mailbox *mailbox)
+{
+	*feeder = (struct feeder){ .opt = opt,
+		.drops = drops,
+		.keeper = keeper,
+		.mailbox = mailbox,
+		.tuning = { .bitrate_kbps = (unsigned)opt->h264_bitrate_kbps,
+			.gop = (unsigned)opt->h264_gop } };
+	return picture_converter_create(&feeder->converter);
+}
+
+void feeder_finish(struct feeder *feeder)
+{
+	feeder_rest(feeder);
+	still_finish(&feeder->still);
+	picture_converter_destroy(feeder->converter);
+}
+
+void feeder_rest(struct feeder *feeder)
+{
+	frame_unref(feeder->held);
+	frame_unref(feeder->card);
+	feeder->held = feeder->card = NULL;
+	still_reset(&feeder->still);
+	feeder->cadence.at_ns = 0;
+}
+
+/* ---- what to ask of an encoder */
+
+static struct encoder_tuning effective_tuning(const struct feeder *feeder)
+{
+	struct encoder_tuning tuning = feeder->tuning;
+	unsigned desired = (unsigned)feeder->opt->desired_fps;
+	unsigned fps = feeder->cadence.fps ? feeder->cadence.fps : DEFAULT_FPS;
+
+	if (!tuning.fps)
+		tuning.fps = desired ? MIN(desired, fps) : fps;
+	return tuning;
+}
+
+static void retune(struct feeder *feeder)
+{
+	struct encoder_tuning tuning = effective_tuning(feeder);
+
+	keeper_tune(feeder->keeper, &tuning);
+}
+
+void feeder_tune(struct feeder *feeder, const struct encoder_tuning *tuning)
+{
+	feeder->tuning = *tuning;
+	retune(feeder);
+}
+
+/*
+ * The encoder's input is chosen after what it will be fed with: the frame at hand, but for the
+ * card the format that the device is going to be asked for.
+ */
+static void want_encoder(struct feeder *feeder, const struct frame *frame)
+{
+	const struct options *opt = feeder->opt;
+	struct encoder_config config = { .width = frame->width,
+		.height = frame->height,
+		.tuning = effective_tuning(feeder),
+		.profile = opt->h264_profile,
+		.boost = opt->h264_boost,
+		.device = opt->h264_m2m_device };
+	struct frame *like = &config.like;
+
+	like->format = frame->online ? frame->format : opt->format;
+	like->width = frame->width;
+	like->height = frame->height;
+	like->range = frame->range;
+	like->matrix = frame->matrix;
+	like->dmabuf.id = frame->dmabuf.id;
+	for (unsigned i = 0; i < FRAME_PLANES && frame->online; i++) {
+		like->plane[i].stride = frame->plane[i].stride;
+		like->plane[i].size = frame->plane[i].size;
+	}
+	keeper_want(feeder->keeper, &config, now_ns());
+}
+
+/*
+ * Whether the picture may be left out because it is the one before. It is encoded on for a while
+ * after it changed, until the encoder has nothing to add: text has to become sharp.
+ */
+static bool is_left_out(struct feeder *feeder, const struct frame *frame, int64_t now)
+{
+	const struct encoder_tuning *tuning = &feeder->keeper->config.tuning;
+	int fps = feeder->opt->h264_static_fps;
+	size_t budget = tuning->bitrate_kbps * 125UL / MAX(tuning->fps, 1);
+
+	if (!fps)
+		return false;
+	if (!still_is_same(&feeder->still, frame)) {
+		feeder->changed_ns = now;
+		return false;
+	}
+	if (now - feeder->changed_ns < SETTLE_NS &&
+		(feeder->keeper->view.in_flight || feeder->keeper->view.last_size > budget / 16))
+		return false;
+	/* Half a frame early is nearer to the rate than half a frame late. */
+	return now - feeder->submitted_ns < NS_PER_S / fps - NS_PER_S / (2 * MAX(tuning->fps, 1));
+}
+
+static void note_damage(struct feeder *feeder, bool damaged)
+{
+	int64_t none = 0;
+
+	if (!damaged)
+		atomic_store(&feeder->damaged_ns, 0);
+	else
+		atomic_compare_exchange_strong(&feeder->damaged_ns, &none, now_ns());
+}
+
+static void count_drop(struct feeder *feeder, const struct frame *frame, int error, const char *why)
+{
+	const char *format = (const char *)&frame->format;
+
+	if (error == -EBADMSG)
+		drops_add(feeder->drops, DROP_CORRUPT, "JPEG of %zu bytes: %s",
+			frame->plane[0].size, why);
+	else if (error == -ENOMEM)
+		drops_add(feeder->drops, DROP_NO_MEMORY, "no memory to convert %ux%u", frame->width,
+			frame->height);
+	else if (error == -EINVAL)
+		drops_add(feeder->drops, DROP_SHORT, "%.4s: %s", format, why);
+	else
+		drops_add(feeder->drops, DROP_ENCODER, "%.4s: %s", format, why);
+	note_damage(feeder, error == -EBADMSG);
+}
+
+/* Puts the frame into an input and says in *origin what its samples mean there. */
+static int convert(struct feeder *feeder, const struct encoder *to, const struct frame *frame,
+	struct frame *origin)
+{
+	int input = __builtin_ctz(feeder->keeper->view.free_inputs);
+	struct picture picture = to->input[input];
+	int64_t begin = now_ns(), took;
+	const char *why;
+	int res = picture_convert(feeder->converter, &picture, frame,
+		feeder->opt->allow_truncated_frames, &why);
+
+	if (res < 0) {
+		count_drop(feeder, frame, res, why);
+		return res;
+	}
+	note_damage(feeder, false);
+	took = now_ns() - begin;
+	feeder->convert_ns += feeder->convert_ns ? (took - feeder->convert_ns) / 8 : took;
+	origin->range = picture.range;
+	origin->matrix = picture.matrix;
+	return input;
+}
+
+/* When the next key frame may be asked for. */
+static int64_t key_ns(const struct feeder *feeder)
+{
+	int64_t last_ns = feeder->keeper->view.last_key_ns;
+
+	return last_ns ? last_ns + KEY_SPACING_NS : 0;
+}
+
+/* Borrows the frame, which has the encoder's size. */
+static void encode(struct feeder *feeder, struct frame *frame, bool direct)
+{
+	const struct encoder *to = session_encoder(feeder->keeper->session);
+	struct frame origin = { .range = frame->range, .matrix = frame->matrix };
+	struct encoder_submission in = { .input = -1, .origin = &origin };
+
+	frame_copy_origin(&origin, frame);
+	if (direct)
+		in.frame = frame;
+	else
+		in.input = convert(feeder, to, frame, &origin);
+	if (!direct && in.input < 0)
+		return;
+	feeder->submitted_ns = now_ns();
+	in.want_key = feeder->submitted_ns >= key_ns(feeder) &&
+		      atomic_exchange(&feeder->want_key, false);
+	session_submit(feeder->keeper->session, &in);
+}
+
+/* Frames that can be kept are, for newcomers: the card comes once a second only. */
+static void keep_card(struct feeder *feeder, struct frame *frame)
+{
+	frame_ref(frame);
+	frame_unref(feeder->card);
+	feeder->card = frame->still ? frame : NULL;
+	if (!frame->still)
+		frame_unref(frame);
+}
+
+/* Takes the reference of a frame that there is room for now. */
+static void handle(struct feeder *feeder, struct frame *frame)
+{
+	struct keeper *keeper = feeder->keeper;
+	const struct encoder *to = session_encoder(keeper->session);
+	bool direct = to->ops->takes(to, frame);
+
+	if (!direct && !keeper->view.free_inputs) {
+		feeder->held = frame;
+		return;
+	}
+	if (feeder->fed != keeper->opened)
+		still_reset(&feeder->still);
+	feeder->fed = keeper->opened;
+	keep_card(feeder, frame);
+	if (frame->online && cadence_measure(&feeder->cadence, frame->sequence, frame->captured_ns))
+		retune(feeder);
+	if (is_left_out(feeder, frame, now_ns()) && !atomic_load(&feeder->want_key))
+		feeder->same++;
+	else
+		encode(feeder, frame, direct);
+	frame_unref(frame);
+}
+
+/* When there is room for one more frame; INT64_MAX: when one has come out. */
+static int64_t room_ns(const struct feeder *feeder)
+{
+	const struct session_view *view = &feeder->keeper->view;
+	int64_t begin_ns = view->begin_ns ? view->begin_ns : view->waiting_ns;
+
+	if (view->in_flight == 0)
+		return 0;
+	if (view->in_flight > 1 || !view->encode_ns)
+		return INT64_MAX;
+	return begin_ns + view->encode_ns - feeder->convert_ns - MARGIN_NS;
+}
+
+static bool wants_card_again(const struct feeder *feeder)
+{
+	return feeder->card && atomic_load(&feeder->want_key);
+}
+
+/* The newest frame, or NULL. The caller owns it. */
+static struct frame *take_newest(struct feeder *feeder)
+{
+	struct frame *newest = mailbox_take(feeder->mailbox), *held = feeder->held;
+
+	feeder->held = NULL;
+	if (newest) {
+		frame_unref(held);
+		return newest;
+	}
+	if (!held && wants_card_again(feeder) && now_ns() >= key_ns(feeder))
+		return frame_ref(feeder->card);
+	return held;
+}
+
+static bool has_size_of(const struct keeper *keeper, const struct frame *frame)
+{
+	return keeper->config.width == frame->width && keeper->config.height == frame->height;
+}
+
+bool feeder_has_room(const struct feeder *feeder)
+{
+	const struct keeper *keeper = feeder->keeper;
+
+	if (keeper_is_running(keeper))
+		return room_ns(feeder) <= now_ns();
+	return !keeper->session && !feeder->held;
+}
+
+void feeder_feed(struct feeder *feeder)
+{
+	struct keeper *keeper = feeder->keeper;
+	struct frame *frame;
+
+	if (keeper->session && !feeder_has_room(feeder))
+		return;
+	frame = take_newest(feeder);
+	if (!frame)
+		return;
+	if (keeper_is_running(keeper) && has_size_of(keeper, frame)) {
+		handle(feeder, frame);
+		return;
+	}
+	want_encoder(feeder, frame);
+	keeper_tend(keeper, now_ns());
+	/* It is kept while an encoder opens, unless a newer one comes. */
+	if (keeper->session || keeper_due_ns(keeper) < now_ns() + NS_PER_S)
+		feeder->held = frame;
+	else
+		frame_unref(frame);
+}
+
+int64_t feeder_due_ns(const struct feeder *feeder)
+{
+	int64_t due = INT64_MAX;
+
+	if (!keeper_is_running(feeder->keeper))
+		return due;
+	if (feeder->keeper->view.in_flight == 1)
+		due = room_ns(feeder);
+	if (wants_card_again(feeder) && feeder->keeper->view.in_flight == 0)
+		due = MIN(due, key_ns(feeder));
+	return due;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The feeder hands frames to the encoder that the keeper has running: the newest one, as soon as
+ * there is room for it, in the encoder's own memory. Pictures that stand still are left out. One
+ * thread only.
+ *
+ * One frame is encoded at a time. The next is prepared just in time: so that it is ready when the
+ * encoder is, and no earlier, for until then a newer one may come. So preparing overlaps with
+ * encoding where the source is faster than both in a row, and nothing waits in between.
+ */
+#ifndef ENCODER_FEEDER_H
+#define ENCODER_FEEDER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "convert/picture.h"
+#include "drops.h"
+#include "encoder/keeper.h"
+#include "encoder/still.h"
+#include "options.h"
+#include "rate.h"
+
+/* The owner may read all of it; only want_key and damaged_ns on other threads. */
+struct feeder {
+	const struct options *opt; /* set by feeder_init(), as all of this block */
+	struct drops *drops;
+	struct keeper *keeper;
+	struct mailbox *mailbox;
+	struct picture_converter *converter;
+
+	atomic_bool want_key; /* set by anyone: the next frame has to be an IDR */
+	atomic_int_least64_t
+		damaged_ns; /* since when all JPEGs were damaged; 0: the last was not */
+
+	struct encoder_tuning tuning; /* as the owner wants it; fps 0: as fast as the source is */
+	struct cadence cadence;
+	struct frame *held; /* waits for an encoder to open */
+	struct frame *card; /* the newest frame, if it may be kept: encoded again for newcomers */
+	struct still still;
+	uint64_t fed;         /* which encoder the last frame went to: keeper->opened */
+	int64_t changed_ns;   /* when the picture was another one than before */
+	int64_t submitted_ns; /* when the last frame was handed over */
+	int64_t convert_ns;   /* what preparing a frame takes, smoothed */
+	uint64_t same;        /* frames left out */
+};
+
+/* All arguments but `feeder` are borrowed until feeder_finish(). 0 or -ENOMEM. */
+int feeder_init(struct feeder *feeder, const struct options *opt, struct drops *drops,
+	struct keeper *keeper, struct mailbox *mailbox);
+void feeder_finish(struct feeder *feeder);
+
+/* Takes a frame if there is one and room for it; has the keeper look for an encoder if need be. */
+void feeder_feed(struct feeder *feeder);
+/* Whether a frame in the mailbox could be used now. */
+bool feeder_has_room(const struct feeder *feeder);
+/* When to feed again although nothing happened; INT64_MAX: not. */
+int64_t feeder_due_ns(const struct feeder *feeder);
+/* Nobody watches: lets go of all frames. */
+void feeder_rest(struct feeder *feeder);
+/* From the next frame on. */
+void feeder_tune(struct feeder *feeder, const struct encoder_tuning *tuning);
+
+#endif

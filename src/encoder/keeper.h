@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The keeper has one encoder running, as long as one can be had: it opens sessions, gives up those
+ * that fail or hang, and changes between hardware and software as failover.h decides. One thread
+ * only, which never waits for a driver.
+ */
+#ifndef ENCODER_KEEPER_H
+#define ENCODER_KEEPER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "encoder/failover.h"
+#include "encoder/session.h"
+
+#define KEEPER_OLD 4 /* sessions that are closing; more means that the driver is beyond hope */
+
+struct keeper_old {
+	struct session *session; /* NULL: the place is free */
+	bool is_hardware;
+	int64_t since_ns;
+};
+
+/* The owner may read all of it. */
+struct keeper {
+	struct failover failover;
+	struct outlet *to;
+	int wake_fd;
+
+	struct session *session; /* the one in use, or NULL */
+	const struct encoder_ops *ops;
+	struct session_view view; /* the session's, as of the last keeper_tend() */
+	bool announced, trusted;
+	struct session *probe; /* of hardware, while software is in use */
+	struct session_view probe_view;
+	struct keeper_old old[KEEPER_OLD];
+
+	struct encoder_config config; /* for every session; width 0: none is wanted */
+	uint64_t opened, failures;
+	uint64_t units, keys, lost; /* of sessions that are gone */
+};
+
+/* Units go to `to`; wake_fd is an eventfd that is written when keeper_tend() has something to do. */
+void keeper_init(struct keeper *keeper, enum h264_choice choice, struct outlet *to, int wake_fd);
+/* Lets go of all sessions; waits for those that close in good time, at most timeout_ms. */
+void keeper_finish(struct keeper *keeper, int timeout_ms);
+
+/* From now on encoders are for this. The one in use is closed when its size is another. */
+void keeper_want(struct keeper *keeper, const struct encoder_config *config, int64_t now);
+/* Closes what is in use until keeper_want(). */
+void keeper_rest(struct keeper *keeper, int64_t now);
+/* Changes bitrate and so on of what is in use and of what will be. */
+void keeper_tune(struct keeper *keeper, const struct encoder_tuning *tuning);
+
+/* Does what is due. The view is new after it. */
+void keeper_tend(struct keeper *keeper, int64_t now);
+/* When to call it again without a wake-up; INT64_MAX: not. */
+int64_t keeper_due_ns(const struct keeper *keeper);
+/* Whether frames may be handed to keeper->session. */
+bool keeper_is_running(const struct keeper *keeper);
+
+#endif

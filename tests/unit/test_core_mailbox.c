@@ -315,6 +315,38 @@ static void a_reader_that_overflows_asks_for_a_key_frame(void **state)
 	mailbox_destroy(slow);
 }
 
+static void a_reader_may_ask_for_a_key_frame_itself(void **state)
+{
+	struct told told = { 0 };
+	struct outlet *outlet = outlet_create(&events, &told);
+	struct outlet *silent = outlet_create(NULL, NULL);
+	struct mailbox *mailbox = new_mailbox(4);
+
+	(void)state;
+	outlet_ask_key(outlet); /* nobody reads: nobody can miss anything */
+	assert_int_equal(told.need_key, 0);
+	outlet_attach(outlet, mailbox);
+	publish(outlet, make(0, true));
+	told.need_key = 0;
+	outlet_ask_key(outlet);
+	outlet_ask_key(outlet);
+	assert_int_equal(told.need_key, 2);
+	publish(outlet, make(1, false)); /* the mailbox itself lacks nothing */
+	assert_int_equal(told.need_key, 2);
+	assert_next(mailbox, 0);
+	assert_next(mailbox, 1);
+	outlet_detach(outlet, mailbox);
+	outlet_ask_key(outlet);
+	assert_int_equal(told.need_key, 2);
+	outlet_destroy(outlet);
+
+	outlet_attach(silent, mailbox);
+	outlet_ask_key(silent); /* its producer does not listen */
+	outlet_detach(silent, mailbox);
+	outlet_destroy(silent);
+	mailbox_destroy(mailbox);
+}
+
 static struct frame *make_still(uint64_t sequence)
 {
 	struct frame *frame = make(sequence, true);
@@ -484,6 +516,7 @@ int main(void)
 		cmocka_unit_test_teardown(a_newcomer_asks_for_a_key_frame, nothing_leaks),
 		cmocka_unit_test_teardown(a_reader_that_overflows_asks_for_a_key_frame,
 			nothing_leaks),
+		cmocka_unit_test_teardown(a_reader_may_ask_for_a_key_frame_itself, nothing_leaks),
 		cmocka_unit_test_teardown(a_still_frame_waits_for_newcomers, nothing_leaks),
 		cmocka_unit_test_teardown(a_still_frame_spares_the_newcomer_the_key_request,
 			nothing_leaks),

@@ -99,6 +99,12 @@ static const struct contract {
 	{ "h264-gop", '-', NUMBER, AT(h264_gop), 0, 60, 30, NULL },
 	{ "h264-m2m-device", '-', STRING, AT(h264_m2m_device), 0, 0, 0, "" },
 	{ "h264-boost", '-', FLAG, AT(h264_boost), 0, 0, 0, NULL },
+	/* Ours. */
+	{ "h264-encoder", '-', WORD, AT(h264_encoder), 0, 0, H264_ENCODER_AUTO,
+		"auto m2m x264 off" },
+	{ "h264-profile", '-', WORD, AT(h264_profile), 0, 0, AVC_CONSTRAINED_BASELINE,
+		"constrained-baseline baseline main high" },
+	{ "h264-static-fps", '-', NUMBER, AT(h264_static_fps), 0, 30, 1, NULL },
 	{ "exit-on-parent-death", '-', FLAG, AT(exit_on_parent_death), 0, 0, 0, NULL },
 	{ "exit-on-device-error", '-', FLAG, AT(exit_on_device_error), 0, 0, 0, NULL },
 	{ "exit-on-no-clients", '-', NUMBER, AT(exit_on_no_clients_s), 0, 86400, 0, NULL },
@@ -408,6 +414,12 @@ static void every_word_is_taken_in_any_case(void **state)
 	assert_int_equal(opt.io_method, V4L2_MEMORY_MMAP);
 	assert_runs(&opt, "--source TestCard");
 	assert_string_equal(opt.source, "testcard");
+	assert_runs(&opt, "--h264-encoder X264 --h264-profile High");
+	assert_int_equal(opt.h264_encoder, H264_ENCODER_X264);
+	assert_int_equal(opt.h264_profile, AVC_HIGH);
+	assert_runs(&opt, "--h264-encoder off --h264-profile main");
+	assert_int_equal(opt.h264_encoder, H264_ENCODER_OFF);
+	assert_int_equal(opt.h264_profile, AVC_MAIN);
 }
 
 static void every_letter_is_its_long_option(void **state)
@@ -660,6 +672,9 @@ static void historic_options_are_noticed_once(void **state)
 	}
 	assert_int_equal(count_notices("-g 1x1 -g 2x2 -k /x -K 1 -l"), 4);
 	assert_int_equal(count_notices("--persistent --dv-timings --quality 80 --tcp-nodelay"), 0);
+	assert_int_equal(count_notices("--h264-encoder x264 --h264-profile high --h264-boost"), 0);
+	assert_int_equal(count_notices("--h264-bitrate 99 --h264-gop 0 --h264-static-fps 0"), 0);
+	assert_int_equal(count_notices("--h264-m2m-device /dev/video11"), 0);
 	assert_int_equal(count_notices(""), 0);
 }
 

@@ -91,6 +91,9 @@ $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(LIB)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIB_LDLIBS) $(LDLIBS)
 
+# TurboJPEG is what conversion is measured against; the program itself does without.
+$(BUILD)/unit/test_picture $(BUILD)/bench/convert: LIB_LDLIBS += -lturbojpeg
+
 # Fuzzers need clang's libFuzzer, so they get a build of everything of their own.
 build/fuzz/%: tests/fuzz/%.c $(filter-out src/main.c,$(SRC))
 	$(call SAY,FUZZ,$@)
@@ -105,7 +108,7 @@ include $(wildcard tests/fake/fake.mk)
 # Debian 12. Built with the first line; the others are for `make check`, `bench` and `lint`.
 DEPS_BUILD := gcc make pkg-config libevent-dev libjpeg62-turbo-dev libyuv-dev libjansson-dev libbsd-dev \
 	      libx264-dev
-DEPS_TEST  := libcmocka-dev python3 curl ffmpeg v4l-utils chromium chromium-driver \
+DEPS_TEST  := libcmocka-dev libturbojpeg0-dev python3 curl ffmpeg v4l-utils chromium chromium-driver \
 	      clang libclang-rt-14-dev clang-tidy clang-format cppcheck valgrind mandoc shellcheck \
 	      systemd procps iproute2 socat netcat-openbsd ustreamer
 DEPS_VM    := qemu-system-x86 busybox-static cpio kmod bc xz-utils linux-source-6.1 linux-headers-amd64

@@ -13,22 +13,14 @@
 
 #include <libyuv.h>
 
+#include "convert/picture_shape.h"
 #include "util.h"
 
 /* Even, for 4:2:0; 16 rows of 4K in and out are 350 KiB. */
 #define BAND_ROWS 16
 
-/* More is not a picture, and would overflow libyuv's ints. */
-#define MAX_SIDE   65535
-#define MAX_STRIDE (1 << 20)
-
 /* Chroma samples that are converted between matrices at a time. */
 #define MATRIX_RUN 256
-
-/* How a plane lies in memory: `bytes` for `across` pixels in a row, one row for `down` rows. */
-struct shape {
-	uint8_t bytes, across, down;
-};
 
 /* Some rows of the picture, on their way from the frame to the scratch. */
 struct band {
@@ -42,7 +34,7 @@ struct band {
 
 struct format {
 	uint32_t fourcc;
-	struct shape plane[FRAME_PLANES]; /* bytes is 0: no such plane */
+	struct shapes shapes;
 	enum { YUV, GREY, RGB } model;
 	bool planar;      /* libjpeg could read it as it is */
 	bool needs_spare; /* see struct band */
@@ -198,26 +190,20 @@ static void unpack_rgb565(const struct band *b)
 	}
 }
 
-/* clang-format off */
-#define PACKED(bytes, across) { { bytes, across, 1 } }
-#define SEMI(across, down)    { { 1, 1, 1 }, { 2, across, down } }
-#define TRIPLE                { { 1, 1, 1 }, { 1, 2, 2 }, { 1, 2, 2 } }
-/* clang-format on */
-
 static const struct format formats[] = {
-	{ V4L2_PIX_FMT_YUYV, PACKED(4, 2), YUV, false, false, unpack_yuyv },
-	{ V4L2_PIX_FMT_YVYU, PACKED(4, 2), YUV, false, false, unpack_yvyu },
-	{ V4L2_PIX_FMT_UYVY, PACKED(4, 2), YUV, false, false, unpack_uyvy },
-	{ V4L2_PIX_FMT_NV12, SEMI(2, 2), YUV, false, false, unpack_nv12 },
-	{ V4L2_PIX_FMT_NV21, SEMI(2, 2), YUV, false, false, unpack_nv21 },
-	{ V4L2_PIX_FMT_NV16, SEMI(2, 1), YUV, false, false, unpack_nv16 },
-	{ V4L2_PIX_FMT_NV24, SEMI(1, 1), YUV, false, false, unpack_nv24 },
-	{ V4L2_PIX_FMT_YUV420, TRIPLE, YUV, true, false, unpack_yu12 },
-	{ V4L2_PIX_FMT_YVU420, TRIPLE, YUV, true, false, unpack_yv12 },
-	{ V4L2_PIX_FMT_RGB24, PACKED(3, 1), RGB, false, false, unpack_rgb24 },
-	{ V4L2_PIX_FMT_BGR24, PACKED(3, 1), RGB, false, false, unpack_bgr24 },
-	{ V4L2_PIX_FMT_RGB565, PACKED(2, 1), RGB, false, true, unpack_rgb565 },
-	{ V4L2_PIX_FMT_GREY, PACKED(1, 1), GREY, true, false, copy_luma },
+	{ V4L2_PIX_FMT_YUYV, SHAPES_PACKED(4, 2), YUV, false, false, unpack_yuyv },
+	{ V4L2_PIX_FMT_YVYU, SHAPES_PACKED(4, 2), YUV, false, false, unpack_yvyu },
+	{ V4L2_PIX_FMT_UYVY, SHAPES_PACKED(4, 2), YUV, false, false, unpack_uyvy },
+	{ V4L2_PIX_FMT_NV12, SHAPES_SEMI(2, 2), YUV, false, false, unpack_nv12 },
+	{ V4L2_PIX_FMT_NV21, SHAPES_SEMI(2, 2), YUV, false, false, unpack_nv21 },
+	{ V4L2_PIX_FMT_NV16, SHAPES_SEMI(2, 1), YUV, false, false, unpack_nv16 },
+	{ V4L2_PIX_FMT_NV24, SHAPES_SEMI(1, 1), YUV, false, false, unpack_nv24 },
+	{ V4L2_PIX_FMT_YUV420, SHAPES_TRIPLE, YUV, true, false, unpack_yu12 },
+	{ V4L2_PIX_FMT_YVU420, SHAPES_TRIPLE, YUV, true, false, unpack_yv12 },
+	{ V4L2_PIX_FMT_RGB24, SHAPES_PACKED(3, 1), RGB, false, false, unpack_rgb24 },
+	{ V4L2_PIX_FMT_BGR24, SHAPES_PACKED(3, 1), RGB, false, false, unpack_bgr24 },
+	{ V4L2_PIX_FMT_RGB565, SHAPES_PACKED(2, 1), RGB, false, true, unpack_rgb565 },
+	{ V4L2_PIX_FMT_GREY, SHAPES_PACKED(1, 1), GREY, true, false, copy_luma },
 };
 
 static const struct format *find_format(uint32_t fourcc)
@@ -226,26 +212,6 @@ static const struct format *find_format(uint32_t fourcc)
 		if (formats[i].fourcc == fourcc)
 			return &formats[i];
 	return NULL;
-}
-
-static bool plane_fits(const struct frame_plane *plane, const struct shape *shape, uint32_t width,
-	uint32_t height)
-{
-	uint32_t row = (width + shape->across - 1) / shape->across * shape->bytes;
-	uint32_t rows = (height + shape->down - 1) / shape->down;
-
-	return plane->data && plane->stride >= row && plane->stride <= MAX_STRIDE &&
-	       plane->size >= (uint64_t)(rows - 1) * plane->stride + row;
-}
-
-static bool frame_fits(const struct frame *frame, const struct format *format)
-{
-	if (!frame->width || frame->width > MAX_SIDE || !frame->height || frame->height > MAX_SIDE)
-		return false;
-	for (int i = 0; i < FRAME_PLANES && format->plane[i].bytes; i++)
-		if (!plane_fits(&frame->plane[i], &format->plane[i], frame->width, frame->height))
-			return false;
-	return true;
 }
 
 static void borrow(struct planar *out, const struct frame *frame, uint32_t first)
@@ -374,11 +340,11 @@ static void convert_band(const struct planar *to, const struct frame *frame,
 	struct band band = { .width = to->width, .height = MIN(rows, to->height - row) };
 	bool grey = format->model == GREY;
 
-	for (int i = 0; i < FRAME_PLANES && format->plane[i].bytes; i++) {
+	for (int i = 0; i < FRAME_PLANES && format->shapes.plane[i].bytes; i++) {
 		const struct frame_plane *plane = &frame->plane[i];
 
-		band.src[i] = plane->data +
-			      (size_t)((first + row) / format->plane[i].down) * plane->stride;
+		band.src[i] = plane->data + (size_t)((first + row) / format->shapes.plane[i].down) *
+						    plane->stride;
 		band.src_stride[i] = plane->stride;
 	}
 	for (int i = 0; i < 3; i++) {
@@ -418,7 +384,7 @@ int planar_rows(struct planar *out, const struct frame *frame, uint32_t first, u
 
 	if (!format)
 		return -ENOTSUP;
-	if (!frame_fits(frame, format))
+	if (!shapes_fit(&format->shapes, frame->plane, frame->width, frame->height))
 		return -EINVAL;
 	view.height = MIN(rows, frame->height - first);
 	view.subsampling = format->model == GREY ? PLANAR_GREY : PLANAR_420;

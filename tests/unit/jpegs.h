@@ -17,6 +17,11 @@ struct jpegs_make {
 	int components; /* 1 or 3 */
 	bool progressive;
 	int restart_rows; /* 0: no restart markers */
+	int across, down; /* pixels for one sample of chroma; 0: both 2 */
+	int quality;      /* 0: 80 */
+	bool no_tables;   /* without Huffman tables, as MJPEG is */
+	bool separate;    /* each component in a scan of its own */
+	bool arithmetic;
 };
 
 struct jpegs_picture {
@@ -24,6 +29,34 @@ struct jpegs_picture {
 	int width, height, components;
 	bool is_420;
 };
+
+static inline void jpegs_separate(struct jpeg_compress_struct *jpeg)
+{
+	static const jpeg_scan_info scans[] = { { 1, { 0 }, 0, 63, 0, 0 },
+		{ 1, { 1 }, 0, 63, 0, 0 }, { 1, { 2 }, 0, 63, 0, 0 } };
+
+	jpeg->scan_info = scans;
+	jpeg->num_scans = jpeg->num_components;
+}
+
+static inline void jpegs_configure(struct jpeg_compress_struct *jpeg, const struct jpegs_make *make)
+{
+	jpeg_set_quality(jpeg, make->quality ? make->quality : 80, TRUE);
+	jpeg->restart_in_rows = make->restart_rows;
+	jpeg->arith_code = make->arithmetic;
+	if (make->across) {
+		jpeg->comp_info[0].h_samp_factor = make->across;
+		jpeg->comp_info[0].v_samp_factor = make->down;
+	}
+	if (make->progressive)
+		jpeg_simple_progression(jpeg);
+	if (make->separate)
+		jpegs_separate(jpeg);
+	if (make->no_tables)
+		for (int i = 0; i < 2; i++)
+			jpeg->dc_huff_tbl_ptrs[i]->sent_table = jpeg->ac_huff_tbl_ptrs[i]
+									->sent_table = TRUE;
+}
 
 static inline uint8_t *jpegs_encode(const struct jpegs_make *make, size_t *size)
 {
@@ -40,11 +73,8 @@ static inline uint8_t *jpegs_encode(const struct jpegs_make *make, size_t *size)
 	jpeg.input_components = make->components;
 	jpeg.in_color_space = make->components == 1 ? JCS_GRAYSCALE : JCS_RGB;
 	jpeg_set_defaults(&jpeg);
-	jpeg_set_quality(&jpeg, 80, TRUE);
-	jpeg.restart_in_rows = make->restart_rows;
-	if (make->progressive)
-		jpeg_simple_progression(&jpeg);
-	jpeg_start_compress(&jpeg, TRUE);
+	jpegs_configure(&jpeg, make);
+	jpeg_start_compress(&jpeg, !make->no_tables);
 	while (jpeg.next_scanline < jpeg.image_height) {
 		size_t at = (size_t)jpeg.next_scanline * make->width * make->components;
 		JSAMPROW row = (JSAMPROW)make->pixels + at;

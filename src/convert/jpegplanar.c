@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * JPEGs as planar YUV: see jpegplanar.h.
+ *
+ * libjpeg takes and returns its memory for each picture. Here it gets it from a piece of fixed size
+ * that is started anew with each picture: nothing is allocated for a frame, no header can make it
+ * want more, and no table of one picture is left for the next. What it needs for one scan depends
+ * on neither width nor height, and about a quarter of the piece is used.
+ */
+#include "convert/jpegplanar.h"
+
+#include <setjmp.h>
+#include <stdio.h>
+
+#include <jpeglib.h>
+
+#include "convert/jpegfix.h"
+#include "util.h"
+
+#define ARENA_SIZE ((size_t)64 * 1024)
+
+/* What libjpeg's vector code wants. */
+#define ARENA_ALIGN 64
+
+/* Webcams are known to put a few bytes between picture and end marker. */
+#define MAX_LEFT_OVER 64
+
+struct jpegplanar {
+	struct jpeg_decompress_struct jpeg;
+	struct jpeg_error_mgr errors;
+	struct jpeg_source_mgr source;
+	struct jpegfix fix;
+	unsigned next_part; /* of fix; those before it are with libjpeg */
+	bool allow_truncated;
+	bool decoding; /* warnings are about the picture now */
+
+	jmp_buf fail;
+	int error; /* what to return after a jump */
+	char message[JMSG_LENGTH_MAX];
+
+	size_t used; /* bytes of arena */
+	uint8_t arena[ARENA_SIZE + ARENA_ALIGN];
+};
+
+static struct jpegplanar *self_of(j_common_ptr jpeg)
+{
+	return jpeg->client_data;
+}
+
+/* ---- errors */
+
+static void give_up(struct jpegplanar *self, int error, const char *message)
+{
+	self->error = error;
+	snprintf(self->message, sizeof(self->message), "%s", message);
+	longjmp(self->fail, 1);
+}
+
+static void on_error(j_common_ptr jpeg)
+{
+	struct jpegplanar *self = self_of(jpeg);
+
+	jpeg->err->format_message(jpeg, self->message);
+	self->error = -EBADMSG;
+	longjmp(self->fail, 1);
+}
+
+/*
+ * Warnings about the headers mean nothing. In the picture the first one is the last: all behind it
+ * is guessed. Unless it only ends early, and may: then libjpeg stands before the end marker.
+ */
+static void on_message(j_common_ptr jpeg, int level)
+{
+	struct jpegplanar *self = self_of(jpeg);
+
+	if (level >= 0 || !self->decoding ||
+		(self->allow_truncated && self->jpeg.unread_marker == JPEG_EOI))
+		return;
+	on_error(jpeg);
+}
+
+/* ---- memory */
+
+static void *take(j_common_ptr jpeg, int pool, size_t size)
+{
+	struct jpegplanar *self = self_of(jpeg);
+	size_t begin = ARENA_ALIGN - (uintptr_t)self->arena % ARENA_ALIGN + self->used;
+	size_t room = ARENA_SIZE - self->used;
+
+	(void)pool;
+	if (size > room)
+		give_up(self, -ENOMEM, "The JPEG needs more memory than is right");
+	self->used += MIN((size + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN, room);
+	return self->arena + begin;
+}
+
+/* Arrays are for what we never ask for: colour conversion, several scans. */
+static JSAMPARRAY refuse_samples(j_common_ptr jpeg, int pool, JDIMENSION width, JDIMENSION rows)
+{
+	(void)pool, (void)width, (void)rows;
+	give_up(self_of(jpeg), -ENOTSUP, "The JPEG needs to be decoded as a whole");
+	return NULL;
+}
+
+static JBLOCKARRAY refuse_blocks(j_common_ptr jpeg, int pool, JDIMENSION width, JDIMENSION rows)
+{
+	refuse_samples(jpeg, pool, width, rows);
+	return NULL;
+}
+
+static void free_nothing(j_common_ptr jpeg, int pool)
+{
+	(void)jpeg, (void)pool;
+}
+
+/* What jpeg_create_decompress() took is libjpeg's own and stays; all that comes goes to the arena. */
+static void take_over_memory(struct jpegplanar *self)
+{
+	struct jpeg_memory_mgr *memory = self->jpeg.mem;
+
+	memory->alloc_small = take;
+	memory->alloc_large = take;
+	memory->alloc_sarray = refuse_samples;
+	memory->alloc_barray = refuse_blocks;
+	memory->free_pool = free_nothing;
+}
+
+/* Tables outlive a picture in libjpeg, for streams that send them once; ours do not. */
+static void forget_picture(struct jpegplanar *self)
+{
+	self->used = 0;
+	memset(self->jpeg.quant_tbl_ptrs, 0, sizeof(self->jpeg.quant_tbl_ptrs));
+	memset(self->jpeg.dc_huff_tbl_ptrs, 0, sizeof(self->jpeg.dc_huff_tbl_ptrs));
+	memset(self->jpeg.ac_huff_tbl_ptrs, 0, sizeof(self->jpeg.ac_huff_tbl_ptrs));
+}
+
+/* ---- source: the parts of a jpegfix, one after the other */
+
+static void ignore(j_decompress_ptr jpeg)
+{
+	(void)jpeg;
+}
+
+static boolean next_part(j_decompress_ptr jpeg)
+{
+	static const JOCTET end[] = { 0xFF, JPEG_EOI };
+	struct jpegplanar *self = self_of((j_common_ptr)jpeg);
+
+	/* Behind the last part only the end is left, again and again. */
+	self->source.next_input_byte = end;
+	self->source.bytes_in_buffer = sizeof(end);
+	if (self->next_part < self->fix.n_parts) {
+		self->source.next_input_byte = self->fix.part[self->next_part].data;
+		self->source.bytes_in_buffer = self->fix.part[self->next_part].size;
+		self->next_part++;
+	}
+	return TRUE;
+}
+
+static void skip(j_decompress_ptr jpeg, long count)
+{
+	struct jpegplanar *self = self_of((j_common_ptr)jpeg);
+	size_t left = MAX(count, 0);
+
+	while (left > self->source.bytes_in_buffer) {
+		left -= self->source.bytes_in_buffer;
+		if (self->next_part == self->fix.n_parts)
+			give_up(self, -EBADMSG, "A JPEG segment is longer than the picture");
+		next_part(jpeg);
+	}
+	self->source.next_input_byte += left;
+	self->source.bytes_in_buffer -= left;
+}
+
+/* ---- life */
+
+int jpegplanar_create(struct jpegplanar **out)
+{
+	struct jpegplanar *self = xcalloc(1, sizeof(*self));
+
+	self->jpeg.err = jpeg_std_error(&self->errors);
+	self->errors.error_exit = on_error;
+	self->errors.emit_message = on_message;
+	self->jpeg.client_data = self;
+	if (setjmp(self->fail)) {
+		jpeg_destroy_decompress(&self->jpeg);
+		free(self);
+		return -ENOMEM;
+	}
+	jpeg_create_decompress(&self->jpeg);
+	take_over_memory(self);
+	self->jpeg.src = &self->source;
+	self->source.init_source = ignore;
+	self->source.fill_input_buffer = next_part;
+	self->source.skip_input_data = skip;
+	self->source.resync_to_restart = jpeg_resync_to_restart;
+	self->source.term_source = ignore;
+	*out = self;
+	return 0;
+}
+
+void jpegplanar_destroy(struct jpegplanar *self)
+{
+	if (!self)
+		return;
+	jpeg_destroy_decompress(&self->jpeg);
+	free(self);
+}
+
+const char *jpegplanar_why(const struct jpegplanar *self)
+{
+	return self->message;
+}
+
+/* ---- pictures */
+
+/* Whether U and V have samples in step with those of Y, of which there is one for each pixel. */
+static bool read_layout(const struct jpeg_decompress_struct *jpeg, struct jpegplanar_layout *out)
+{
+	const jpeg_component_info *y = &jpeg->comp_info[0], *u = &jpeg->comp_info[1], *v = u + 1;
+
+	*out = (struct jpegplanar_layout){
+		.grey = jpeg->num_components == 1,
+		.rows = jpeg->max_v_samp_factor * DCTSIZE,
+		.luma_bytes = (size_t)y->width_in_blocks * DCTSIZE,
+	};
+	if (out->rows > JPEGPLANAR_ROWS)
+		return false;
+	if (out->grey)
+		return true;
+	if (jpeg->num_components != 3 || jpeg->jpeg_color_space != JCS_YCbCr ||
+		y->h_samp_factor != jpeg->max_h_samp_factor ||
+		y->v_samp_factor != jpeg->max_v_samp_factor ||
+		u->h_samp_factor != v->h_samp_factor || u->v_samp_factor != v->v_samp_factor)
+		return false;
+	out->chroma_bytes = (size_t)u->width_in_blocks * DCTSIZE;
+	out->across = y->h_samp_factor / u->h_samp_factor;
+	out->down = y->v_samp_factor / u->v_samp_factor;
+	return y->h_samp_factor % u->h_samp_factor == 0 && out->across != 3 &&
+	       y->v_samp_factor % u->v_samp_factor == 0;
+}
+
+static void read_header(struct jpegplanar *self, struct jpegplanar_layout *out)
+{
+	struct jpeg_decompress_struct *jpeg = &self->jpeg;
+
+	self->source.bytes_in_buffer = 0;
+	jpeg_read_header(jpeg, TRUE);
+	if (jpeg->progressive_mode || jpeg->arith_code || jpeg_has_multiple_scans(jpeg))
+		give_up(self, -ENOTSUP, "The JPEG is progressive, arithmetic or in several scans");
+	if (!read_layout(jpeg, out))
+		give_up(self, -ENOTSUP, "The JPEG is not YUV with a common subsampling");
+	jpeg->raw_data_out = TRUE;
+	jpeg->out_color_space = jpeg->jpeg_color_space;
+	jpeg->dct_method = JDCT_ISLOW;
+	jpeg->do_fancy_upsampling = FALSE;
+	jpeg_start_decompress(jpeg);
+}
+
+int jpegplanar_begin(struct jpegplanar *self, const uint8_t *data, size_t size, uint32_t width,
+	uint32_t height, bool allow_truncated, struct jpegplanar_layout *out)
+{
+	enum drop_reason reason;
+
+	jpeg_abort_decompress(&self->jpeg);
+	forget_picture(self);
+	self->decoding = false;
+	self->next_part = 0;
+	self->allow_truncated = allow_truncated;
+	if (setjmp(self->fail))
+		return self->error;
+	if (jpegfix_parse(&self->fix, data, size, allow_truncated, &reason) < 0)
+		give_up(self, -EBADMSG, drops_name(reason));
+	if (self->fix.width != width || self->fix.height != height)
+		give_up(self, -EINVAL, "The JPEG has another size");
+	read_header(self, out);
+	self->decoding = true;
+	return 0;
+}
+
+int jpegplanar_read(struct jpegplanar *self, const struct jpegplanar_rows *rows)
+{
+	JSAMPARRAY planes[3];
+
+	for (int i = 0; i < 3; i++)
+		planes[i] = (JSAMPARRAY)rows->row[i];
+	if (setjmp(self->fail))
+		return self->error;
+	jpeg_read_raw_data(&self->jpeg, planes, JPEGPLANAR_ROWS);
+	return 0;
+}
+
+/* Bytes from here to the end marker that are neither padding nor restart markers. */
+static unsigned count_left_over(struct jpegplanar *self)
+{
+	unsigned count = 0;
+	uint8_t before = 0;
+
+	while (count <= MAX_LEFT_OVER) {
+		uint8_t byte;
+
+		if (self->source.bytes_in_buffer == 0)
+			next_part(&self->jpeg);
+		byte = *self->source.next_input_byte++;
+		self->source.bytes_in_buffer--;
+		if (before == 0xFF && byte == JPEG_EOI)
+			break;
+		if (byte != 0x00 && byte != 0xFF &&
+			!(before == 0xFF && byte >= JPEG_RST0 && byte <= JPEG_RST0 + 7))
+			count++;
+		before = byte;
+	}
+	return count;
+}
+
+int jpegplanar_end(struct jpegplanar *self)
+{
+	if (self->jpeg.unread_marker == JPEG_EOI || count_left_over(self) <= MAX_LEFT_OVER)
+		return 0;
+	snprintf(self->message, sizeof(self->message), "There is more in the JPEG than its size");
+	return -EBADMSG;
+}

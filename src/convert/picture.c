@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* Frames into pictures: see picture.h, and picture_strip.h for how it is done. */
+#include "convert/picture.h"
+
+#include <linux/videodev2.h>
+
+#include <libyuv.h>
+
+#include "convert/jpegplanar.h"
+#include "convert/picture_strip.h"
+#include "util.h"
+
+struct picture_converter {
+	struct jpegplanar *jpeg;
+	uint8_t *scratch; /* for a strip */
+	size_t scratch_size;
+};
+
+bool picture_can_be(uint32_t format)
+{
+	return target_find(format);
+}
+
+size_t picture_lay_out(struct picture *picture, uint8_t *memory, uint32_t stride, uint32_t rows)
+{
+	const struct target *target = target_find(picture->format);
+	const struct shapes *shapes;
+	size_t at = 0;
+
+	if (!target)
+		return 0;
+	shapes = target_shapes(target);
+	memset(picture->plane, 0, sizeof(picture->plane));
+	for (int i = 0; i < FRAME_PLANES && shapes->plane[i].bytes; i++) {
+		const struct shape *shape = &shapes->plane[i];
+		bool half = shape->bytes == 1 && shape->across == 2;
+		struct frame_plane *plane = &picture->plane[i];
+
+		plane->data = memory ? memory + at : NULL;
+		plane->stride = half ? (stride + 1) / 2 : stride;
+		plane->size = (size_t)plane->stride * shape_rows(shape, rows);
+		at += plane->size;
+	}
+	return at;
+}
+
+int picture_converter_create(struct picture_converter **out)
+{
+	struct picture_converter *converter = xcalloc(1, sizeof(*converter));
+	int res = jpegplanar_create(&converter->jpeg);
+
+	if (res < 0) {
+		free(converter);
+		return res;
+	}
+	*out = converter;
+	return 0;
+}
+
+void picture_converter_destroy(struct picture_converter *converter)
+{
+	if (!converter)
+		return;
+	jpegplanar_destroy(converter->jpeg);
+	free(converter->scratch);
+	free(converter);
+}
+
+static int make_room(struct picture_converter *converter, uint32_t width)
+{
+	size_t size = strip_memory(width);
+
+	if (converter->scratch_size >= size)
+		return 0;
+	free(converter->scratch);
+	converter->scratch_size = 0;
+	converter->scratch = aligned_alloc(64, size);
+	if (!converter->scratch)
+		return -ENOMEM;
+	converter->scratch_size = size;
+	return 0;
+}
+
+/* Points libjpeg at the rows of the strip; those below the picture are lost. */
+static void list_rows(struct jpegplanar_rows *out, const struct strip *strip, bool grey)
+{
+	for (int p = 0; p < (grey ? 1 : 3); p++) {
+		int down = p ? (int)strip->got_down : 1;
+		int rows = (strip->rows + down - 1) / down;
+
+		for (int i = 0; i < JPEGPLANAR_ROWS; i++)
+			out->row[p][i] = i < rows ? strip->got[p].data +
+							    (size_t)i * strip->got[p].stride
+						  : strip->junk;
+	}
+}
+
+static void place_jpeg(struct strip *strip, const struct jpegplanar_layout *layout)
+{
+	bool fits = strip->want[0].room >= layout->luma_bytes;
+
+	strip->range = RANGE_FULL; /* JFIF */
+	strip->matrix = MATRIX_601;
+	strip->got[0] = fits ? strip->want[0] : strip->spare[0];
+	if (!layout->grey)
+		strip_place_chroma(strip, layout->across, layout->down, layout->chroma_bytes);
+}
+
+static int convert_jpeg(struct picture_converter *converter, const struct target *target,
+	const struct picture *to, const struct frame *frame, bool allow_truncated)
+{
+	struct jpegplanar_layout layout;
+	struct jpegplanar_rows rows = { 0 };
+	struct strip strip;
+	int res = jpegplanar_begin(converter->jpeg, frame->plane[0].data, frame->plane[0].size,
+		to->width, to->height, allow_truncated, &layout);
+
+	if (res < 0)
+		return res;
+	for (uint32_t row = 0; row < to->height; row += layout.rows) {
+		strip_begin(&strip, target, to, row, layout.rows, converter->scratch);
+		place_jpeg(&strip, &layout);
+		list_rows(&rows, &strip, layout.grey);
+		if ((res = jpegplanar_read(converter->jpeg, &rows)) < 0)
+			return res;
+		strip_end(&strip, target, to, row);
+	}
+	return jpegplanar_end(converter->jpeg);
+}
+
+static void convert_raw(struct picture_converter *converter, const struct target *target,
+	const struct picture *to, const struct frame *frame, const struct raw_source *source)
+{
+	struct strip strip;
+
+	for (uint32_t row = 0; row < to->height; row += STRIP_ROWS) {
+		strip_begin(&strip, target, to, row, STRIP_ROWS, converter->scratch);
+		strip.range = frame->range;
+		strip.matrix = frame->matrix;
+		raw_source_read(source, frame, row, &strip);
+		strip_end(&strip, target, to, row);
+	}
+}
+
+static void copy_planes(const struct picture *to, const struct frame *frame,
+	const struct shapes *shapes)
+{
+	for (int i = 0; i < FRAME_PLANES && shapes->plane[i].bytes; i++) {
+		const struct shape *shape = &shapes->plane[i];
+
+		CopyPlane(frame->plane[i].data, (int)frame->plane[i].stride, to->plane[i].data,
+			(int)to->plane[i].stride, (int)shape_row_bytes(shape, to->width),
+			(int)shape_rows(shape, to->height));
+	}
+}
+
+static bool is_jpeg(const struct frame *frame)
+{
+	return frame->format == V4L2_PIX_FMT_MJPEG || frame->format == V4L2_PIX_FMT_JPEG;
+}
+
+static int take_raw(struct picture_converter *converter, const struct target *target,
+	const struct picture *to, const struct frame *frame, const char **why)
+{
+	const struct raw_source *source = raw_source_find(frame->format);
+
+	if (!source) {
+		*why = "There is no conversion from this format";
+		return -ENOTSUP;
+	}
+	if (frame->width != to->width || frame->height != to->height ||
+		!shapes_fit(raw_source_shapes(source), frame->plane, frame->width, frame->height)) {
+		*why = "The raw picture is too small";
+		return -EINVAL;
+	}
+	if (frame->format == to->format)
+		copy_planes(to, frame, raw_source_shapes(source));
+	else
+		convert_raw(converter, target, to, frame, source);
+	return 0;
+}
+
+/* What the numbers of the result mean; see picture.h. */
+static void say_meaning(struct picture *to, const struct target *target, const struct frame *frame)
+{
+	const struct raw_source *source = raw_source_find(frame->format);
+
+	to->range = frame->range;
+	to->matrix = frame->matrix;
+	if (source && !raw_source_is_rgb(source) && !target_is_rgb(target))
+		return;
+	to->matrix = MATRIX_601;
+	to->range = is_jpeg(frame) || target_is_rgb(target) ? RANGE_FULL : RANGE_LIMITED;
+}
+
+int picture_convert(struct picture_converter *converter, struct picture *to,
+	const struct frame *frame, bool allow_truncated, const char **why)
+{
+	const struct target *target = target_find(to->format);
+	int res;
+
+	*why = "There is no conversion to this format";
+	if (!target)
+		return -ENOTSUP;
+	*why = "There is no room for the picture";
+	if (!shapes_fit(target_shapes(target), to->plane, to->width, to->height))
+		return -EINVAL;
+	*why = "There is no memory to convert the picture";
+	if ((res = make_room(converter, to->width)) < 0)
+		return res;
+	if (is_jpeg(frame)) {
+		*why = jpegplanar_why(converter->jpeg);
+		res = convert_jpeg(converter, target, to, frame, allow_truncated);
+	} else {
+		res = take_raw(converter, target, to, frame, why);
+	}
+	if (res == 0)
+		say_meaning(to, target, frame);
+	return res;
+}

@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * Strips into pictures: see picture_strip.h. Chroma is brought to the target's subsampling first,
+ * by means of two or four samples; the loops are plain, over bytes, for the compiler to turn into
+ * vector code.
+ */
+#include <linux/videodev2.h>
+
+#include <libyuv.h>
+
+#include "convert/picture_strip.h"
+#include "util.h"
+
+#define GREY_CHROMA 128
+
+/* Scratch rows of full width: three planes from the source, two of chroma to go, ARGB, junk. */
+#define SCRATCH_ROWS (STRIP_ROWS * (3 + 2 + 4) + 1)
+
+struct target {
+	uint32_t fourcc;
+	struct shapes shapes;
+	unsigned down; /* rows for one row of chroma */
+	uint8_t u, v;  /* the planes they are in, or 0 */
+	bool has_luma; /* plane 0 is Y alone */
+	/* `to` is the first plane at the strip's first row, or the plane that U and V share */
+	void (*pack)(const struct strip *from, uint8_t *to, int stride);
+	void (*pack_argb)(const struct strip *from, uint8_t *to, int stride); /* RGB only */
+};
+
+/* ---- how the targets have them */
+
+static void pack_nothing(const struct strip *from, uint8_t *to, int stride)
+{
+	(void)from, (void)to, (void)stride;
+}
+
+static void merge(const struct strip *from, int first, int second, uint8_t *to, int stride)
+{
+	const struct strip_plane *a = &from->got[first], *b = &from->got[second];
+
+	MergeUVPlane(a->data, a->stride, b->data, b->stride, to, stride, (from->width + 1) / 2,
+		(from->rows + 1) / 2);
+}
+
+static void pack_nv12(const struct strip *from, uint8_t *to, int stride)
+{
+	merge(from, 1, 2, to, stride);
+}
+
+static void pack_nv21(const struct strip *from, uint8_t *to, int stride)
+{
+	merge(from, 2, 1, to, stride);
+}
+
+static void pack_yuyv(const struct strip *from, uint8_t *to, int stride)
+{
+	const struct strip_plane *y = &from->got[0], *u = &from->got[1], *v = &from->got[2];
+
+	I422ToYUY2(y->data, y->stride, u->data, u->stride, v->data, v->stride, to, stride,
+		from->width, from->rows);
+}
+
+static void pack_uyvy(const struct strip *from, uint8_t *to, int stride)
+{
+	const struct strip_plane *y = &from->got[0], *u = &from->got[1], *v = &from->got[2];
+
+	I422ToUYVY(y->data, y->stride, u->data, u->stride, v->data, v->stride, to, stride,
+		from->width, from->rows);
+}
+
+static const struct YuvConstants *constants(const struct strip *from)
+{
+	if (from->matrix == MATRIX_709)
+		return from->range == RANGE_FULL ? &kYuvF709Constants : &kYuvH709Constants;
+	return from->range == RANGE_FULL ? &kYuvJPEGConstants : &kYuvI601Constants;
+}
+
+/* The same, for U and V the other way round: so libyuv writes R, G, B in place of B, G, R. */
+static const struct YuvConstants *mirrored_constants(const struct strip *from)
+{
+	if (from->matrix == MATRIX_709)
+		return from->range == RANGE_FULL ? &kYvuF709Constants : &kYvuH709Constants;
+	return from->range == RANGE_FULL ? &kYvuJPEGConstants : &kYvuI601Constants;
+}
+
+static void pack_rgb24(const struct strip *from, uint8_t *to, int stride)
+{
+	const struct strip_plane *y = &from->got[0], *u = &from->got[1], *v = &from->got[2];
+
+	I422ToRGB24Matrix(y->data, y->stride, v->data, v->stride, u->data, u->stride, to, stride,
+		mirrored_constants(from), from->width, from->rows);
+}
+
+static void pack_bgr24(const struct strip *from, uint8_t *to, int stride)
+{
+	const struct strip_plane *y = &from->got[0], *u = &from->got[1], *v = &from->got[2];
+
+	I422ToRGB24Matrix(y->data, y->stride, u->data, u->stride, v->data, v->stride, to, stride,
+		constants(from), from->width, from->rows);
+}
+
+static void pack_xbgr32(const struct strip *from, uint8_t *to, int stride)
+{
+	const struct strip_plane *y = &from->got[0], *u = &from->got[1], *v = &from->got[2];
+
+	I422ToARGBMatrix(y->data, y->stride, u->data, u->stride, v->data, v->stride, to, stride,
+		constants(from), from->width, from->rows);
+}
+
+static void pack_argb_as_rgb24(const struct strip *from, uint8_t *to, int stride)
+{
+	ARGBToRAW(from->argb.data, from->argb.stride, to, stride, from->width, from->rows);
+}
+
+static void pack_argb_as_bgr24(const struct strip *from, uint8_t *to, int stride)
+{
+	ARGBToRGB24(from->argb.data, from->argb.stride, to, stride, from->width, from->rows);
+}
+
+static void pack_argb_as_xbgr32(const struct strip *from, uint8_t *to, int stride)
+{
+	ARGBCopy(from->argb.data, from->argb.stride, to, stride, from->width, from->rows);
+}
+
+/* clang-format off */
+static const struct target targets[] = {
+	{ V4L2_PIX_FMT_NV12, SHAPES_SEMI(2, 2), 2, 0, 0, true, pack_nv12, NULL },
+	{ V4L2_PIX_FMT_NV21, SHAPES_SEMI(2, 2), 2, 0, 0, true, pack_nv21, NULL },
+	{ V4L2_PIX_FMT_YUV420, SHAPES_TRIPLE, 2, 1, 2, true, pack_nothing, NULL },
+	{ V4L2_PIX_FMT_YVU420, SHAPES_TRIPLE, 2, 2, 1, true, pack_nothing, NULL },
+	{ V4L2_PIX_FMT_YUYV, SHAPES_PACKED(4, 2), 1, 0, 0, false, pack_yuyv, NULL },
+	{ V4L2_PIX_FMT_UYVY, SHAPES_PACKED(4, 2), 1, 0, 0, false, pack_uyvy, NULL },
+	{ V4L2_PIX_FMT_RGB24, SHAPES_PACKED(3, 1), 1, 0, 0, false, pack_rgb24, pack_argb_as_rgb24 },
+	{ V4L2_PIX_FMT_BGR24, SHAPES_PACKED(3, 1), 1, 0, 0, false, pack_bgr24, pack_argb_as_bgr24 },
+	{ V4L2_PIX_FMT_XBGR32, SHAPES_PACKED(4, 1), 1, 0, 0, false, pack_xbgr32, pack_argb_as_xbgr32 },
+};
+/* clang-format on */
+
+const struct target *target_find(uint32_t format)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(targets); i++)
+		if (targets[i].fourcc == format)
+			return &targets[i];
+	return NULL;
+}
+
+const struct shapes *target_shapes(const struct target *target)
+{
+	return &target->shapes;
+}
+
+bool target_is_rgb(const struct target *target)
+{
+	return target->pack_argb;
+}
+
+/* ---- chroma */
+
+/* The mean of two rows; of one when both are the same. */
+static void average_rows(uint8_t *restrict to, const uint8_t *a, const uint8_t *b, int n)
+{
+	if (a == b)
+		memcpy(to, a, n);
+	else
+		for (int i = 0; i < n; i++)
+			to[i] = (a[i] + b[i] + 1) >> 1;
+}
+
+/* Rows of twice as many samples. */
+static void average_squares(uint8_t *restrict to, const uint8_t *a, const uint8_t *b, int n)
+{
+	for (int i = 0; i < n; i++)
+		to[i] = (uint16_t)(a[2 * i] + a[2 * i + 1] + b[2 * i] + b[2 * i + 1] + 2) >> 2;
+}
+
+/* Rows of half as many samples. */
+static void stretch_rows(uint8_t *restrict to, const uint8_t *a, const uint8_t *b, int n)
+{
+	for (int i = 0; i < n; i++)
+		to[i] = (a[i / 2] + b[i / 2] + 1) >> 1;
+}
+
+/* Row `i` of the result comes from the rows `first` and `second` of what there is. */
+static void choose_rows(const struct strip *strip, int i, int *first, int *second)
+{
+	int last = (strip->rows + (int)strip->got_down - 1) / (int)strip->got_down - 1;
+
+	*first = i * (int)strip->down / (int)strip->got_down;
+	*second = MIN(*first + (strip->got_down < strip->down), last);
+}
+
+static void fit_plane(struct strip *strip, int p)
+{
+	const struct strip_plane *from = &strip->got[p], *to = &strip->want[p];
+	int width = (strip->width + 1) / 2,
+	    rows = (strip->rows + (int)strip->down - 1) / (int)strip->down;
+
+	for (int i = 0; i < rows; i++) {
+		uint8_t *row = to->data + (size_t)i * to->stride;
+		const uint8_t *a, *b;
+		int first, second;
+
+		choose_rows(strip, i, &first, &second);
+		a = from->data + (size_t)first * from->stride;
+		b = from->data + (size_t)second * from->stride;
+		if (strip->got_across == 1)
+			average_squares(row, a, b, width);
+		else if (strip->got_across == 2)
+			average_rows(row, a, b, width);
+		else
+			stretch_rows(row, a, b, width);
+	}
+	strip->got[p] = *to;
+}
+
+/* So that each mean has two samples from side to side. Such planes are in the spare memory. */
+static void double_last_column(const struct strip *strip, int p)
+{
+	const struct strip_plane *plane = &strip->got[p];
+	int rows = (strip->rows + (int)strip->got_down - 1) / (int)strip->got_down;
+
+	for (int i = 0; i < rows; i++) {
+		uint8_t *row = plane->data + (size_t)i * plane->stride;
+
+		row[strip->width] = row[strip->width - 1];
+	}
+}
+
+static void fit_chroma(struct strip *strip)
+{
+	if (!strip->got[1].data) {
+		for (int p = 1; p < 3; p++) {
+			strip->got[p] = strip->want[p];
+			SetPlane(strip->got[p].data, strip->got[p].stride, (strip->width + 1) / 2,
+				(strip->rows + (int)strip->down - 1) / (int)strip->down,
+				GREY_CHROMA);
+		}
+		return;
+	}
+	if (strip->got_across == 2 && strip->got_down == strip->down)
+		return;
+	for (int p = 1; p < 3; p++) {
+		if (strip->got_across == 1 && strip->width % 2)
+			double_last_column(strip, p);
+		fit_plane(strip, p);
+	}
+}
+
+/* ---- strips */
+
+static size_t scratch_stride(uint32_t width)
+{
+	/* More than whole JPEG blocks of any subsampling, and one sample; vectors stay aligned. */
+	return (width + 63) / 64 * 64 + 64;
+}
+
+size_t strip_memory(uint32_t width)
+{
+	return scratch_stride(width) * SCRATCH_ROWS;
+}
+
+static struct strip_plane take_rows(uint8_t **memory, size_t row_bytes)
+{
+	struct strip_plane plane = { *memory, (int)row_bytes, row_bytes };
+
+	*memory += row_bytes * STRIP_ROWS;
+	return plane;
+}
+
+/* A plane of the picture from that row on. */
+static struct strip_plane plane_at(const struct target *target, const struct picture *to, int p,
+	uint32_t row)
+{
+	const struct frame_plane *plane = &to->plane[p];
+	const struct shape *shape = &target->shapes.plane[p];
+	size_t before = (size_t)(shape_rows(shape, to->height) - 1) * plane->stride;
+
+	return (struct strip_plane){
+		.data = plane->data + (size_t)(row / shape->down) * plane->stride,
+		.stride = (int)plane->stride,
+		.room = MIN(plane->stride, plane->size - before),
+	};
+}
+
+void strip_begin(struct strip *strip, const struct target *target, const struct picture *to,
+	uint32_t row, unsigned rows, uint8_t *memory)
+{
+	size_t stride = scratch_stride(to->width);
+
+	*strip = (struct strip){
+		.width = (int)to->width,
+		.rows = (int)MIN(rows, to->height - row),
+		.down = target->down,
+	};
+	for (int p = 0; p < 3; p++)
+		strip->spare[p] = take_rows(&memory, stride);
+	strip->want[0] = target->has_luma ? plane_at(target, to, 0, row) : strip->spare[0];
+	strip->want[1] = take_rows(&memory, stride);
+	strip->want[2] = take_rows(&memory, stride);
+	if (target->u) {
+		strip->want[1] = plane_at(target, to, target->u, row);
+		strip->want[2] = plane_at(target, to, target->v, row);
+	}
+	strip->argb = take_rows(&memory, 4 * stride);
+	strip->junk = memory;
+}
+
+void strip_place_chroma(struct strip *strip, unsigned across, unsigned down, size_t bytes)
+{
+	bool fits = across == 2 && down == strip->down && strip->want[1].room >= bytes &&
+		    strip->want[2].room >= bytes;
+
+	strip->got[1] = fits ? strip->want[1] : strip->spare[1];
+	strip->got[2] = fits ? strip->want[2] : strip->spare[2];
+	strip->got_across = across;
+	strip->got_down = down;
+}
+
+static void copy_home(const struct strip *strip, int p)
+{
+	const struct strip_plane *from = &strip->got[p], *to = &strip->want[p];
+	int width = p ? (strip->width + 1) / 2 : strip->width;
+	int rows = p ? (strip->rows + (int)strip->down - 1) / (int)strip->down : strip->rows;
+
+	if (from->data != to->data)
+		CopyPlane(from->data, from->stride, to->data, to->stride, width, rows);
+}
+
+static void read_argb(struct strip *strip)
+{
+	const struct strip_plane *from = &strip->argb, *to = strip->want;
+
+	(strip->down == 1 ? ARGBToI422 : ARGBToI420)(from->data, from->stride, to[0].data,
+		to[0].stride, to[1].data, to[1].stride, to[2].data, to[2].stride, strip->width,
+		strip->rows);
+	memcpy(strip->got, strip->want, sizeof(strip->got));
+	strip->got_across = 2;
+	strip->got_down = strip->down;
+}
+
+void strip_end(struct strip *strip, const struct target *target, const struct picture *to,
+	uint32_t row)
+{
+	bool semi = target->has_luma && !target->u;
+	struct strip_plane out = plane_at(target, to, semi ? 1 : 0, row);
+
+	if (strip->is_argb && target->pack_argb) {
+		target->pack_argb(strip, out.data, out.stride);
+		return;
+	}
+	if (strip->is_argb)
+		read_argb(strip);
+	fit_chroma(strip);
+	if (target->has_luma)
+		copy_home(strip, 0);
+	if (target->u) {
+		copy_home(strip, 1);
+		copy_home(strip, 2);
+	}
+	target->pack(strip, out.data, out.stride);
+}

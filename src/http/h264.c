@@ -51,16 +51,15 @@ static void refuse(struct connection *conn, const struct h264_status *status)
 {
 	char text[320];
 
-	if (has(status, "off"))
-		return reply_text(conn, 503,
-			*status->text ? status->text
-				      : "H.264 is switched off: --h264-encoder says so.");
-	if (has(status, "failed"))
-		snprintf(text, sizeof(text), "No H.264 encoder works: %s", status->text);
+	if (has(status, "off") || has(status, "failed"))
+		snprintf(text, sizeof(text), "No H.264: %s", status->text);
 	else
-		snprintf(text, sizeof(text), "No H.264 in %d s: the encoder is %s. %s",
+		snprintf(text, sizeof(text), "No H.264 in %d s, the encoder is %s. %s",
 			WAIT_MS / 1000, status->state, status->text);
-	reply_retry(conn, RETRY_AFTER_S, text);
+	if (has(status, "off"))
+		reply_text(conn, 503, text);
+	else
+		reply_retry(conn, RETRY_AFTER_S, text);
 }
 
 /* Looks whether it is worth while to wait on. */

@@ -134,7 +134,7 @@ static void release(struct frame *frame)
 }
 
 /* A picture of `size` bytes that begins with "<n>" and ends with "</n>". */
-static void publish_sized(unsigned n, size_t size)
+static void publish_to(struct outlet *outlet, unsigned n, size_t size)
 {
 	struct frame *frame = xcalloc(1, sizeof(*frame));
 	char tag[16];
@@ -151,8 +151,13 @@ static void publish_sized(unsigned n, size_t size)
 	frame->height = 240;
 	frame->online = frame->key = true;
 	frame->captured_ns = now_ns();
-	outlet_publish(pipeline_jpeg(pipeline), frame);
+	outlet_publish(outlet, frame);
 	frame_unref(frame);
+}
+
+static void publish_sized(unsigned n, size_t size)
+{
+	publish_to(pipeline_jpeg(pipeline), n, size);
 }
 
 static void publish(unsigned n)
@@ -160,13 +165,18 @@ static void publish(unsigned n)
 	publish_sized(n, 100);
 }
 
-static void wait_until_wanted(bool wanted)
+static void wait_for(struct outlet *outlet, bool wanted)
 {
 	int64_t until = now_ns() + PATIENCE_NS;
 
-	while (outlet_wanted(pipeline_jpeg(pipeline)) != wanted && now_ns() < until)
+	while (outlet_wanted(outlet) != wanted && now_ns() < until)
 		turn();
-	assert_int_equal(outlet_wanted(pipeline_jpeg(pipeline)), wanted);
+	assert_int_equal(outlet_wanted(outlet), wanted);
+}
+
+static void wait_until_wanted(bool wanted)
+{
+	wait_for(pipeline_jpeg(pipeline), wanted);
 }
 
 static int watch(const char *line)
@@ -215,7 +225,8 @@ static void methods_and_paths_are_answered_as_the_contract_says(void **state)
 
 static void head_is_200_at_once_without_type_and_length(void **state)
 {
-	static const char *const paths[] = { "/", "/stream", "/snapshot", "/state" };
+	static const char *const paths[] = { "/", "/stream", "/stream.h264", "/snapshot",
+		"/state" };
 
 	(void)state;
 	start(NULL, NULL);
@@ -393,6 +404,100 @@ static void a_snapshot_is_the_next_picture(void **state)
 	wait_until_wanted(true);
 	close(fd);
 	wait_until_wanted(false);
+}
+
+static void h264_begins_with_the_first_key_frame(void **state)
+{
+	const char *text;
+	int fd;
+
+	(void)state;
+	start("--allow-origin", "*");
+	fd = ask("GET /stream.h264 HTTP/1.1");
+	wait_for(pipeline_h264(pipeline), true);
+	assert_false(outlet_wanted(pipeline_jpeg(pipeline)));
+	assert_int_equal(server_clients(server), 1);
+	publish_to(pipeline_h264(pipeline), 1, 100);
+	publish_to(pipeline_h264(pipeline), 2, 100);
+	text = hear(fd, "</2>");
+	assert_memory_equal(text, "HTTP/1.0 200 OK\r\n", 17);
+	assert_non_null(strstr(text, "Access-Control-Allow-Origin: *\r\n"));
+	assert_non_null(strstr(text, "Cache-Control: no-store"));
+	text = strstr(text, "Content-Type: video/h264\r\n\r\n<1>");
+	assert_non_null(text);
+	text = strstr(text, "</1>");
+	assert_non_null(text);
+	assert_memory_equal(text, "</1><2>", 7);
+	close(fd);
+	wait_for(pipeline_h264(pipeline), false);
+	assert_int_equal(server_clients(server), 0);
+}
+
+static void who_leaves_before_the_first_key_frame_is_gone(void **state)
+{
+	int fd;
+
+	(void)state;
+	start(NULL, NULL);
+	fd = ask("GET /stream.h264 HTTP/1.1");
+	wait_for(pipeline_h264(pipeline), true);
+	close(fd);
+	wait_for(pipeline_h264(pipeline), false);
+	assert_int_equal(server_clients(server), 0);
+}
+
+static void without_an_encoder_h264_is_503_and_why(void **state)
+{
+	const char *text;
+	int fd;
+
+	(void)state;
+	start("--h264-encoder", "off");
+	fd = ask("GET /stream.h264 HTTP/1.1\r\nConnection: close");
+	text = hear(fd, NULL);
+	assert_non_null(strstr(text, "503 Service Unavailable"));
+	assert_non_null(strstr(text, "No H.264: switched off by --h264-encoder off\n"));
+	assert_null(strstr(text, "Retry-After")); /* it will not change */
+	close(fd);
+	assert_answer("HEAD /stream.h264 HTTP/1.1", "503 Service Unavailable");
+	assert_false(outlet_wanted(pipeline_h264(pipeline)));
+}
+
+static void without_a_key_frame_h264_is_503_after_a_while(void **state)
+{
+	int64_t begun = now_ns();
+	const char *text;
+	int fd;
+
+	(void)state;
+	start(NULL, NULL); /* the pipeline rests: there is nothing to encode */
+	fd = ask("GET /stream.h264 HTTP/1.1\r\nConnection: close");
+	wait_for(pipeline_h264(pipeline), true);
+	while (server_clients(server) && now_ns() - begun < 2 * PATIENCE_NS)
+		turn();
+	assert_in_range((now_ns() - begun) / NS_PER_MS, 3900, 4900);
+	text = hear(fd, NULL);
+	assert_non_null(strstr(text, "503 Service Unavailable"));
+	assert_non_null(strstr(text, "Retry-After: 5\r\n"));
+	assert_non_null(strstr(text, "No H.264 in 4 s"));
+	assert_false(outlet_wanted(pipeline_h264(pipeline)));
+	close(fd);
+}
+
+static void state_tells_about_h264(void **state)
+{
+	const char *text;
+	int fd;
+
+	(void)state;
+	start("--h264-gop", "7");
+	fd = ask("GET /state HTTP/1.1\r\nConnection: close");
+	text = hear(fd, NULL);
+	assert_non_null(strstr(text, "\"h264\": {\"bitrate\": 5000, \"gop\": 7, \"online\": false, "
+				     "\"fps\": 0, \"state\": \"idle\""));
+	assert_non_null(strstr(text, "\"encode_ms\": 0.0"));
+	assert_null(strstr(text, "\"sinks\""));
+	close(fd);
 }
 
 static void a_head_must_be_complete_in_time(void **state)
@@ -575,6 +680,11 @@ int main(void)
 		TEST(equal_pictures_are_left_out_but_not_for_ever),
 		TEST(dual_final_frames_send_the_last_of_a_run_twice),
 		TEST(a_snapshot_is_the_next_picture),
+		TEST(h264_begins_with_the_first_key_frame),
+		TEST(who_leaves_before_the_first_key_frame_is_gone),
+		TEST(without_an_encoder_h264_is_503_and_why),
+		TEST(without_a_key_frame_h264_is_503_after_a_while),
+		TEST(state_tells_about_h264),
 		TEST(a_head_must_be_complete_in_time),
 		TEST(a_viewer_that_takes_nothing_is_closed),
 		TEST(a_viewer_that_talks_too_much_is_closed),

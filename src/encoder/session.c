@@ -40,7 +40,7 @@ struct session {
 
 	pthread_mutex_t lock;
 	unsigned refs;     /* under lock, as all of this block: the owner and the thread */
-	struct outlet *to; /* NULL once the owner let go */
+	struct outlet *to; /* NULL once it is to close */
 	int wake_fd;       /* -1 once the owner let go */
 	struct job job[ENCODER_INPUTS];
 	unsigned n_jobs;
@@ -411,6 +411,7 @@ void session_close(struct session *session)
 {
 	pthread_mutex_lock(&session->lock);
 	session->stop = true;
+	session->to = NULL;
 	session->view.waiting_ns = now_ns();
 	pthread_mutex_unlock(&session->lock);
 	wake(session->fd);
@@ -422,7 +423,6 @@ void session_release(struct session *session)
 		return;
 	session_close(session);
 	pthread_mutex_lock(&session->lock);
-	session->to = NULL;
 	session->wake_fd = -1;
 	pthread_mutex_unlock(&session->lock);
 	unref(session);

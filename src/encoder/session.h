@@ -5,7 +5,7 @@
  * hangs. What it let go of ends by itself, should the driver ever return, and frees itself.
  *
  * Access units are published on the session's thread, in order, and never after
- * session_release().
+ * session_close().
  */
 #ifndef ENCODER_SESSION_H
 #define ENCODER_SESSION_H

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* Which encoder is opened when. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+#include "encoder/failover.h"
+#include "fake_encoder.h"
+#include "util.h"
+
+#define AT(seconds) ((int64_t)(seconds)*NS_PER_S)
+
+static struct failover make(enum h264_choice choice)
+{
+	struct failover failover;
+
+	failover_init(&failover, choice);
+	if (failover.hardware)
+		failover.hardware = &fake_hardware_ops;
+	if (failover.software)
+		failover.software = &fake_software_ops;
+	return failover;
+}
+
+static void assert_says(const struct failover *failover, const struct encoder_ops *ops, int64_t now,
+	const char *text)
+{
+	char said[192];
+
+	failover_explain(failover, ops, now, said, sizeof(said));
+	assert_string_equal(said, text);
+}
+
+static void hardware_comes_first(void **state)
+{
+	struct failover failover = make(H264_ENCODER_AUTO);
+
+	(void)state;
+	assert_ptr_equal(failover_pick(&failover, AT(0)), &fake_hardware_ops);
+	assert_says(&failover, NULL, AT(0), "");
+}
+
+static void a_machine_without_hardware_uses_software_and_looks_again(void **state)
+{
+	struct failover failover = make(H264_ENCODER_AUTO);
+
+	(void)state;
+	failover_note_failure(&failover, &fake_hardware_ops, -ENODEV, AT(10));
+	assert_ptr_equal(failover_pick(&failover, AT(10)), &fake_software_ops);
+	assert_int_equal(failover_probe_ns(&failover), AT(70));
+	assert_says(&failover, &fake_software_ops, AT(10), "");
+}
+
+static void the_first_failure_is_tried_again_at_once(void **state)
+{
+	struct failover failover = make(H264_ENCODER_AUTO);
+
+	(void)state;
+	failover_note_failure(&failover, &fake_hardware_ops, -ETIMEDOUT, AT(10));
+	assert_ptr_equal(failover_pick(&failover, AT(10)), &fake_hardware_ops);
+}
+
+static void failures_in_a_row_bring_software_and_longer_and_longer_pauses(void **state)
+{
+	struct failover failover = make(H264_ENCODER_AUTO);
+	int64_t now = AT(10);
+
+	(void)state;
+	failover_note_failure(&failover, &fake_hardware_ops, -EIO, now);
+	for (int pause = 5; pause <= 300; pause = pause == 160 ? 300 : pause * 2) {
+		failover_note_failure(&failover, &fake_hardware_ops, -EIO, now);
+		assert_ptr_equal(failover_pick(&failover, now), &fake_software_ops);
+		assert_int_equal(failover_probe_ns(&failover), now + AT(pause));
+		now = failover_probe_ns(&failover);
+		assert_ptr_equal(failover_pick(&failover, now), &fake_hardware_ops);
+		if (pause == 300)
+			break;
+	}
+	failover_note_failure(&failover, &fake_hardware_ops, -EIO, now);
+	assert_int_equal(failover_probe_ns(&failover), now + AT(300));
+	assert_says(&failover, &fake_software_ops, now + AT(100),
+		"hardware encoder failed (Input/output error), tried again in 201 s; x264 encodes "
+		"meanwhile");
+}
+
+static void success_is_a_fresh_start(void **state)
+{
+	struct failover failover = make(H264_ENCODER_AUTO);
+
+	(void)state;
+	for (int i = 0; i < 4; i++)
+		failover_note_failure(&failover, &fake_hardware_ops, -EIO, AT(10));
+	failover_note_success(&failover, &fake_hardware_ops);
+	assert_ptr_equal(failover_pick(&failover, AT(10)), &fake_hardware_ops);
+	assert_says(&failover, &fake_hardware_ops, AT(10), "");
+	failover_note_failure(&failover, &fake_hardware_ops, -EIO, AT(20));
+	assert_ptr_equal(failover_pick(&failover, AT(20)), &fake_hardware_ops);
+}
+
+static void a_size_beyond_the_hardware_is_a_matter_of_that_size(void **state)
+{
+	struct failover failover = make(H264_ENCODER_AUTO);
+
+	(void)state;
+	failover_note_failure(&failover, &fake_hardware_ops, -ERANGE, AT(10));
+	assert_ptr_equal(failover_pick(&failover, AT(1000)), &fake_software_ops);
+	assert_int_equal(failover_probe_ns(&failover), INT64_MAX);
+	assert_says(&failover, &fake_software_ops, AT(10),
+		"this size or rate is beyond the hardware encoder; x264 encodes meanwhile");
+	failover_note_size(&failover);
+	assert_ptr_equal(failover_pick(&failover, AT(10)), &fake_hardware_ops);
+}
+
+static void stuck_hardware_is_left_alone(void **state)
+{
+	struct failover failover = make(H264_ENCODER_AUTO);
+
+	(void)state;
+	failover_note_failure(&failover, &fake_hardware_ops, -ETIMEDOUT, AT(10));
+	failover.stuck = true;
+	assert_ptr_equal(failover_pick(&failover, AT(1000)), &fake_software_ops);
+	assert_int_equal(failover_probe_ns(&failover), INT64_MAX);
+	assert_says(&failover, &fake_software_ops, AT(10),
+		"hardware encoder stuck, reboot needed to use it again; x264 encodes meanwhile");
+}
+
+static void m2m_alone_never_means_software(void **state)
+{
+	struct failover failover = make(H264_ENCODER_M2M);
+
+	(void)state;
+	failover_note_failure(&failover, &fake_hardware_ops, -ENODEV, AT(10));
+	assert_null(failover_pick(&failover, AT(10)));
+	assert_int_equal(failover_next_ns(&failover), AT(70));
+	assert_says(&failover, NULL, AT(10),
+		"no hardware encoder found; --h264-encoder auto would use x264");
+}
+
+static void x264_alone_never_means_hardware(void **state)
+{
+	struct failover failover = make(H264_ENCODER_X264);
+
+	(void)state;
+	assert_ptr_equal(failover_pick(&failover, AT(0)), &fake_software_ops);
+	failover_note_failure(&failover, &fake_software_ops, -ENOMEM, AT(10));
+	assert_null(failover_pick(&failover, AT(10)));
+	assert_says(&failover, NULL, AT(10), "x264 failed: Cannot allocate memory");
+	assert_ptr_equal(failover_pick(&failover, failover_next_ns(&failover)), &fake_software_ops);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(hardware_comes_first),
+		cmocka_unit_test(a_machine_without_hardware_uses_software_and_looks_again),
+		cmocka_unit_test(the_first_failure_is_tried_again_at_once),
+		cmocka_unit_test(failures_in_a_row_bring_software_and_longer_and_longer_pauses),
+		cmocka_unit_test(success_is_a_fresh_start),
+		cmocka_unit_test(a_size_beyond_the_hardware_is_a_matter_of_that_size),
+		cmocka_unit_test(stuck_hardware_is_left_alone),
+		cmocka_unit_test(m2m_alone_never_means_software),
+		cmocka_unit_test(x264_alone_never_means_hardware),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

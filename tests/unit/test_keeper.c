@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* The keeper and its sessions: one encoder running, whatever happens to it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <sys/eventfd.h>
+
+#include "encoder/keeper.h"
+#include "fake_encoder.h"
+
+#define ANSWER_MS 10000
+
+struct bench {
+	struct keeper keeper;
+	struct outlet *outlet;
+	struct mailbox *viewer;
+	int wake_fd;
+	uint64_t sequence;
+};
+
+static int setup(void **state)
+{
+	struct bench *bench = xcalloc(1, sizeof(*bench));
+
+	memset(&fake_hardware, 0, sizeof(fake_hardware));
+	memset(&fake_software, 0, sizeof(fake_software));
+	bench->outlet = outlet_create(NULL, NULL);
+	bench->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	assert_int_equal(mailbox_create(&bench->viewer, 64), 0);
+	outlet_attach(bench->outlet, bench->viewer);
+	keeper_init(&bench->keeper, H264_ENCODER_AUTO, bench->outlet, bench->wake_fd);
+	bench->keeper.failover.hardware = &fake_hardware_ops;
+	bench->keeper.failover.software = &fake_software_ops;
+	*state = bench;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct bench *bench = *state;
+
+	atomic_store(&fake_hardware.hang_in_open, 0);
+	atomic_store(&fake_hardware.hang_in_submit, 0);
+	atomic_store(&fake_hardware.hang_in_close, 0);
+	keeper_finish(&bench->keeper, ANSWER_MS);
+	outlet_detach(bench->outlet, bench->viewer);
+	mailbox_destroy(bench->viewer);
+	outlet_destroy(bench->outlet);
+	close(bench->wake_fd);
+	free(bench);
+	return 0;
+}
+
+/* Does the keeper's work until `done`. */
+static void run_until(struct bench *bench, bool (*done)(struct bench *bench))
+{
+	int64_t end = now_ns() + ANSWER_MS * NS_PER_MS;
+
+	for (;;) {
+		struct pollfd on = { .fd = bench->wake_fd, .events = POLLIN };
+		int64_t now = now_ns(), due;
+		eventfd_t count;
+
+		keeper_tend(&bench->keeper, now);
+		if (done(bench))
+			return;
+		assert_true(now < end);
+		due = keeper_due_ns(&bench->keeper);
+		poll(&on, 1,
+			due == INT64_MAX ? 100 : (int)CLAMP((due - now) / NS_PER_MS + 1, 0, 100));
+		eventfd_read(bench->wake_fd, &count);
+	}
+}
+
+static bool is_running(struct bench *bench)
+{
+	return keeper_is_running(&bench->keeper);
+}
+
+static bool is_software(struct bench *bench)
+{
+	return is_running(bench) && bench->keeper.ops == &fake_software_ops;
+}
+
+static bool is_hardware(struct bench *bench)
+{
+	return is_running(bench) && bench->keeper.ops == &fake_hardware_ops;
+}
+
+static bool has_unit(struct bench *bench)
+{
+	return bench->keeper.view.units > 0;
+}
+
+static bool is_idle(struct bench *bench)
+{
+	return bench->keeper.view.in_flight == 0;
+}
+
+static bool is_gone(struct bench *bench)
+{
+	return !bench->keeper.session;
+}
+
+static void want(struct bench *bench, uint32_t width, uint32_t height)
+{
+	struct encoder_config config = {
+		.width = width, .height = height, .tuning = { .bitrate_kbps = 1000, .fps = 30 }
+	};
+
+	keeper_want(&bench->keeper, &config, now_ns());
+}
+
+static void submit(struct bench *bench, bool want_key)
+{
+	struct frame origin = { .sequence = ++bench->sequence, .online = true };
+	struct encoder_submission in = { .input = 0, .origin = &origin, .want_key = want_key };
+
+	session_submit(bench->keeper.session, &in);
+}
+
+static uint64_t take_number(struct bench *bench)
+{
+	struct frame *unit = mailbox_take(bench->viewer);
+	uint64_t number = 0;
+
+	if (unit)
+		memcpy(&number, unit->plane[0].data, sizeof(number));
+	frame_unref(unit);
+	return number;
+}
+
+static void frames_come_out_in_order(void **state)
+{
+	struct bench *bench = *state;
+
+	want(bench, 64, 64);
+	run_until(bench, is_hardware);
+	for (uint64_t i = 1; i <= 20; i++) {
+		submit(bench, false);
+		run_until(bench, is_idle);
+		assert_int_equal(take_number(bench), i);
+	}
+	assert_int_equal(fake_hardware.opened, 1);
+}
+
+static void a_size_beyond_hardware_goes_to_software(void **state)
+{
+	struct bench *bench = *state;
+
+	atomic_store(&fake_hardware.open_error, -ERANGE);
+	want(bench, 64, 64);
+	run_until(bench, is_software);
+	assert_int_equal(bench->keeper.failures, 0);
+	atomic_store(&fake_hardware.open_error, 0);
+	want(bench, 32, 32);
+	run_until(bench, is_hardware);
+}
+
+static void a_hanging_frame_costs_about_a_second(void **state)
+{
+	struct bench *bench = *state;
+	int64_t begin;
+
+	want(bench, 64, 64);
+	run_until(bench, is_hardware);
+	atomic_store(&fake_hardware.silent, 1);
+	begin = now_ns();
+	submit(bench, false);
+	run_until(bench, is_gone);
+	atomic_store(&fake_hardware.silent, 0);
+	run_until(bench, is_hardware);
+	assert_in_range(now_ns() - begin, 990 * NS_PER_MS, 1500 * NS_PER_MS);
+	submit(bench, false);
+	run_until(bench, has_unit);
+	assert_int_equal(take_number(bench), 2);
+	assert_int_equal(fake_hardware.opened, 2);
+}
+
+static void a_driver_that_never_returns_is_left_behind(void **state)
+{
+	struct bench *bench = *state;
+	int64_t begin;
+	char text[192];
+
+	want(bench, 64, 64);
+	run_until(bench, is_hardware);
+	atomic_store(&fake_hardware.hang_in_submit, 1);
+	begin = now_ns();
+	submit(bench, false);
+	run_until(bench, is_gone);
+	run_until(bench, is_software);
+	assert_in_range(now_ns() - begin, 1990 * NS_PER_MS, 4000 * NS_PER_MS);
+	failover_explain(&bench->keeper.failover, bench->keeper.ops, now_ns(), text, sizeof(text));
+	assert_string_equal(text,
+		"hardware encoder stuck, reboot needed to use it again; x264 encodes meanwhile");
+	submit(bench, false);
+	run_until(bench, has_unit);
+	assert_int_equal(take_number(bench), 2);
+
+	atomic_store(&fake_hardware.hang_in_submit, 0);
+	run_until(bench, is_hardware);
+	assert_int_equal(take_number(bench), 0); /* what came out of the stuck one is nobody's */
+}
+
+static void an_encoder_that_hangs_in_open_is_left_behind(void **state)
+{
+	struct bench *bench = *state;
+	int64_t begin = now_ns();
+
+	atomic_store(&fake_hardware.hang_in_open, 1);
+	want(bench, 64, 64);
+	run_until(bench, is_software);
+	assert_in_range(now_ns() - begin, 1500 * NS_PER_MS, 4500 * NS_PER_MS);
+}
+
+static void an_encoder_that_fails_is_opened_again_then_replaced(void **state)
+{
+	struct bench *bench = *state;
+
+	atomic_store(&fake_hardware.collect_error, -EIO);
+	want(bench, 64, 64);
+	run_until(bench, is_software);
+	assert_int_equal(fake_hardware.opened, 2);
+	assert_int_equal(bench->keeper.failures, 2);
+}
+
+static void hardware_comes_back_when_a_probe_succeeds(void **state)
+{
+	struct bench *bench = *state;
+
+	atomic_store(&fake_hardware.open_error, -EIO);
+	want(bench, 64, 64);
+	run_until(bench, is_software);
+	atomic_store(&fake_hardware.open_error, 0);
+	bench->keeper.failover.retry_ns = now_ns(); /* the pause is over */
+	run_until(bench, is_hardware);
+	submit(bench, false);
+	run_until(bench, has_unit);
+	assert_int_equal(fake_software.opened, 1);
+}
+
+static void a_probe_that_fails_changes_nothing(void **state)
+{
+	struct bench *bench = *state;
+	struct session *session;
+
+	atomic_store(&fake_hardware.open_error, -EIO);
+	want(bench, 64, 64);
+	run_until(bench, is_software);
+	session = bench->keeper.session;
+	bench->keeper.failover.retry_ns = now_ns();
+	for (int opened = fake_hardware.opened; fake_hardware.opened == opened;)
+		keeper_tend(&bench->keeper, now_ns());
+	run_until(bench, is_software);
+	assert_ptr_equal(bench->keeper.session, session);
+}
+
+static void tuning_reaches_the_encoder_and_what_holds_comes_back(void **state)
+{
+	struct bench *bench = *state;
+	struct encoder_tuning tuning = { .bitrate_kbps = 30000, .fps = 30 }, holds;
+
+	want(bench, 64, 64);
+	run_until(bench, is_hardware);
+	keeper_tune(&bench->keeper, &tuning);
+	submit(bench, false);
+	run_until(bench, has_unit);
+	assert_int_equal(fake_hardware.bitrate_kbps, 30000);
+	session_get_tuning(bench->keeper.session, &holds);
+	assert_int_equal(holds.bitrate_kbps, 20000);
+	assert_int_equal(fake_hardware.opened, 1);
+}
+
+static void frames_are_let_go_when_a_session_closes(void **state)
+{
+	struct bench *bench = *state;
+	struct frame_pool *pool = frame_pool_create(1);
+	struct encoder_submission in = { .input = -1 };
+	struct frame *frame;
+
+	assert_int_equal(frame_pool_get(pool, 100, &frame), 0);
+	want(bench, 64, 64);
+	run_until(bench, is_hardware);
+	atomic_store(&fake_hardware.silent, 1);
+	in.frame = frame;
+	in.origin = frame;
+	session_submit(bench->keeper.session, &in);
+	session_submit(bench->keeper.session, &in);
+	keeper_rest(&bench->keeper, now_ns());
+	while (atomic_load(&frame->refs) > 1)
+		keeper_tend(&bench->keeper, now_ns());
+	frame_unref(frame);
+	frame_pool_destroy(pool);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(frames_come_out_in_order),
+		TEST(a_size_beyond_hardware_goes_to_software),
+		TEST(a_hanging_frame_costs_about_a_second),
+		TEST(a_driver_that_never_returns_is_left_behind),
+		TEST(an_encoder_that_hangs_in_open_is_left_behind),
+		TEST(an_encoder_that_fails_is_opened_again_then_replaced),
+		TEST(hardware_comes_back_when_a_probe_succeeds),
+		TEST(a_probe_that_fails_changes_nothing),
+		TEST(tuning_reaches_the_encoder_and_what_holds_comes_back),
+		TEST(frames_are_let_go_when_a_session_closes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

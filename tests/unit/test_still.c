@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* Pictures that stand still. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <linux/videodev2.h>
+
+#include "encoder/still.h"
+#include "util.h"
+
+#define WIDTH  640
+#define HEIGHT 480
+
+static uint8_t memory[WIDTH * HEIGHT * 2];
+
+static struct frame picture(void)
+{
+	return (struct frame){ .format = V4L2_PIX_FMT_YUYV,
+		.width = WIDTH,
+		.height = HEIGHT,
+		.online = true,
+		.plane = { { memory, 2 * WIDTH, sizeof(memory) } } };
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(memory); i++)
+		memory[i] = (uint8_t)(i * 7 + i / 640);
+	return 0;
+}
+
+static void a_picture_is_the_same_from_its_third_time_on(void **state)
+{
+	struct still still = { 0 };
+	struct frame frame = picture();
+
+	(void)state;
+	assert_false(still_is_same(&still, &frame));
+	assert_false(still_is_same(&still, &frame)); /* its copy is made */
+	assert_true(still_is_same(&still, &frame));
+	assert_true(still_is_same(&still, &frame));
+	still_finish(&still);
+}
+
+static void every_byte_counts(void **state)
+{
+	struct still still = { 0 };
+	struct frame frame = picture();
+
+	(void)state;
+	for (size_t at = 0; at < sizeof(memory); at += 4099) {
+		for (int i = 0; i < 3; i++)
+			still_is_same(&still, &frame);
+		memory[at] ^= 1;
+		assert_false(still_is_same(&still, &frame));
+	}
+	memory[sizeof(memory) - 1] ^= 1;
+	assert_false(still_is_same(&still, &frame));
+	still_finish(&still);
+}
+
+static void back_to_the_picture_before_is_a_change(void **state)
+{
+	struct still still = { 0 };
+	struct frame frame = picture();
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		still_is_same(&still, &frame);
+	memory[1] ^= 1;
+	assert_false(still_is_same(&still, &frame));
+	memory[1] ^= 1;
+	assert_false(still_is_same(&still, &frame));
+	still_finish(&still);
+}
+
+static void the_card_is_not_the_picture(void **state)
+{
+	struct still still = { 0 };
+	struct frame frame = picture();
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		still_is_same(&still, &frame);
+	frame.online = false;
+	assert_false(still_is_same(&still, &frame));
+	still_finish(&still);
+}
+
+static void jpegs_of_other_lengths_differ(void **state)
+{
+	struct still still = { 0 };
+	struct frame frame = picture();
+
+	(void)state;
+	frame.format = V4L2_PIX_FMT_JPEG;
+	for (int i = 0; i < 3; i++)
+		still_is_same(&still, &frame);
+	frame.plane[0].size--;
+	assert_false(still_is_same(&still, &frame));
+	frame.plane[0].size = 3;
+	assert_false(still_is_same(&still, &frame));
+	still_finish(&still);
+}
+
+static void after_a_reset_all_is_new(void **state)
+{
+	struct still still = { 0 };
+	struct frame frame = picture();
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		still_is_same(&still, &frame);
+	still_reset(&still);
+	assert_false(still_is_same(&still, &frame));
+	still_finish(&still);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(a_picture_is_the_same_from_its_third_time_on, setup),
+		cmocka_unit_test_setup(every_byte_counts, setup),
+		cmocka_unit_test_setup(back_to_the_picture_before_is_a_change, setup),
+		cmocka_unit_test_setup(the_card_is_not_the_picture, setup),
+		cmocka_unit_test_setup(jpegs_of_other_lengths_differ, setup),
+		cmocka_unit_test_setup(after_a_reset_all_is_new, setup),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* Controls of hardware encoders: see m2m_control.h. */
+#include "encoder/m2m_control.h"
+
+#include "util.h"
+
+#define LOG_TOPIC "m2m"
+#include "log.h"
+
+/*
+ * Without key frames: one in nine hours at 30 fps. 0 means different things to different drivers,
+ * and what a firmware does with the largest number that there is, nobody knows.
+ */
+#define NO_GOP (1 << 20)
+
+/* ---- any control */
+
+/* The control, or -errno: it is missing or switched off. */
+static int query(const struct m2m_device *device, uint32_t id, struct v4l2_queryctrl *out)
+{
+	int res;
+
+	*out = (struct v4l2_queryctrl){ .id = id };
+	res = m2m_ioctl(device->fd, VIDIOC_QUERYCTRL, out);
+	return res == 0 && out->flags & V4L2_CTRL_FLAG_DISABLED ? -EINVAL : res;
+}
+
+static bool has_item(const struct m2m_device *device, uint32_t id, int item)
+{
+	struct v4l2_querymenu menu = { .id = id, .index = (uint32_t)item };
+
+	return item >= 0 && m2m_ioctl(device->fd, VIDIOC_QUERYMENU, &menu) == 0;
+}
+
+/* Sets a number, and says what became of it; -errno when it is missing or refused. */
+static int set(const struct m2m_device *device, uint32_t id, int value, int *now)
+{
+	struct v4l2_control control = { .id = id };
+	struct v4l2_queryctrl info;
+	int res = query(device, id, &info);
+
+	if (res < 0)
+		return res;
+	control.value = CLAMP(value, info.minimum, info.maximum);
+	res = m2m_ioctl(device->fd, VIDIOC_S_CTRL, &control);
+	if (res < 0)
+		log_info("%s: \"%s\" cannot be %d: %s", device->path, (const char *)info.name,
+			control.value, strerror(-res));
+	else if (now)
+		*now = control.value;
+	return res;
+}
+
+/* Chooses an item if the menu has it. */
+static int choose(const struct m2m_device *device, uint32_t id, int item)
+{
+	return has_item(device, id, item) ? set(device, id, item, NULL) : -EINVAL;
+}
+
+/* ---- profile and level */
+
+static const int profiles[] = {
+	[AVC_CONSTRAINED_BASELINE] = V4L2_MPEG_VIDEO_H264_PROFILE_CONSTRAINED_BASELINE,
+	[AVC_BASELINE] = V4L2_MPEG_VIDEO_H264_PROFILE_BASELINE,
+	[AVC_MAIN] = V4L2_MPEG_VIDEO_H264_PROFILE_MAIN,
+	[AVC_HIGH] = V4L2_MPEG_VIDEO_H264_PROFILE_HIGH,
+};
+
+static void set_profile(const struct m2m_device *device, struct encoder *encoder)
+{
+	uint32_t id = V4L2_CID_MPEG_VIDEO_H264_PROFILE;
+	struct v4l2_queryctrl info;
+
+	if (query(device, id, &info) < 0 || choose(device, id, profiles[encoder->profile]) == 0)
+		return;
+	/* Everything decodes it, and some drivers have no other name for what they do. */
+	if (choose(device, id, profiles[AVC_CONSTRAINED_BASELINE]) == 0)
+		encoder->profile = AVC_CONSTRAINED_BASELINE;
+	else if (choose(device, id, profiles[AVC_BASELINE]) == 0)
+		encoder->profile = AVC_BASELINE;
+	else
+		return;
+	log_info("%s does not do the profile that was asked for: %s it is", device->path,
+		avc_profile_name(encoder->profile));
+}
+
+static const struct {
+	unsigned level;
+	int item;
+} levels[] = {
+	{ 40, V4L2_MPEG_VIDEO_H264_LEVEL_4_0 },
+	{ 41, V4L2_MPEG_VIDEO_H264_LEVEL_4_1 },
+	{ 42, V4L2_MPEG_VIDEO_H264_LEVEL_4_2 },
+	{ 50, V4L2_MPEG_VIDEO_H264_LEVEL_5_0 },
+	{ 51, V4L2_MPEG_VIDEO_H264_LEVEL_5_1 },
+};
+
+/* Always said: left to itself, bcm2835 refuses whatever its default has no room for. */
+static void set_level(const struct m2m_device *device, unsigned level)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(levels); i++) {
+		if (levels[i].level == level)
+			choose(device, V4L2_CID_MPEG_VIDEO_H264_LEVEL, levels[i].item);
+	}
+}
+
+/* Parameter sets in front of each key frame, so that decoders may begin at any of them. */
+static void set_headers(const struct m2m_device *device)
+{
+	choose(device, V4L2_CID_MPEG_VIDEO_HEADER_MODE,
+		V4L2_MPEG_VIDEO_HEADER_MODE_JOINED_WITH_1ST_FRAME);
+	if (set(device, V4L2_CID_MPEG_VIDEO_REPEAT_SEQ_HEADER, 1, NULL) < 0)
+		set(device, V4L2_CID_MPEG_VIDEO_PREPEND_SPSPPS_TO_IDR, 1, NULL);
+}
+
+/* ---- what may change while frames flow */
+
+static int set_bitrate(const struct m2m_device *device, struct encoder_tuning *tuning)
+{
+	int now = (int)MIN(tuning->bitrate_kbps, 1000000U) * 1000;
+	int res = set(device, V4L2_CID_MPEG_VIDEO_BITRATE, now, &now);
+
+	if (res == 0)
+		tuning->bitrate_kbps = (unsigned)now / 1000;
+	return res;
+}
+
+static int set_gop(const struct m2m_device *device, const struct encoder_tuning *tuning)
+{
+	int frames = tuning->gop ? (int)MIN(tuning->gop, (unsigned)NO_GOP) : NO_GOP;
+	int res = set(device, V4L2_CID_MPEG_VIDEO_H264_I_PERIOD, frames, NULL);
+	int other = set(device, V4L2_CID_MPEG_VIDEO_GOP_SIZE, frames, NULL);
+
+	return res < 0 && other < 0 ? res : 0;
+}
+
+static int set_qp(const struct m2m_device *device, const struct encoder_tuning *tuning)
+{
+	int res = set(device, V4L2_CID_MPEG_VIDEO_H264_MIN_QP, (int)tuning->min_qp, NULL);
+	int other = set(device, V4L2_CID_MPEG_VIDEO_H264_MAX_QP, (int)tuning->max_qp, NULL);
+
+	return MIN(res, other);
+}
+
+static int set_fps(const struct m2m_device *device, const struct encoder_tuning *tuning)
+{
+	struct v4l2_streamparm parm = { .type = device->output };
+
+	int res;
+
+	parm.parm.output.timeperframe = (struct v4l2_fract){ 1, tuning->fps };
+	res = m2m_ioctl(device->fd, VIDIOC_S_PARM, &parm);
+	return res == -ENOTTY ? 0 : res; /* a driver that does not ask */
+}
+
+/* ---- all of it */
+
+void m2m_control_setup(const struct m2m_device *device, struct encoder *encoder)
+{
+	struct encoder_tuning *tuning = &encoder->tuning;
+
+	set_fps(device, tuning);
+	/* CBR makes the Pi's encoder hang or wait (raspberrypi/linux #5360, rpicam-apps #509). */
+	choose(device, V4L2_CID_MPEG_VIDEO_BITRATE_MODE, V4L2_MPEG_VIDEO_BITRATE_MODE_VBR);
+	set(device, V4L2_CID_MPEG_VIDEO_FRAME_RC_ENABLE, 1, NULL);
+	set_bitrate(device, tuning); /* coda's default is none at all */
+	set_headers(device);
+	if (set_gop(device, tuning) < 0)
+		log_info("%s decides by itself when to send key frames", device->path);
+	set(device, V4L2_CID_MPEG_VIDEO_B_FRAMES, 0, NULL);
+	set_level(device, encoder->level);
+	set_profile(device, encoder);
+	set_qp(device, tuning);
+}
+
+bool m2m_control_has_key(const struct m2m_device *device)
+{
+	struct v4l2_queryctrl info;
+
+	return query(device, V4L2_CID_MPEG_VIDEO_FORCE_KEY_FRAME, &info) == 0;
+}
+
+int m2m_control_force_key(const struct m2m_device *device)
+{
+	struct v4l2_control control = { .id = V4L2_CID_MPEG_VIDEO_FORCE_KEY_FRAME, .value = 1 };
+
+	return m2m_ioctl(device->fd, VIDIOC_S_CTRL, &control);
+}
+
+void m2m_control_tune(const struct m2m_device *device, struct encoder *encoder,
+	const struct encoder_tuning *tuning)
+{
+	struct encoder_tuning *now = &encoder->tuning, next = *tuning;
+
+	if (next.fps != now->fps && set_fps(device, &next) == 0)
+		now->fps = next.fps;
+	if (next.bitrate_kbps != now->bitrate_kbps && set_bitrate(device, &next) == 0)
+		now->bitrate_kbps = next.bitrate_kbps;
+	if (next.gop != now->gop && set_gop(device, &next) == 0)
+		now->gop = next.gop;
+	if ((next.min_qp != now->min_qp || next.max_qp != now->max_qp) &&
+		set_qp(device, &next) == 0) {
+		now->min_qp = next.min_qp;
+		now->max_qp = next.max_qp;
+	}
+}
+
+unsigned m2m_control_least_inputs(const struct m2m_device *device)
+{
+	struct v4l2_control control = { .id = V4L2_CID_MIN_BUFFERS_FOR_OUTPUT };
+
+	if (m2m_ioctl(device->fd, VIDIOC_G_CTRL, &control) < 0 || control.value < 1)
+		return 1;
+	return (unsigned)MIN(control.value, 8);
+}

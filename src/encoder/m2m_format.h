@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What a hardware encoder takes: format, strides, sizes, crop. All is read back and believed. */
+#ifndef ENCODER_M2M_FORMAT_H
+#define ENCODER_M2M_FORMAT_H
+
+#include <linux/videodev2.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "encoder/encoder.h"
+#include "encoder/m2m_device.h"
+
+struct m2m_format {
+	uint32_t fourcc;        /* as the driver calls it: NM12 */
+	uint32_t format;        /* of the single-memory twin: NV12 */
+	uint32_t width, height; /* of the buffers: what is beyond the picture is cropped away */
+	unsigned n_planes;      /* of memory */
+	uint32_t stride[FRAME_PLANES], size[FRAME_PLANES]; /* of memory planes, in bytes */
+	bool as_source; /* pictures like config->like can be read where they lie */
+};
+
+/* The fourcc of the same format in one piece of memory; 0 when we cannot fill it. */
+uint32_t m2m_format_single(uint32_t fourcc);
+
+/*
+ * Sets H.264 on the CAPTURE queue, at least `size` bytes a buffer. 0 leaves things to the driver.
+ * -ENODEV when it does something else.
+ */
+int m2m_format_set_h264(const struct m2m_device *device, uint32_t width, uint32_t height,
+	uint32_t size);
+
+/*
+ * Chooses and sets the formats of both queues, and the crop. -ERANGE: the encoder cannot do this
+ * size; -ENOTSUP: no raw format that we could fill. Has logged why.
+ */
+int m2m_format_negotiate(const struct m2m_device *device, const struct encoder_config *config,
+	struct m2m_format *out);
+
+/* Sets the OUTPUT queue to exactly this format; -ENOTSUP when the driver would not. */
+int m2m_format_repeat(const struct m2m_device *device, const struct m2m_format *format);
+
+/*
+ * Sets format, size and planes of a picture in a buffer of that format: memory[] is one address
+ * for each memory plane. Returns in used[] the bytes of each, all of them 0 if it does not fit.
+ */
+bool m2m_format_lay_out(const struct m2m_format *format, struct picture *picture,
+	uint8_t *const memory[FRAME_PLANES], uint32_t used[FRAME_PLANES]);
+
+#endif

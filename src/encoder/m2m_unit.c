@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* Bitstream out of a hardware encoder: see m2m_unit.h. */
+#include "encoder/m2m_unit.h"
+
+#include "avc.h"
+#include "util.h"
+
+#define LOG_TOPIC "m2m"
+#include "log.h"
+
+/* A second piece is made together with the first; this is for drivers that are badly held up. */
+#define PIECES_NS (100 * NS_PER_MS)
+
+static int queue_buffer(struct m2m_unit *unit, unsigned index)
+{
+	struct m2m_buffer buffer = { .index = index, .dmabuf = -1 };
+	int res = m2m_queue_put(&unit->queue, &buffer);
+
+	if (res < 0)
+		log_error("cannot give a buffer to the encoder (VIDIOC_QBUF): %s", strerror(-res));
+	return res;
+}
+
+int m2m_unit_open(struct m2m_unit *unit, const struct m2m_device *device, unsigned count)
+{
+	int res;
+
+	unit->queue = (struct m2m_queue){
+		.fd = device->fd, .type = device->capture, .n_planes = 1
+	};
+	res = m2m_queue_allocate(&unit->queue, V4L2_MEMORY_MMAP, count, NULL);
+	for (unsigned i = 0; res == 0 && i < unit->queue.n_buffers; i++)
+		res = queue_buffer(unit, i);
+	return res;
+}
+
+static bool make_room(struct m2m_unit *unit, size_t more)
+{
+	size_t room = MAX(unit->size + more, 2 * unit->room);
+	uint8_t *data;
+
+	if (unit->room - unit->size >= more)
+		return true;
+	data = realloc(unit->data, room);
+	if (!data)
+		return false;
+	unit->data = data;
+	unit->room = room;
+	return true;
+}
+
+static bool has_slice(const uint8_t *at, const uint8_t *end)
+{
+	while ((at = avc_find_nal(at, end))) {
+		unsigned type = *at & 0x1F;
+
+		if (type >= AVC_NAL_SLICE && type <= AVC_NAL_IDR)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * One copy out of the driver's memory, which is not cached on a Pi and so must not be searched,
+ * and the buffer goes back at once: the encoder stops when it has none.
+ */
+static int add_piece(struct m2m_unit *unit, const struct m2m_buffer *buffer)
+{
+	const struct m2m_map *map = &unit->queue.map[buffer->index][0];
+	size_t size = buffer->used[0] - buffer->offset;
+
+	if (!unit->size) {
+		unit->timestamp_us = buffer->timestamp_us;
+		unit->begin_ns = now_ns();
+	}
+	if (make_room(unit, size)) {
+		memcpy(unit->data + unit->size, map->at + buffer->offset, size);
+		unit->size += size;
+		unit->has_slice = unit->has_slice || has_slice(unit->data, unit->data + unit->size);
+	} else {
+		unit->damaged = true;
+	}
+	unit->damaged |= (buffer->flags & V4L2_BUF_FLAG_ERROR) != 0;
+	unit->is_cut = buffer->used[0] == map->size;
+	return queue_buffer(unit, buffer->index);
+}
+
+int m2m_unit_read(struct m2m_unit *unit)
+{
+	struct m2m_buffer buffer = unit->held;
+	int res = unit->has_held ? 0 : m2m_queue_take(&unit->queue, &buffer);
+
+	if (res < 0)
+		return res;
+	unit->has_held = false;
+	/* Frames that were dropped, and ends of streams that nobody asked for. */
+	if (buffer.used[0] == buffer.offset) {
+		unit->failed |= (buffer.flags & V4L2_BUF_FLAG_ERROR) != 0;
+		return queue_buffer(unit, buffer.index);
+	}
+	if (unit->size && buffer.timestamp_us != unit->timestamp_us) {
+		unit->held = buffer;
+		unit->has_held = unit->is_past = true;
+		return 0;
+	}
+	return add_piece(unit, &buffer);
+}
+
+bool m2m_unit_is_whole(const struct m2m_unit *unit, int64_t now, bool *doubtful)
+{
+	*doubtful = false;
+	if (!unit->size)
+		return false;
+	if (unit->is_past || (unit->has_slice && !unit->is_cut))
+		return true;
+	*doubtful = unit->has_slice;
+	return now - unit->begin_ns > PIECES_NS;
+}
+
+void m2m_unit_reset(struct m2m_unit *unit)
+{
+	unit->size = 0;
+	unit->has_slice = unit->is_cut = unit->is_past = unit->damaged = false;
+}
+
+void m2m_unit_close(struct m2m_unit *unit)
+{
+	m2m_queue_free(&unit->queue);
+	free(unit->data);
+}

@@ -21,6 +21,8 @@
 #define ENCODER_INPUTS    2 /* at most: one is encoded while the next is filled */
 #define ENCODER_IN_FLIGHT 4 /* more than ever are submitted and not collected */
 
+#define ENCODER_HOLDS_FRAMES (1U << 31) /* frames that were submitted are still being read */
+
 /* What may be changed while frames flow. */
 struct encoder_tuning {
 	unsigned bitrate_kbps;
@@ -58,13 +60,18 @@ struct encoder {
 	char device[64]; /* its node, or "libx264 164" */
 	enum avc_profile profile;
 	unsigned level; /* as struct avc_level */
-	int fd;         /* to be polled for `events` while frames are pending; -1: nothing to wait for */
+	/* To be polled for `events` while frames are pending or inputs busy; -1: nothing to wait for */
+	int fd;
 	short events;
 	struct picture input[ENCODER_INPUTS]; /* memory to be filled, by the owner's thread */
 	unsigned n_inputs;
 
 	struct encoder_tuning tuning; /* as in force: what was asked for, clamped */
-	uint32_t busy_inputs;         /* a bit for each input that must not be written to */
+	/*
+	 * A bit for each input that must not be written to, and ENCODER_HOLDS_FRAMES. May be set
+	 * for longer than anything is pending: hardware may give a picture back after its unit.
+	 */
+	uint32_t busy_inputs;
 	struct encoder_pending pending[ENCODER_IN_FLIGHT];
 	int64_t last_timestamp_us;
 	uint64_t lost; /* frames that went in and never came out: rate control dropped them */
@@ -142,8 +149,8 @@ unsigned encoder_count_pending(const struct encoder *encoder);
  * -EBADMSG: it holds no slice (parameter sets alone: they were remembered), or pending is NULL;
  * nothing is forgotten then, so the slices may still come. -ENOMEM: the frame is lost.
  */
-int encoder_make_unit(struct encoder *encoder, struct encoder_pending *pending,
-	const uint8_t *data, size_t size, struct frame **out);
+int encoder_make_unit(struct encoder *encoder, struct encoder_pending *pending, const uint8_t *data,
+	size_t size, struct frame **out);
 
 /*
  * Clamps bitrate and rate to what size, profile and the level picked for them allow, and logs it

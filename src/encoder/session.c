@@ -232,7 +232,7 @@ static bool is_stopped(struct session *session)
 static void wait_for_work(struct session *session)
 {
 	const struct encoder *encoder = session->encoder;
-	bool pending = encoder && encoder_count_pending(encoder);
+	bool pending = encoder && (encoder_count_pending(encoder) || encoder->busy_inputs);
 	struct pollfd on[] = { { .fd = session->fd, .events = POLLIN },
 		{ .fd = pending ? encoder->fd : -1, .events = pending ? encoder->events : 0 } };
 	eventfd_t count;

@@ -245,10 +245,10 @@ static int m2m_submit(struct encoder *encoder, const struct encoder_submission *
 	/* Before the frame: it holds for whichever the hardware begins with next. */
 	ask_key(m2m, in->want_key);
 	res = m2m_input_put(&m2m->input, in, timestamp_us);
-	if (res == 0 && in->input >= 0)
-		encoder->busy_inputs |= 1U << in->input;
-	if (res == 0)
+	if (res == 0) {
+		encoder->busy_inputs |= in->input < 0 ? ENCODER_HOLDS_FRAMES : 1U << in->input;
 		return 0;
+	}
 	encoder_forget(encoder, pending);
 	if (res == -ENOTSUP && in->input >= 0)
 		forget_all(m2m);
@@ -275,6 +275,8 @@ static int reclaim(struct m2m *m2m)
 		if (pending)
 			m2m->read_ns[pending - encoder->pending] = now_ns();
 	}
+	if (!m2m_input_holds_frames(&m2m->input))
+		encoder->busy_inputs &= ~ENCODER_HOLDS_FRAMES;
 	return res == -EAGAIN ? 0 : res;
 }
 
@@ -325,7 +327,8 @@ static int check_alive(const struct m2m *m2m)
 {
 	struct pollfd on = { .fd = m2m->device.fd, .events = POLLIN | POLLOUT };
 
-	if (!encoder_count_pending(&m2m->encoder) || poll(&on, 1, 0) <= 0)
+	if ((!encoder_count_pending(&m2m->encoder) && !m2m->encoder.busy_inputs) ||
+		poll(&on, 1, 0) <= 0)
 		return -EAGAIN;
 	if (on.revents & (POLLHUP | POLLNVAL))
 		return -ENODEV;

@@ -340,6 +340,15 @@ int m2m_input_reclaim(struct m2m_input *input, int64_t *timestamp_us, int *numbe
 	return 0;
 }
 
+bool m2m_input_holds_frames(const struct m2m_input *input)
+{
+	for (unsigned i = 0; i < input->queue.n_buffers; i++) {
+		if (input->slot[i].frame)
+			return true;
+	}
+	return false;
+}
+
 void m2m_input_close(struct m2m_input *input)
 {
 	if (!input->device)

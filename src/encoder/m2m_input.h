@@ -71,6 +71,8 @@ int m2m_input_put(struct m2m_input *input, const struct encoder_submission *in,
  * was put with; *number: its input, or -1. -EAGAIN: none.
  */
 int m2m_input_reclaim(struct m2m_input *input, int64_t *timestamp_us, int *number);
+/* Whether the driver may still read frames of the source. */
+bool m2m_input_holds_frames(const struct m2m_input *input);
 /* Stops the queue and lets go of everything; fine at any time after zeroing. */
 void m2m_input_close(struct m2m_input *input);
 

@@ -261,10 +261,21 @@ static int64_t frame_timeout_ns(const struct options *opt)
 	return opt->desired_fps ? MAX(timeout_ns, 3 * NS_PER_S / opt->desired_fps) : timeout_ns;
 }
 
+/*
+ * Whether nothing but damaged JPEGs came for so long that the device has to be opened again. That
+ * is known only while somebody has them decoded, for H.264.
+ */
+static bool is_damaged(const struct pipeline *pipe, int64_t opened_ns, int64_t timeout_ns)
+{
+	int64_t since_ns = h264_encoder_damaged_ns(pipe->h264);
+
+	return since_ns && now_ns() - MAX(since_ns, opened_ns) >= timeout_ns;
+}
+
 /* Reads until the source must be closed; returns why. */
 static int read_frames(struct pipeline *pipe, struct source *source)
 {
-	int64_t timeout_ns = frame_timeout_ns(pipe->opt);
+	int64_t timeout_ns = frame_timeout_ns(pipe->opt), opened_ns = now_ns();
 	int64_t frame_ns = now_ns(), deadline_ns = frame_ns + MAX(FIRST_FRAME_NS, timeout_ns);
 	int64_t damaged_ns = 0; /* when the last frame came that had to be dropped */
 	struct frame *frame;
@@ -276,6 +287,8 @@ static int read_frames(struct pipeline *pipe, struct source *source)
 
 		if (now >= deadline_ns)
 			return silence;
+		if (is_damaged(pipe, opened_ns, timeout_ns))
+			return -EBADMSG;
 		if (now >= frame_ns + timeout_ns)
 			report(pipe, silence);
 		else

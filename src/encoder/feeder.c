@@ -44,6 +44,7 @@ void feeder_rest(struct feeder *feeder)
 	feeder->held = feeder->card = NULL;
 	still_reset(&feeder->still);
 	feeder->cadence.at_ns = 0;
+	atomic_store(&feeder->damaged_ns, 0);
 }
 
 /* ---- what to ask of an encoder */
@@ -299,10 +300,12 @@ void feeder_feed(struct feeder *feeder)
 	want_encoder(feeder, frame);
 	keeper_tend(keeper, now_ns());
 	/* It is kept while an encoder opens, unless a newer one comes. */
-	if (keeper->session || keeper_due_ns(keeper) < now_ns() + NS_PER_S)
+	if (keeper->session || keeper_due_ns(keeper) < now_ns() + NS_PER_S) {
 		feeder->held = frame;
-	else
+	} else {
 		frame_unref(frame);
+		atomic_store(&feeder->damaged_ns, 0); /* nobody looks any more */
+	}
 }
 
 int64_t feeder_due_ns(const struct feeder *feeder)

@@ -128,12 +128,12 @@ static bool is_closing(const struct keeper *keeper)
 	return false;
 }
 
-/* A size that hardware cannot do, or no hardware at all, is no news. */
+/* That there is none, or none for this size, the encoder has said itself. */
 static void log_failure(const struct encoder_ops *ops, int error)
 {
-	if (error == -ENODEV)
-		log_info("no %s encoder found", ops->name);
-	else if (error == -ETIMEDOUT)
+	if (error == -ENODEV || error == -ERANGE)
+		return;
+	if (error == -ETIMEDOUT)
 		log_warn("the %s encoder hangs: it is left alone and opened again", ops->name);
 	else
 		log_warn("the %s encoder failed: %s", ops->name, strerror(-error));

@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* The feeder: which frames reach the encoder, when, and which do not. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <linux/videodev2.h>
+#include <sys/eventfd.h>
+
+#include "encoder/feeder.h"
+#include "fake_encoder.h"
+
+#define ANSWER_MS 10000
+#define SIDE      64
+
+struct bench {
+	struct options opt;
+	struct drops drops;
+	struct keeper keeper;
+	struct feeder feeder;
+	struct outlet *outlet;
+	struct mailbox *mailbox, *viewer;
+	struct frame_pool *pool;
+	int wake_fd;
+	uint64_t sequence;
+};
+
+static int setup(void **state)
+{
+	struct bench *bench = xcalloc(1, sizeof(*bench));
+
+	memset(&fake_hardware, 0, sizeof(fake_hardware));
+	bench->opt = (struct options){ .h264_bitrate_kbps = 1000, .h264_m2m_device = "" };
+	bench->outlet = outlet_create(NULL, NULL);
+	bench->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	bench->pool = frame_pool_create(4);
+	assert_int_equal(mailbox_create(&bench->viewer, 256), 0);
+	assert_int_equal(mailbox_create(&bench->mailbox, 1), 0);
+	outlet_attach(bench->outlet, bench->viewer);
+	keeper_init(&bench->keeper, H264_ENCODER_AUTO, bench->outlet, bench->wake_fd);
+	bench->keeper.failover.hardware = &fake_hardware_ops;
+	bench->keeper.failover.software = NULL;
+	assert_int_equal(feeder_init(&bench->feeder, &bench->opt, &bench->drops, &bench->keeper,
+				 bench->mailbox),
+		0);
+	*state = bench;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct bench *bench = *state;
+
+	keeper_finish(&bench->keeper, ANSWER_MS);
+	feeder_finish(&bench->feeder);
+	outlet_detach(bench->outlet, bench->viewer);
+	mailbox_destroy(bench->viewer);
+	mailbox_destroy(bench->mailbox);
+	outlet_destroy(bench->outlet);
+	frame_pool_destroy(bench->pool);
+	close(bench->wake_fd);
+	free(bench);
+	return 0;
+}
+
+/* One round of what the encoder's thread does. */
+static void turn(struct bench *bench, int64_t until_ns)
+{
+	bool has_room;
+	int64_t due, now;
+	eventfd_t count;
+
+	keeper_tend(&bench->keeper, now_ns());
+	feeder_feed(&bench->feeder);
+	has_room = feeder_has_room(&bench->feeder);
+	due = MIN(keeper_due_ns(&bench->keeper), feeder_due_ns(&bench->feeder));
+	due = MIN(due, until_ns);
+	now = now_ns();
+	struct pollfd on[] = { { .fd = bench->wake_fd, .events = POLLIN },
+		{ .fd = has_room ? mailbox_fd(bench->mailbox) : -1, .events = POLLIN } };
+	struct timespec limit = { MAX(due - now, 0) / NS_PER_S, MAX(due - now, 0) % NS_PER_S };
+
+	assert_true(ppoll(on, 2, &limit, NULL) >= 0);
+	eventfd_read(bench->wake_fd, &count);
+}
+
+static void run_for(struct bench *bench, int ms)
+{
+	int64_t until = now_ns() + ms * NS_PER_MS;
+
+	while (now_ns() < until)
+		turn(bench, until);
+}
+
+static struct frame *await_unit(struct bench *bench)
+{
+	int64_t until = now_ns() + ANSWER_MS * NS_PER_MS;
+	struct frame *unit;
+
+	while (!(unit = mailbox_take(bench->viewer))) {
+		assert_true(now_ns() < until);
+		turn(bench, now_ns() + NS_PER_MS);
+	}
+	return unit;
+}
+
+static unsigned count_units(struct bench *bench)
+{
+	unsigned count = 0;
+	struct frame *unit;
+
+	while ((unit = mailbox_take(bench->viewer))) {
+		frame_unref(unit);
+		count++;
+	}
+	return count;
+}
+
+static struct frame *make_frame(struct bench *bench, uint32_t side, uint8_t grey)
+{
+	struct frame *frame;
+
+	assert_int_equal(frame_pool_get(bench->pool, (size_t)side * side * 3 / 2, &frame), 0);
+	memset(frame->plane[0].data, grey, (size_t)side * side * 3 / 2);
+	frame->format = V4L2_PIX_FMT_YUV420;
+	frame->width = frame->height = side;
+	frame->plane[0].stride = side;
+	frame->plane[0].size = side * side;
+	for (unsigned p = 1; p < 3; p++)
+		frame->plane[p] = (struct frame_plane){ frame->plane[p - 1].data +
+								frame->plane[p - 1].size,
+			side / 2, side * side / 4 };
+	frame->key = frame->online = true;
+	frame->sequence = ++bench->sequence;
+	frame->captured_ns = frame->grabbed_ns = now_ns();
+	return frame;
+}
+
+static void post(struct bench *bench, uint8_t grey)
+{
+	mailbox_put(bench->mailbox, make_frame(bench, SIDE, grey));
+}
+
+static void a_single_frame_waits_for_its_encoder(void **state)
+{
+	struct bench *bench = *state;
+	struct frame *unit;
+
+	post(bench, 1);
+	unit = await_unit(bench);
+	assert_int_equal(unit->sequence, 1);
+	frame_unref(unit);
+	assert_int_equal(fake_hardware.opened, 1);
+}
+
+static void the_newest_frame_wins_while_an_encoder_opens(void **state)
+{
+	struct bench *bench = *state;
+	struct frame *unit;
+
+	atomic_store(&fake_hardware.hang_in_open, 1);
+	post(bench, 1);
+	run_for(bench, 20);
+	post(bench, 2);
+	run_for(bench, 20);
+	atomic_store(&fake_hardware.hang_in_open, 0);
+	unit = await_unit(bench);
+	assert_int_equal(unit->sequence, 2);
+	frame_unref(unit);
+}
+
+/* A source four times as fast as the encoder: what it gets is never old. */
+static void an_overloaded_encoder_gets_fresh_frames_only(void **state)
+{
+	struct bench *bench = *state;
+	int64_t next = now_ns(), age, oldest = 0, end = next + NS_PER_S;
+	unsigned units = 0, late = 0;
+
+	atomic_store(&fake_hardware.encode_ns, 20 * NS_PER_MS);
+	while (now_ns() < end) {
+		struct frame *unit;
+
+		if (now_ns() >= next) {
+			post(bench, (uint8_t)bench->sequence);
+			next += 5 * NS_PER_MS;
+		}
+		turn(bench, next);
+		while ((unit = mailbox_take(bench->viewer))) {
+			age = unit->encode_end_ns - unit->captured_ns;
+			late += age > 40 * NS_PER_MS;
+			if (++units > 10)
+				oldest = MAX(oldest, age);
+			frame_unref(unit);
+		}
+		assert_true(bench->keeper.view.in_flight <= 2);
+	}
+	assert_in_range(units, 30, 51); /* 50 is all there is time for */
+	assert_true(late <= units / 4);
+	assert_true(mailbox_dropped(bench->mailbox) > 100);
+}
+
+static void a_picture_that_stands_still_is_left_out(void **state)
+{
+	struct bench *bench = *state;
+	int64_t changed;
+	struct frame *unit;
+
+	bench->opt.h264_static_fps = 1;
+	post(bench, 7);
+	frame_unref(await_unit(bench));
+	for (int i = 0; i < 150; i++) { /* one and a half seconds */
+		post(bench, 7);
+		run_for(bench, 10);
+	}
+	/* Once more for the copy that is compared with, then once a second. */
+	assert_in_range(count_units(bench), 2, 3);
+	assert_true(bench->feeder.same > 100);
+	changed = now_ns();
+	post(bench, 8);
+	unit = await_unit(bench);
+	assert_true(now_ns() - changed < 200 * NS_PER_MS);
+	assert_int_equal(unit->sequence, bench->sequence);
+	frame_unref(unit);
+}
+
+static void static_fps_0_leaves_nothing_out(void **state)
+{
+	struct bench *bench = *state;
+
+	post(bench, 7);
+	frame_unref(await_unit(bench));
+	for (int i = 0; i < 30; i++) {
+		post(bench, 7);
+		frame_unref(await_unit(bench));
+	}
+	assert_int_equal(bench->feeder.same, 0);
+}
+
+static void a_key_frame_is_made_of_a_still_picture_at_once(void **state)
+{
+	struct bench *bench = *state;
+	struct frame *unit;
+
+	bench->opt.h264_static_fps = 1;
+	for (int i = 0; i < 30; i++) {
+		post(bench, 7);
+		run_for(bench, 5);
+	}
+	count_units(bench);
+	atomic_store(&bench->feeder.want_key, true);
+	post(bench, 7);
+	unit = await_unit(bench);
+	assert_true(unit->key);
+	frame_unref(unit);
+	assert_false(atomic_load(&bench->feeder.want_key));
+}
+
+static void requests_for_key_frames_are_spaced(void **state)
+{
+	struct bench *bench = *state;
+	unsigned keys = 0;
+	struct frame *unit;
+
+	post(bench, 0);
+	frame_unref(await_unit(bench));
+	for (int i = 0; i < 50; i++) { /* half a second of a request with each frame */
+		atomic_store(&bench->feeder.want_key, true);
+		post(bench, (uint8_t)i);
+		run_for(bench, 10);
+	}
+	while ((unit = mailbox_take(bench->viewer))) {
+		keys += unit->key;
+		frame_unref(unit);
+	}
+	assert_in_range(keys, 3, 6);
+}
+
+static void the_card_is_encoded_again_for_a_newcomer(void **state)
+{
+	struct bench *bench = *state;
+	struct frame *card = make_frame(bench, SIDE, 1), *unit;
+
+	card->still = true;
+	card->online = false;
+	mailbox_put(bench->mailbox, card);
+	frame_unref(await_unit(bench));
+	run_for(bench, 50);
+	assert_int_equal(count_units(bench), 0);
+	atomic_store(&bench->feeder.want_key, true);
+	unit = await_unit(bench);
+	assert_true(unit->key);
+	assert_false(unit->online);
+	frame_unref(unit);
+	run_for(bench, 200);
+	assert_int_equal(count_units(bench), 0);
+}
+
+static void each_size_opens_one_encoder(void **state)
+{
+	struct bench *bench = *state;
+
+	for (uint32_t side = 32; side <= 64; side += 16) {
+		for (int i = 0; i < 5; i++) {
+			struct frame *unit;
+
+			mailbox_put(bench->mailbox, make_frame(bench, side, (uint8_t)i));
+			unit = await_unit(bench);
+			assert_int_equal(unit->width, side);
+			frame_unref(unit);
+		}
+	}
+	assert_int_equal(fake_hardware.opened, 3);
+}
+
+static void frames_are_read_in_place_where_the_encoder_can(void **state)
+{
+	struct bench *bench = *state;
+	struct frame *frame = make_frame(bench, SIDE, 3);
+
+	atomic_store(&fake_hardware.takes, 1);
+	atomic_store(&fake_hardware.silent, 1);
+	mailbox_put(bench->mailbox, frame_ref(frame));
+	while (atomic_load(&fake_hardware.submitted) == 0)
+		turn(bench, now_ns() + NS_PER_MS);
+	run_for(bench, 10);
+	assert_int_equal(atomic_load(&frame->refs), 2); /* ours and the encoder's */
+	atomic_store(&fake_hardware.silent, 0);
+	frame_unref(await_unit(bench));
+	assert_int_equal(atomic_load(&frame->refs), 1);
+	frame_unref(frame);
+}
+
+static void damaged_jpegs_are_counted_and_known(void **state)
+{
+	struct bench *bench = *state;
+	struct frame *frame;
+
+	post(bench, 1);
+	frame_unref(await_unit(bench));
+	for (unsigned i = 0; i < 3; i++) {
+		frame = make_frame(bench, SIDE, 0xff);
+		frame->format = V4L2_PIX_FMT_MJPEG;
+		mailbox_put(bench->mailbox, frame);
+		while (drops_get(&bench->drops, DROP_CORRUPT) == i)
+			turn(bench, now_ns() + NS_PER_MS);
+		assert_true(atomic_load(&bench->feeder.damaged_ns) > 0);
+	}
+	post(bench, 2);
+	frame_unref(await_unit(bench));
+	assert_int_equal(atomic_load(&bench->feeder.damaged_ns), 0);
+}
+
+static void a_rate_that_changes_is_told_to_the_encoder(void **state)
+{
+	struct bench *bench = *state;
+	int64_t at = now_ns();
+
+	for (int i = 0; i < 200; i++) {
+		struct frame *frame = make_frame(bench, SIDE, (uint8_t)i);
+
+		frame->captured_ns = at += NS_PER_S / 60;
+		mailbox_put(bench->mailbox, frame);
+		frame_unref(await_unit(bench));
+	}
+	assert_int_equal(bench->keeper.config.tuning.fps, 60);
+	assert_int_equal(fake_hardware.opened, 1);
+}
+
+static void resting_lets_go_of_everything(void **state)
+{
+	struct bench *bench = *state;
+	struct frame *card = make_frame(bench, SIDE, 1);
+
+	card->still = true;
+	mailbox_put(bench->mailbox, frame_ref(card));
+	frame_unref(await_unit(bench));
+	feeder_rest(&bench->feeder);
+	assert_int_equal(atomic_load(&card->refs), 1);
+	frame_unref(card);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_single_frame_waits_for_its_encoder),
+		TEST(the_newest_frame_wins_while_an_encoder_opens),
+		TEST(an_overloaded_encoder_gets_fresh_frames_only),
+		TEST(a_picture_that_stands_still_is_left_out),
+		TEST(static_fps_0_leaves_nothing_out),
+		TEST(a_key_frame_is_made_of_a_still_picture_at_once),
+		TEST(requests_for_key_frames_are_spaced),
+		TEST(the_card_is_encoded_again_for_a_newcomer),
+		TEST(each_size_opens_one_encoder),
+		TEST(frames_are_read_in_place_where_the_encoder_can),
+		TEST(damaged_jpegs_are_counted_and_known),
+		TEST(a_rate_that_changes_is_told_to_the_encoder),
+		TEST(resting_lets_go_of_everything),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

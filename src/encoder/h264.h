@@ -34,17 +34,17 @@ struct h264_status {
 	unsigned level; /* ten times the number */
 	uint32_t width, height;
 	struct encoder_tuning wanted, tuning; /* as asked for; as in force */
-	bool online;                          /* the last access unit shows a picture, not the card */
-	unsigned fps;                         /* access units in the last second */
-	uint64_t encoded;                     /* access units since the start */
-	uint64_t keys;                        /* key frames among them */
-	uint64_t same;                        /* frames like the one before, left out */
-	uint64_t late;                        /* frames left out because a newer one was there */
-	uint64_t lost;                        /* frames that the encoder's rate control dropped */
-	uint64_t opened;                      /* how often an encoder was opened */
-	uint64_t failures;                    /* how often one failed or hung */
-	int64_t encode_ns;                    /* what encoding a frame takes, smoothed */
-	int64_t convert_ns;                   /* what preparing one takes, smoothed */
+	bool online;        /* the last access unit shows a picture, not the card */
+	unsigned fps;       /* access units in the last second */
+	uint64_t encoded;   /* access units since the start */
+	uint64_t keys;      /* key frames among them */
+	uint64_t same;      /* frames like the one before, left out */
+	uint64_t late;      /* frames left out because a newer one was there */
+	uint64_t lost;      /* frames that the encoder's rate control dropped */
+	uint64_t opened;    /* how often an encoder was opened */
+	uint64_t failures;  /* how often one failed or hung */
+	int64_t encode_ns;  /* what encoding a frame takes, smoothed */
+	int64_t convert_ns; /* what preparing one takes, smoothed */
 };
 
 /* Borrows all arguments until it is destroyed. -errno when threads or descriptors run out. */

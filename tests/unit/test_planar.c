@@ -12,223 +12,18 @@
 #include <cmocka.h>
 #include <linux/videodev2.h>
 #include <math.h>
-#include <sys/mman.h>
 
 #include "convert/planar.h"
+#include "raws.h"
 #include "util.h"
 
 /* Rounding in the format's own step, in the range step and in the matrix step. */
 #define TOLERANCE 2.0
 
-#define PAGE 4096
-
-struct colour {
-	double y, u, v;
-};
-
-struct source {
-	uint32_t fourcc;
-	const char *name;
-	/* bytes in a row and rows, for each plane */
-	struct {
-		unsigned bytes, across, down;
-	} plane[FRAME_PLANES];
-	struct colour (*at)(const struct frame *frame, uint32_t x, uint32_t y);
-	bool grey, rgb;
-};
-
-static uint8_t byte(const struct frame *frame, int plane, uint32_t x, uint32_t y)
-{
-	return frame->plane[plane].data[(size_t)y * frame->plane[plane].stride + x];
-}
-
-static struct colour packed(const struct frame *f, uint32_t x, uint32_t y, int luma, int u, int v)
-{
-	uint32_t pair = x / 2 * 4;
-
-	return (struct colour){ byte(f, 0, pair + luma + x % 2 * 2, y), byte(f, 0, pair + u, y),
-		byte(f, 0, pair + v, y) };
-}
-
-static struct colour yuyv_at(const struct frame *frame, uint32_t x, uint32_t y)
-{
-	return packed(frame, x, y, 0, 1, 3);
-}
-
-static struct colour yvyu_at(const struct frame *frame, uint32_t x, uint32_t y)
-{
-	return packed(frame, x, y, 0, 3, 1);
-}
-
-static struct colour uyvy_at(const struct frame *frame, uint32_t x, uint32_t y)
-{
-	return packed(frame, x, y, 1, 0, 2);
-}
-
-static struct colour nv12_at(const struct frame *frame, uint32_t x, uint32_t y)
-{
-	return (struct colour){ byte(frame, 0, x, y), byte(frame, 1, x / 2 * 2, y / 2),
-		byte(frame, 1, x / 2 * 2 + 1, y / 2) };
-}
-
-static struct colour nv21_at(const struct frame *frame, uint32_t x, uint32_t y)
-{
-	return (struct colour){ byte(frame, 0, x, y), byte(frame, 1, x / 2 * 2 + 1, y / 2),
-		byte(frame, 1, x / 2 * 2, y / 2) };
-}
-
-static struct colour nv16_at(const struct frame *frame, uint32_t x, uint32_t y)
-{
-	return (struct colour){ byte(frame, 0, x, y), byte(frame, 1, x / 2 * 2, y),
-		byte(frame, 1, x / 2 * 2 + 1, y) };
-}
-
-static struct colour nv24_at(const struct frame *frame, uint32_t x, uint32_t y)
-{
-	return (struct colour){ byte(frame, 0, x, y), byte(frame, 1, x * 2, y),
-		byte(frame, 1, x * 2 + 1, y) };
-}
-
-static struct colour yu12_at(const struct frame *frame, uint32_t x, uint32_t y)
-{
-	return (struct colour){ byte(frame, 0, x, y), byte(frame, 1, x / 2, y / 2),
-		byte(frame, 2, x / 2, y / 2) };
-}
-
-static struct colour yv12_at(const struct frame *frame, uint32_t x, uint32_t y)
-{
-	return (struct colour){ byte(frame, 0, x, y), byte(frame, 2, x / 2, y / 2),
-		byte(frame, 1, x / 2, y / 2) };
-}
-
-static struct colour grey_at(const struct frame *frame, uint32_t x, uint32_t y)
-{
-	return (struct colour){ byte(frame, 0, x, y), 128, 128 };
-}
-
-static struct colour from_rgb(double r, double g, double b)
-{
-	double y = 0.299 * r + 0.587 * g + 0.114 * b;
-
-	return (struct colour){ y, 128 + (b - y) / 1.772, 128 + (r - y) / 1.402 };
-}
-
-static struct colour rgb24_at(const struct frame *f, uint32_t x, uint32_t y)
-{
-	return from_rgb(byte(f, 0, 3 * x, y), byte(f, 0, 3 * x + 1, y), byte(f, 0, 3 * x + 2, y));
-}
-
-static struct colour bgr24_at(const struct frame *f, uint32_t x, uint32_t y)
-{
-	return from_rgb(byte(f, 0, 3 * x + 2, y), byte(f, 0, 3 * x + 1, y), byte(f, 0, 3 * x, y));
-}
-
-static struct colour rgb565_at(const struct frame *f, uint32_t x, uint32_t y)
-{
-	unsigned pixel = byte(f, 0, 2 * x, y) | byte(f, 0, 2 * x + 1, y) << 8;
-
-	return from_rgb((pixel >> 11) * 255 / 31.0, (pixel >> 5 & 63) * 255 / 63.0,
-		(pixel & 31) * 255 / 31.0);
-}
-
-static const struct source sources[] = {
-	{ V4L2_PIX_FMT_YUYV, "YUYV", { { 4, 2, 1 } }, yuyv_at, false, false },
-	{ V4L2_PIX_FMT_YVYU, "YVYU", { { 4, 2, 1 } }, yvyu_at, false, false },
-	{ V4L2_PIX_FMT_UYVY, "UYVY", { { 4, 2, 1 } }, uyvy_at, false, false },
-	{ V4L2_PIX_FMT_NV12, "NV12", { { 1, 1, 1 }, { 2, 2, 2 } }, nv12_at, false, false },
-	{ V4L2_PIX_FMT_NV21, "NV21", { { 1, 1, 1 }, { 2, 2, 2 } }, nv21_at, false, false },
-	{ V4L2_PIX_FMT_NV16, "NV16", { { 1, 1, 1 }, { 2, 2, 1 } }, nv16_at, false, false },
-	{ V4L2_PIX_FMT_NV24, "NV24", { { 1, 1, 1 }, { 2, 1, 1 } }, nv24_at, false, false },
-	{ V4L2_PIX_FMT_YUV420, "YU12", { { 1, 1, 1 }, { 1, 2, 2 }, { 1, 2, 2 } }, yu12_at, false,
-		false },
-	{ V4L2_PIX_FMT_YVU420, "YV12", { { 1, 1, 1 }, { 1, 2, 2 }, { 1, 2, 2 } }, yv12_at, false,
-		false },
-	{ V4L2_PIX_FMT_RGB24, "RGB3", { { 3, 1, 1 } }, rgb24_at, false, true },
-	{ V4L2_PIX_FMT_BGR24, "BGR3", { { 3, 1, 1 } }, bgr24_at, false, true },
-	{ V4L2_PIX_FMT_RGB565, "RGBP", { { 2, 1, 1 } }, rgb565_at, false, true },
-	{ V4L2_PIX_FMT_GREY, "GREY", { { 1, 1, 1 } }, grey_at, true, false },
-};
-
 static const struct {
 	uint32_t width, height;
 } sizes[] = { { 1, 1 }, { 2, 2 }, { 3, 3 }, { 16, 16 }, { 33, 17 }, { 64, 35 }, { 1030, 5 },
 	{ 1366, 48 } };
-
-/* A plane whose last byte is the last one that may be read. */
-struct guarded {
-	void *map;
-	size_t map_size;
-};
-
-static void *guarded_create(struct guarded *out, size_t size)
-{
-	size_t pages = (size + PAGE - 1) / PAGE * PAGE;
-
-	out->map_size = pages + PAGE;
-	out->map = mmap(NULL, out->map_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-		-1, 0);
-	assert_true(out->map != MAP_FAILED);
-	assert_int_equal(mprotect((char *)out->map + pages, PAGE, PROT_NONE), 0);
-	return (char *)out->map + pages - size;
-}
-
-struct picture {
-	struct frame frame;
-	struct guarded memory[FRAME_PLANES];
-};
-
-static void picture_create(struct picture *out, const struct source *source, uint32_t width,
-	uint32_t height, uint32_t extra_stride)
-{
-	struct frame *frame = &out->frame;
-
-	*out = (struct picture){ .frame = { .format = source->fourcc,
-					 .width = width,
-					 .height = height,
-					 .range = RANGE_FULL,
-					 .matrix = MATRIX_601 } };
-	for (int i = 0; i < FRAME_PLANES && source->plane[i].bytes; i++) {
-		unsigned across = source->plane[i].across, down = source->plane[i].down;
-		uint32_t row = (width + across - 1) / across * source->plane[i].bytes;
-		uint32_t rows = (height + down - 1) / down;
-
-		frame->plane[i].stride = row + extra_stride;
-		frame->plane[i].size = (size_t)(rows - 1) * frame->plane[i].stride + row;
-		frame->plane[i].data = guarded_create(&out->memory[i], frame->plane[i].size);
-		for (size_t at = 0; at < frame->plane[i].size; at++)
-			frame->plane[i].data[at] = random() >> 8;
-	}
-}
-
-static void picture_finish(struct picture *picture)
-{
-	for (int i = 0; i < FRAME_PLANES; i++)
-		if (picture->memory[i].map)
-			munmap(picture->memory[i].map, picture->memory[i].map_size);
-}
-
-static double clamp(double value)
-{
-	return CLAMP(value, 0.0, 255.0);
-}
-
-static void stretch(struct colour *colour)
-{
-	colour->y = clamp((colour->y - 16) * 255 / 219);
-	colour->u = clamp((colour->u - 128) * 255 / 224 + 128);
-	colour->v = clamp((colour->v - 128) * 255 / 224 + 128);
-}
-
-/* By way of RGB, as the standards define both. */
-static void turn_matrix(struct colour *colour)
-{
-	double r = colour->y + 1.5748 * (colour->v - 128);
-	double b = colour->y + 1.8556 * (colour->u - 128);
-	double g = (colour->y - 0.2126 * r - 0.0722 * b) / 0.7152;
-
-	*colour = from_rgb(r, g, b);
-	*colour = (struct colour){ clamp(colour->y), clamp(colour->u), clamp(colour->v) };
-}
 
 /* What the result should be at a pixel: its own brightness, the colour of its 2×2 square. */
 static struct colour expected(const struct source *source, const struct frame *frame, uint32_t x,
@@ -314,16 +109,16 @@ static void check_all(enum frame_range range, enum frame_matrix matrix)
 	srandom(1);
 	for (size_t i = 0; i < ARRAY_SIZE(sources); i++) {
 		for (size_t k = 0; k < ARRAY_SIZE(sizes) * 2; k++) {
-			struct picture picture;
+			struct raw picture;
 
-			picture_create(&picture, &sources[i], sizes[k / 2].width,
-				sizes[k / 2].height, k % 2 * 37);
+			raw_create(&picture, &sources[i], sizes[k / 2].width, sizes[k / 2].height,
+				k % 2 * 37);
 			picture.frame.range = range;
 			picture.frame.matrix = matrix;
 			check_strips(&sources[i], &picture.frame, 8);
 			check_strips(&sources[i], &picture.frame, 16);
 			check_strips(&sources[i], &picture.frame, 64);
-			picture_finish(&picture);
+			raw_finish(&picture);
 		}
 	}
 }
@@ -362,10 +157,10 @@ static void black_white_and_grey_are_exact(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(yuv) * 2; i++) {
-		struct picture picture;
+		struct raw picture;
 		struct planar view;
 
-		picture_create(&picture, &sources[7], 66, 18, 0);
+		raw_create(&picture, &sources[7], 66, 18, 0);
 		picture.frame.range = RANGE_LIMITED;
 		picture.frame.matrix = i % 2 ? MATRIX_709 : MATRIX_601;
 		for (int p = 0; p < 3; p++)
@@ -376,7 +171,7 @@ static void black_white_and_grey_are_exact(void **state)
 			0);
 		for (int p = 0; p < 3; p++)
 			assert_int_equal(view.plane[p][0], yuv[i / 2][1][p]);
-		picture_finish(&picture);
+		raw_finish(&picture);
 	}
 	free(scratch);
 }
@@ -390,10 +185,10 @@ static void what_is_planar_already_is_borrowed(void **state)
 			      fourcc == V4L2_PIX_FMT_GREY;
 		uint8_t *scratch = NULL;
 		size_t scratch_size = 0;
-		struct picture picture;
+		struct raw picture;
 		struct planar view;
 
-		picture_create(&picture, &sources[i], 64, 32, 0);
+		raw_create(&picture, &sources[i], 64, 32, 0);
 		assert_int_equal(planar_rows(&view, &picture.frame, 0, UINT32_MAX, &scratch,
 					 &scratch_size),
 			0);
@@ -415,20 +210,20 @@ static void what_is_planar_already_is_borrowed(void **state)
 			0);
 		assert_false(view.borrowed);
 		free(scratch);
-		picture_finish(&picture);
+		raw_finish(&picture);
 	}
 }
 
 static void the_scratch_grows_once_and_is_used_again(void **state)
 {
 	uint8_t *scratch = NULL, *large;
-	struct picture small, big;
+	struct raw small, big;
 	size_t size = 0, large_size;
 	struct planar view;
 
 	(void)state;
-	picture_create(&small, &sources[0], 32, 32, 0);
-	picture_create(&big, &sources[0], 640, 480, 0);
+	raw_create(&small, &sources[0], 32, 32, 0);
+	raw_create(&big, &sources[0], 640, 480, 0);
 	assert_int_equal(planar_rows(&view, &small.frame, 0, UINT32_MAX, &scratch, &size), 0);
 	assert_int_equal(planar_rows(&view, &big.frame, 0, UINT32_MAX, &scratch, &size), 0);
 	large = scratch;
@@ -439,8 +234,8 @@ static void the_scratch_grows_once_and_is_used_again(void **state)
 	assert_int_equal(size, large_size);
 	assert_shows(&view, &sources[0], &small.frame, 0);
 	free(scratch);
-	picture_finish(&small);
-	picture_finish(&big);
+	raw_finish(&small);
+	raw_finish(&big);
 }
 
 static void assert_fails(const struct frame *frame, int error)
@@ -459,10 +254,10 @@ static void a_plane_that_is_too_small_is_refused(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(sources); i++) {
 		for (int p = 0; p < FRAME_PLANES && sources[i].plane[p].bytes; p++) {
-			struct picture picture;
+			struct raw picture;
 			struct frame frame;
 
-			picture_create(&picture, &sources[i], 33, 17, 3);
+			raw_create(&picture, &sources[i], 33, 17, 3);
 			frame = picture.frame;
 			frame.plane[p].size--;
 			assert_fails(&frame, -EINVAL);
@@ -476,7 +271,7 @@ static void a_plane_that_is_too_small_is_refused(void **state)
 			frame = picture.frame;
 			frame.plane[p].data = NULL;
 			assert_fails(&frame, -EINVAL);
-			picture_finish(&picture);
+			raw_finish(&picture);
 		}
 	}
 }
@@ -484,10 +279,10 @@ static void a_plane_that_is_too_small_is_refused(void **state)
 static void a_size_that_is_no_picture_is_refused(void **state)
 {
 	static const uint32_t wrong[] = { 0, 65536, UINT32_MAX };
-	struct picture picture;
+	struct raw picture;
 
 	(void)state;
-	picture_create(&picture, &sources[0], 16, 16, 0);
+	raw_create(&picture, &sources[0], 16, 16, 0);
 	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
 		struct frame frame = picture.frame;
 
@@ -498,20 +293,20 @@ static void a_size_that_is_no_picture_is_refused(void **state)
 		frame.plane[0].size = SIZE_MAX;
 		assert_fails(&frame, -EINVAL);
 	}
-	picture_finish(&picture);
+	raw_finish(&picture);
 }
 
 static void formats_without_pixels_are_not_supported(void **state)
 {
-	struct picture picture;
+	struct raw picture;
 
 	(void)state;
-	picture_create(&picture, &sources[0], 16, 16, 0);
+	raw_create(&picture, &sources[0], 16, 16, 0);
 	picture.frame.format = V4L2_PIX_FMT_MJPEG;
 	assert_fails(&picture.frame, -ENOTSUP);
 	picture.frame.format = 0;
 	assert_fails(&picture.frame, -ENOTSUP);
-	picture_finish(&picture);
+	raw_finish(&picture);
 }
 
 int main(void)

@@ -125,13 +125,18 @@ static int set_bitrate(const struct m2m_device *device, struct encoder_tuning *t
 	return res;
 }
 
-static int set_gop(const struct m2m_device *device, const struct encoder_tuning *tuning)
+/* Some know it by one name, some by the other; some have short ones only. */
+static int set_gop(const struct m2m_device *device, struct encoder_tuning *tuning)
 {
-	int frames = tuning->gop ? (int)MIN(tuning->gop, (unsigned)NO_GOP) : NO_GOP;
-	int res = set(device, V4L2_CID_MPEG_VIDEO_H264_I_PERIOD, frames, NULL);
-	int other = set(device, V4L2_CID_MPEG_VIDEO_GOP_SIZE, frames, NULL);
+	int asked = tuning->gop ? (int)MIN(tuning->gop, (unsigned)NO_GOP) : NO_GOP;
+	int now = asked, res = set(device, V4L2_CID_MPEG_VIDEO_H264_I_PERIOD, asked, &now);
+	int other = set(device, V4L2_CID_MPEG_VIDEO_GOP_SIZE, asked, &now);
 
-	return res < 0 && other < 0 ? res : 0;
+	if (res < 0 && other < 0)
+		return res;
+	if (now != asked)
+		tuning->gop = (unsigned)now;
+	return 0;
 }
 
 static int set_qp(const struct m2m_device *device, const struct encoder_tuning *tuning)

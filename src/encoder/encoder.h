@@ -154,7 +154,8 @@ int encoder_make_unit(struct encoder *encoder, struct encoder_pending *pending, 
 
 /*
  * Clamps bitrate and rate to what size, profile and the level picked for them allow, and logs it
- * once. -ERANGE when no level up to `most` (42, say) has room for the size.
+ * once. The first call picks the level, from 4.0 on; it stays, for it stands in the stream.
+ * -ERANGE when no level up to `most` (42, say) has room for the size.
  */
 int encoder_fit(struct encoder *encoder, struct encoder_tuning *tuning, unsigned most);
 

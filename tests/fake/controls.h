@@ -10,9 +10,11 @@ struct control {
 	const char *name;
 	int32_t min, max, step, def, value;
 	const char *const *menu;
+	uint32_t absent; /* a bit for each menu item that is left out */
+	int32_t applied; /* m2m: what the firmware was told last */
 };
 
-struct control *control_find(struct device *dev, uint32_t id);
+struct control *control_find(struct handle *h, uint32_t id);
 
 extern const struct ioctl_entry control_ioctls[];
 

@@ -23,6 +23,8 @@ static const struct control power_present = {
 	0,
 	1,
 	NULL,
+	0,
+	0,
 };
 
 struct csi *csi_of(const struct device *dev)
@@ -340,6 +342,7 @@ static const struct command csi_commands[] = {
 
 const struct device_ops csi_ops = {
 	.kind = "csi",
+	.contiguous = true,
 	.path = "/dev/fake-csi",
 	.buf_type = V4L2_BUF_TYPE_VIDEO_CAPTURE,
 	.ioctls = csi_ioctls,

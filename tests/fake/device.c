@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,7 @@
 
 struct device *devices;
 
-static const struct device_ops *const kinds[] = { &uvc_ops, &csi_ops };
+static const struct device_ops *const kinds[] = { &uvc_ops, &csi_ops, &m2m_ops };
 
 /* Nodes outside /dev are real empty files as well, so that inotify and opendir see them. */
 static void place_node(const char *path, bool there)
@@ -169,15 +170,24 @@ static void set_level(int fd, bool *level, bool want)
 		report_debug("eventfd %d: %s", fd, strerror(errno));
 }
 
+/* What poll() would say to a request for everything. */
+static short levels(const struct handle *h)
+{
+	if (handle_gone(h) || h->meta)
+		return POLLIN | POLLOUT;
+	return h->dev->ops->instance ? h->dev->ops->instance->poll(h) : queue_poll(h->queue);
+}
+
 void device_update(struct device *dev)
 {
-	bool flows = dev->ops->flowing(dev, now_ns());
+	bool flows = !dev->ops->instance && dev->ops->flowing(dev, now_ns());
 
 	for (struct handle *h = dev->handles; h; h = h->next) {
-		bool gone = handle_gone(h);
+		short on = levels(h);
 
-		set_level(h->fd, &h->in_level, gone || h->meta || queue_poll(h->queue));
-		set_level(h->pri_fd, &h->pri_level, gone || h->n_events);
+		set_level(h->fd, &h->in_level, on & (POLLIN | POLLERR));
+		set_level(h->out_fd, &h->out_level, on & (POLLOUT | POLLERR));
+		set_level(h->pri_fd, &h->pri_level, handle_gone(h) || h->n_events);
 		if (h->queue->in_dqbuf)
 			pthread_cond_broadcast(&dev->done);
 	}
@@ -246,6 +256,10 @@ static const struct ioctl_entry *find_ioctl(const struct device *dev, uint32_t r
 		common_ioctls };
 	const struct ioctl_entry *entry = NULL;
 
+	if (dev->ops->instance) {
+		entry = find_entry(dev->ops->ioctls, request, name);
+		return entry ? entry : find_entry(control_ioctls, request, name);
+	}
 	for (unsigned i = 0; i < ARRAY_SIZE(lists) && !entry; i++)
 		entry = find_entry(lists[i], request, name);
 	return entry;

@@ -46,6 +46,26 @@ struct device_ops {
 	bool (*fill)(struct device *dev, struct buffer *buf, uint32_t stamp);
 	/* The node came back. */
 	void (*plugged)(struct device *dev);
+	/* NULL: handles share the device's one queue, and the members above are in use. */
+	const struct instance_ops *instance;
+	bool contiguous; /* its buffers, for whoever imports them */
+};
+
+/* What a kind needs where each open handle is a device of its own. Under the device lock. */
+struct instance_ops {
+	void (*opened)(struct handle *h);
+	/* May wait, with the lock released meanwhile. */
+	void (*closed)(struct handle *h);
+	/* Which of POLLIN, POLLOUT and POLLERR hold. */
+	short (*poll)(const struct handle *h);
+	/* The buffer at this offset of mmap(), and the queue that it belongs to; or NULL. */
+	struct buffer *(*buffer_at)(struct handle *h, int64_t offset, const void **queue);
+	/* The driver is told a control's new value: 0 or -errno. */
+	int (*control)(struct handle *h, struct control *c, int32_t value);
+	/* The command "fail" made this request fail. */
+	void (*injected)(struct handle *h, const struct ioctl_entry *entry);
+	/* Whether the handle may be open at exit: it cannot be closed without waiting for ever. */
+	bool (*hangs)(const struct handle *h);
 };
 
 struct size {
@@ -117,13 +137,17 @@ struct device {
 struct handle {
 	int fd;        /* the client's: an eventfd, readable = POLLIN */
 	int pri_fd;    /* ours: readable = POLLPRI */
+	int out_fd;    /* ours: readable = POLLOUT; -1 where there is none */
 	unsigned refs; /* under the table lock */
 	struct device *dev;
 	struct handle *next; /* under the device lock, as all below */
 	unsigned generation;
 	bool meta;
-	bool in_level, pri_level;
+	bool in_level, pri_level, out_level;
 	struct queue *queue; /* of our generation */
+	void *instance;      /* the kind's, with instance_ops; as are its controls */
+	struct control *controls;
+	unsigned n_controls;
 	bool subscribed;
 	struct v4l2_event events[EVENTS_MAX];
 	unsigned n_events, event_sequence;
@@ -162,6 +186,6 @@ extern const struct ioctl_entry common_ioctls[];
 const struct ioctl_entry *device_ioctl(const struct device *dev, uint32_t request);
 const struct ioctl_entry *device_ioctl_named(const struct device *dev, const char *name);
 
-extern const struct device_ops uvc_ops, csi_ops;
+extern const struct device_ops uvc_ops, csi_ops, m2m_ops;
 
 #endif

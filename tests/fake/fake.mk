@@ -15,7 +15,7 @@ $(FAKE_BUILD)/%.o: tests/fake/%.c tests/fake/fake.mk
 	$(CC) $(FAKE_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(FAKE_BUILD)/libfakev4l2.so: $(FAKE_LIB_OBJ)
-	$(CC) -shared -pthread -Wl,-z,defs -o $@ $^ $(shell $(PKG_CONFIG) --libs libjpeg) -ldl
+	$(CC) -shared -pthread -Wl,-z,defs -o $@ $^ $(shell $(PKG_CONFIG) --libs libjpeg x264) -ldl
 
 $(FAKE_BUILD)/selftest: $(FAKE_TEST_OBJ)
 	$(CC) -pthread -o $@ $^ $(shell $(PKG_CONFIG) --libs cmocka libjpeg)

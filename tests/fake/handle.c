@@ -55,6 +55,9 @@ static struct handle *handle_create(struct device *dev, bool meta, int flags)
 		on |= EFD_NONBLOCK;
 	h->fd = (int)syscall(SYS_eventfd2, 0, on);
 	h->pri_fd = (int)syscall(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK);
+	h->out_fd = -1;
+	if (dev->ops->instance)
+		h->out_fd = (int)syscall(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (h->fd < 0 || h->pri_fd < 0 || h->fd >= FDS_MAX) {
 		int error = h->fd < 0 || h->pri_fd < 0 ? errno : EMFILE;
 
@@ -84,6 +87,8 @@ int handle_open(struct device *dev, bool meta, int flags)
 	h->queue = queue_ref(dev->queue);
 	h->next = dev->handles;
 	dev->handles = h;
+	if (dev->ops->instance)
+		dev->ops->instance->opened(h);
 	table[h->fd] = h;
 	device_update(dev);
 	pthread_mutex_unlock(&dev->lock);
@@ -110,6 +115,8 @@ static void handle_destroy(struct handle *h)
 	struct device *dev = h->dev;
 
 	pthread_mutex_lock(&dev->lock);
+	if (dev->ops->instance)
+		dev->ops->instance->closed(h);
 	for (struct handle **at = &dev->handles; *at; at = &(*at)->next) {
 		if (*at != h)
 			continue;
@@ -123,6 +130,8 @@ static void handle_destroy(struct handle *h)
 	device_update(dev);
 	pthread_mutex_unlock(&dev->lock);
 	real()->close(h->pri_fd);
+	if (h->out_fd >= 0)
+		real()->close(h->out_fd);
 	free(h);
 }
 
@@ -179,17 +188,20 @@ static int refuse_gone(struct handle *h)
 static int dispatch(struct handle *h, unsigned long request, void *arg)
 {
 	const struct ioctl_entry *entry = device_ioctl(h->dev, (uint32_t)request);
+	const struct instance_ops *instance = h->dev->ops->instance;
 	int res;
 
-	h->poll_errors = 0;
 	if (handle_gone(h))
 		return refuse_gone(h);
 	if (!entry)
 		return -ENOTTY;
 	if (!arg && _IOC_SIZE(request))
 		return -EFAULT;
-	if ((res = injected_failure(h->dev, entry)) < 0)
+	if ((res = injected_failure(h->dev, entry)) < 0) {
+		if (instance)
+			instance->injected(h, entry);
 		return res;
+	}
 	return entry->fn(h, arg);
 }
 
@@ -199,6 +211,8 @@ int handle_ioctl(struct handle *h, unsigned long request, void *arg)
 
 	pthread_mutex_lock(&h->dev->lock);
 	res = dispatch(h, request, arg);
+	if (res != -EAGAIN)
+		h->poll_errors = 0;
 	device_update(h->dev);
 	pthread_mutex_unlock(&h->dev->lock);
 	return res;
@@ -206,11 +220,14 @@ int handle_ioctl(struct handle *h, unsigned long request, void *arg)
 
 static short revents(struct handle *h, short events)
 {
+	const struct instance_ops *instance = h->dev->ops->instance;
 	short on = 0;
 
 	if (handle_gone(h))
 		return POLLERR | POLLHUP | POLLPRI;
-	if (events & (POLLIN | POLLRDNORM))
+	if (instance && (events & (POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM)))
+		on |= instance->poll(h);
+	else if (events & (POLLIN | POLLRDNORM))
 		on |= h->meta ? POLLERR : queue_poll(h->queue);
 	if (h->n_events)
 		on |= POLLPRI;
@@ -226,8 +243,9 @@ short handle_revents(struct handle *h, short events)
 	if (!(on & (POLLERR | POLLHUP)))
 		h->poll_errors = 0;
 	else if (++h->poll_errors == POLL_ERRORS_MAX)
-		report_violation("U14", "%s: %d polls in a row answered POLLERR%s", handle_path(h),
-			POLL_ERRORS_MAX, on & POLLHUP ? "|POLLHUP" : "");
+		report_violation(h->dev->ops->instance ? "G25" : "U14",
+			"%s: %d polls in a row answered POLLERR%s", handle_path(h), POLL_ERRORS_MAX,
+			on & POLLHUP ? "|POLLHUP" : "");
 	pthread_mutex_unlock(&h->dev->lock);
 	return on & (events | POLLERR | POLLHUP);
 }
@@ -237,7 +255,7 @@ void handles_finish(void)
 	for (int fd = 0; fd < FDS_MAX; fd++) {
 		struct handle *h = table[fd];
 
-		if (h)
+		if (h && !(h->dev->ops->instance && h->dev->ops->instance->hangs(h)))
 			report_violation("LEAK", "descriptor %d of %s is open at exit", fd,
 				handle_path(h));
 	}

@@ -15,7 +15,7 @@ enum { MAPPINGS_MAX = 256, GRACE_MS = 2000 };
 struct mapping {
 	uintptr_t addr; /* 0: free */
 	size_t len;
-	const struct queue *queue; /* compared only, may be gone */
+	const void *queue; /* compared only, may be gone */
 	const struct buffer *buf;
 	const char *why; /* it is an orphan */
 	int64_t orphaned_ns;
@@ -26,7 +26,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* taken last */
 static struct mapping mappings[MAPPINGS_MAX];
 static atomic_uint n_mappings;
 
-static void add(uintptr_t addr, size_t len, const struct handle *h, const struct buffer *buf)
+static void add(uintptr_t addr, size_t len, const struct handle *h, const void *queue,
+	const struct buffer *buf)
 {
 	pthread_mutex_lock(&lock);
 	for (unsigned i = 0; i < MAPPINGS_MAX; i++) {
@@ -34,7 +35,7 @@ static void add(uintptr_t addr, size_t len, const struct handle *h, const struct
 
 		if (map->addr)
 			continue;
-		*map = (struct mapping){ .addr = addr, .len = len, .queue = h->queue, .buf = buf };
+		*map = (struct mapping){ .addr = addr, .len = len, .queue = queue, .buf = buf };
 		strcpy(map->node, handle_path(h));
 		n_mappings++;
 		break;
@@ -44,14 +45,18 @@ static void add(uintptr_t addr, size_t len, const struct handle *h, const struct
 
 static void *map_locked(struct handle *h, void *addr, size_t len, int prot, int flags, off_t off)
 {
-	struct buffer *buf;
+	const void *queue = h->queue;
+	struct buffer *buf = NULL;
 	void *mem;
 
 	errno = ENODEV;
 	if (handle_gone(h))
 		return MAP_FAILED;
 	errno = EINVAL;
-	buf = h->meta ? NULL : queue_at(h->queue, off);
+	if (h->dev->ops->instance)
+		buf = h->dev->ops->instance->buffer_at(h, off, &queue);
+	else if (!h->meta)
+		buf = queue_at(h->queue, off);
 	if (!buf || len > buf->mapped || !(prot & PROT_READ) || !(flags & MAP_SHARED)) {
 		report_violation("VB2", "%s: mmap of %zu bytes at %lld, prot %d flags %#x (EINVAL)",
 			handle_path(h), len, (long long)off, prot, (unsigned)flags);
@@ -60,7 +65,7 @@ static void *map_locked(struct handle *h, void *addr, size_t len, int prot, int 
 	}
 	mem = real()->mmap(addr, len, prot, flags, buf->memfd, 0);
 	if (mem != MAP_FAILED)
-		add((uintptr_t)mem, len, h, buf);
+		add((uintptr_t)mem, len, h, queue, buf);
 	return mem;
 }
 
@@ -102,7 +107,7 @@ void mapping_remove(void *addr, size_t len)
 	pthread_mutex_unlock(&lock);
 }
 
-bool mapping_exists(const struct queue *q, const struct buffer *buf)
+bool mapping_exists(const void *q, const struct buffer *buf)
 {
 	bool found = false;
 
@@ -116,7 +121,7 @@ bool mapping_exists(const struct queue *q, const struct buffer *buf)
 	return found;
 }
 
-void mapping_orphan(const struct queue *q, const char *why)
+void mapping_orphan(const void *q, const char *why)
 {
 	pthread_mutex_lock(&lock);
 	for (unsigned i = 0; i < MAPPINGS_MAX; i++) {
@@ -129,6 +134,18 @@ void mapping_orphan(const struct queue *q, const char *why)
 		counters.orphans++;
 	}
 	pthread_mutex_unlock(&lock);
+}
+
+size_t mapping_orphan_bytes(const char *node)
+{
+	size_t bytes = 0;
+
+	pthread_mutex_lock(&lock);
+	for (unsigned i = 0; i < MAPPINGS_MAX; i++)
+		if (mappings[i].addr && mappings[i].why && !strcmp(mappings[i].node, node))
+			bytes += mappings[i].len;
+	pthread_mutex_unlock(&lock);
+	return bytes;
 }
 
 void mapping_finish(void)

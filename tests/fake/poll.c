@@ -14,7 +14,7 @@ struct mix {
 	struct pollfd *fds; /* the client's */
 	nfds_t n;
 	struct handle **handles; /* n of them, NULL where real */
-	struct pollfd *watch;    /* 2 n: what the kernel sees */
+	struct pollfd *watch;    /* 3 n: what the kernel sees */
 };
 
 int __poll_chk(struct pollfd *fds, nfds_t n, int timeout, size_t size);
@@ -36,7 +36,7 @@ static bool mix_init(struct mix *mix, struct pollfd *fds, nfds_t n)
 	if (!any)
 		return false;
 	mix->handles = calloc(n, sizeof(struct handle *));
-	mix->watch = calloc(2 * n, sizeof(struct pollfd));
+	mix->watch = calloc(3 * n, sizeof(struct pollfd));
 	if (!mix->handles || !mix->watch)
 		abort();
 	for (nfds_t i = 0; i < n; i++)
@@ -61,11 +61,14 @@ static void mix_watch(struct mix *mix)
 
 		mix->watch[i] = mix->fds[i];
 		mix->watch[mix->n + i] = (struct pollfd){ .fd = -1 };
+		mix->watch[2 * mix->n + i] = (struct pollfd){ .fd = -1 };
 		if (!h)
 			continue;
 		mix->watch[i].events = POLLIN;
 		if (!(events & (POLLIN | POLLRDNORM)))
 			mix->watch[i].fd = -1;
+		if (events & (POLLOUT | POLLWRNORM))
+			mix->watch[2 * mix->n + i] = (struct pollfd){ h->out_fd, POLLIN, 0 };
 		if (events & POLLPRI)
 			mix->watch[mix->n + i] = (struct pollfd){ h->pri_fd, POLLIN, 0 };
 	}
@@ -116,7 +119,7 @@ static int mix_wait(struct mix *mix, int64_t deadline, const sigset_t *mask)
 	do {
 		struct timespec left = left_until(deadline);
 
-		if (real()->ppoll(mix->watch, 2 * mix->n, deadline < 0 ? NULL : &left, mask) < 0)
+		if (real()->ppoll(mix->watch, 3 * mix->n, deadline < 0 ? NULL : &left, mask) < 0)
 			return -1;
 		ready = mix_take_real(mix) + mix_look(mix);
 	} while (!ready && (deadline < 0 || now_ns() < deadline));

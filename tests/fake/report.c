@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The report file: one write(2) of one whole line each, so that processes may share it. */
 #include "report.h"
+#include "m2m.h"
 #include "real.h"
 
 #include <errno.h>
@@ -64,17 +65,20 @@ void report_debug(const char *fmt, ...)
 
 void report_summary(char *buf, size_t size)
 {
+	char more[600];
+
+	m2m_summary(more, sizeof(more));
 	snprintf(buf, size,
 		"summary opens=%lu closes=%lu streamons=%lu reqbufs=%lu made=%lu lost=%lu "
-		"injected=%lu delivered=%lu max_held=%lu orphans=%lu violations=%lu cpu_us=%lu",
+		"injected=%lu delivered=%lu max_held=%lu orphans=%lu violations=%lu cpu_us=%lu%s",
 		counters.opens, counters.closes, counters.streamons, counters.reqbufs,
 		counters.made, counters.lost, counters.injected, counters.delivered,
-		counters.max_held, counters.orphans, counters.violations, counters.cpu_us);
+		counters.max_held, counters.orphans, counters.violations, counters.cpu_us, more);
 }
 
 void report_finish(void)
 {
-	char line[400];
+	char line[1000];
 	size_t len;
 
 	report_summary(line, sizeof(line) - 1);

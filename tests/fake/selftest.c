@@ -171,7 +171,7 @@ int main(void)
 	snprintf(report_path, sizeof(report_path), "%s.report", ctl_path);
 	setenv("HDMICAST_FAKE",
 		"uvc:size=640x480,sizes=1920x1080+1280x720+640x480,frames=4;"
-		"csi:edid=set,settle=100,renegotiate=200",
+		"csi:edid=set,settle=100,renegotiate=200;m2m",
 		1);
 	setenv("HDMICAST_FAKE_CTL", ctl_path, 1);
 	setenv("HDMICAST_FAKE_REPORT", report_path, 1);
@@ -182,6 +182,8 @@ int main(void)
 	failed = _cmocka_run_group_tests("fake-uvc", uvc_tests, n_uvc_tests, NULL, NULL);
 	failed += _cmocka_run_group_tests("fake-queue", queue_tests, n_queue_tests, NULL, NULL);
 	failed += _cmocka_run_group_tests("fake-csi", csi_tests, n_csi_tests, NULL, NULL);
+	failed += _cmocka_run_group_tests("fake-m2m", m2m_stream_tests, n_m2m_stream_tests, NULL,
+		NULL);
 	unlink(ctl_path);
 	unlink(report_path);
 	return failed != 0;

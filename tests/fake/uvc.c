@@ -15,14 +15,16 @@
 static const char *const mains[] = { "Disabled", "50 Hz", "60 Hz" };
 
 static const struct control user_controls[] = {
-	{ V4L2_CID_BRIGHTNESS, V4L2_CTRL_TYPE_INTEGER, 0, "Brightness", -64, 64, 1, 0, 0, NULL },
-	{ V4L2_CID_CONTRAST, V4L2_CTRL_TYPE_INTEGER, 0, "Contrast", 0, 95, 1, 32, 32, NULL },
-	{ V4L2_CID_SATURATION, V4L2_CTRL_TYPE_INTEGER, 0, "Saturation", 0, 100, 5, 55, 55, NULL },
-	{ V4L2_CID_HUE, V4L2_CTRL_TYPE_INTEGER, 0, "Hue", -2000, 2000, 1, 0, 0, NULL },
+	{ V4L2_CID_BRIGHTNESS, V4L2_CTRL_TYPE_INTEGER, 0, "Brightness", -64, 64, 1, 0, 0, NULL, 0,
+		0 },
+	{ V4L2_CID_CONTRAST, V4L2_CTRL_TYPE_INTEGER, 0, "Contrast", 0, 95, 1, 32, 32, NULL, 0, 0 },
+	{ V4L2_CID_SATURATION, V4L2_CTRL_TYPE_INTEGER, 0, "Saturation", 0, 100, 5, 55, 55, NULL, 0,
+		0 },
+	{ V4L2_CID_HUE, V4L2_CTRL_TYPE_INTEGER, 0, "Hue", -2000, 2000, 1, 0, 0, NULL, 0, 0 },
 	{ V4L2_CID_AUTO_WHITE_BALANCE, V4L2_CTRL_TYPE_BOOLEAN, 0, "White Balance, Automatic", 0, 1,
-		1, 1, 1, NULL },
+		1, 1, 1, NULL, 0, 0 },
 	{ V4L2_CID_POWER_LINE_FREQUENCY, V4L2_CTRL_TYPE_MENU, 0, "Power Line Frequency", 0, 2, 1, 1,
-		1, mains },
+		1, mains, 0, 0 },
 };
 
 static const struct size default_sizes[] = {

@@ -29,7 +29,7 @@ struct queue *queue_ref(struct queue *q)
 	return q;
 }
 
-static void buffer_destroy(struct buffer *buf)
+void buffer_destroy(struct buffer *buf)
 {
 	if (buf->mem)
 		real()->munmap(buf->mem, buf->mapped);
@@ -38,7 +38,7 @@ static void buffer_destroy(struct buffer *buf)
 	free(buf);
 }
 
-struct buffer *buffer_create(unsigned index, size_t length)
+struct buffer *buffer_create(unsigned index, size_t length, bool contiguous)
 {
 	struct buffer *buf = calloc(1, sizeof(*buf));
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -48,7 +48,7 @@ struct buffer *buffer_create(unsigned index, size_t length)
 	buf->index = index;
 	buf->length = length;
 	buf->mapped = (length + page - 1) / page * page;
-	buf->memfd = memfd_create("fake-buffer", MFD_CLOEXEC);
+	buf->memfd = memfd_create(contiguous ? FAKE_CONTIGUOUS : FAKE_SCATTERED, MFD_CLOEXEC);
 	if (buf->memfd >= 0 && ftruncate(buf->memfd, (off_t)buf->mapped) == 0)
 		buf->mem = real()->mmap(NULL, buf->mapped, PROT_READ | PROT_WRITE, MAP_SHARED,
 			buf->memfd, 0);

@@ -10,6 +10,9 @@
 
 #include <sys/types.h>
 
+#define FAKE_CONTIGUOUS "fake-contiguous"
+#define FAKE_SCATTERED  "fake-scattered"
+
 enum { BUFFERS_MAX = 32 };
 
 enum buffer_state { BUFFER_DEQUEUED, BUFFER_QUEUED, BUFFER_DONE };
@@ -54,8 +57,10 @@ void queue_starve(struct queue *q);                    /* a frame found no buffe
 void queue_release(struct queue *q, struct handle *h); /* h is being closed */
 
 /* Between vb2.c and vb2_ioctl.c. */
-struct buffer *buffer_create(unsigned index, size_t length); /* NULL: no memory */
-off_t buffer_offset(const struct buffer *buf);               /* what mmap takes */
+/* A memfd named FAKE_CONTIGUOUS is what a device without an IOMMU can import. NULL: no memory. */
+struct buffer *buffer_create(unsigned index, size_t length, bool contiguous);
+void buffer_destroy(struct buffer *buf);
+off_t buffer_offset(const struct buffer *buf); /* what mmap takes */
 void queue_free_buffers(struct queue *q);
 void queue_cancel(struct queue *q);          /* STREAMOFF */
 void queue_pop(unsigned *list, unsigned *n); /* drops the first of todo or done */
@@ -71,8 +76,9 @@ extern const struct ioctl_entry vb2_ioctls[];
 /* mapping.c: the client's mappings of buffers; own lock, any thread. */
 void *mapping_create(struct handle *h, void *addr, size_t len, int prot, int flags, off_t off);
 void mapping_remove(void *addr, size_t len); /* before munmap; cheap if not ours */
-bool mapping_exists(const struct queue *q, const struct buffer *buf);
-void mapping_orphan(const struct queue *q, const char *why); /* its buffers are freed */
-void mapping_finish(void);                                   /* at exit */
+bool mapping_exists(const void *queue, const struct buffer *buf);
+void mapping_orphan(const void *queue, const char *why); /* its buffers are freed */
+size_t mapping_orphan_bytes(const char *node);           /* that freed buffers still hold */
+void mapping_finish(void);                               /* at exit */
 
 #endif

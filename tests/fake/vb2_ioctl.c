@@ -46,7 +46,8 @@ static int allocate(struct queue *q, struct v4l2_requestbuffers *req)
 	if (want > BUFFERS_MAX)
 		want = BUFFERS_MAX;
 	while (q->count < want) {
-		q->buffers[q->count] = buffer_create(q->count, q->dev->pix.sizeimage);
+		q->buffers[q->count] = buffer_create(q->count, q->dev->pix.sizeimage,
+			q->dev->ops->contiguous);
 		if (!q->buffers[q->count])
 			break;
 		q->count++;

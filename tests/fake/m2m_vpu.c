@@ -1,0 +1,541 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The thread that encodes, one frame at a time, for all handles: G2 to G24, G28 to G35. */
+#include "m2m.h"
+#include "report.h"
+#include "script.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FLUSH_MS = 2000, BLOCKS_MAX = 8192, WEDGE_AFTER = 10, LOW_BITRATE = 100000 };
+
+static void wait_until(struct m2m *m2m, struct device *dev, int64_t when)
+{
+	struct timespec ts = { .tv_sec = when / NS_PER_S, .tv_nsec = when % NS_PER_S };
+
+	pthread_cond_timedwait(&m2m->work, &dev->lock, &ts);
+}
+
+void m2m_vpu_kick(struct device *dev)
+{
+	pthread_cond_broadcast(&m2m_of(dev)->work);
+}
+
+/* ---- requests */
+
+int m2m_vpu_ask(struct m2m_ctx *ctx)
+{
+	struct device *dev = ctx->h->dev;
+	int64_t end = now_ns() + SILENCE_MS * NS_PER_MS;
+
+	if (!ctx->m2m->wedged)
+		return 0;
+	while (ctx->m2m->wedged && now_ns() < end)
+		wait_until(ctx->m2m, dev, end);
+	return -ETIME;
+}
+
+/* Nobody's stream survives the reboot that ends it. */
+void m2m_vpu_wedge(struct device *dev, bool on)
+{
+	struct m2m *m2m = m2m_of(dev);
+
+	m2m->count.wedges += on && !m2m->wedged;
+	m2m->wedged = on;
+	for (struct handle *h = dev->handles; h; h = h->next)
+		ctx_of(h)->hung = ctx_of(h)->poisoned = true;
+	m2m_vpu_kick(dev);
+}
+
+void m2m_vpu_flush(struct m2m_ctx *ctx)
+{
+	struct device *dev = ctx->h->dev;
+	int64_t end = now_ns() + FLUSH_MS * NS_PER_MS;
+	bool inside = ctx->busy || (ctx->hung && ctx->out.n_todo) || ctx->inside;
+
+	while (inside && !ctx->m2m->wedged && now_ns() < end &&
+		(ctx->hung || now_ns() < ctx->m2m->stall_until_ns))
+		wait_until(ctx->m2m, dev, end);
+	ctx->session++;
+	m2m_vpu_kick(dev);
+	while (ctx->busy)
+		pthread_cond_wait(&ctx->m2m->work, &dev->lock);
+	ctx->unit_size = 0;
+	ctx->inside = NULL;
+}
+
+int m2m_vpu_check(struct m2m_ctx *ctx, const struct m2m_queue *q)
+{
+	if (!ctx->variant->firmware || !q->output)
+		return 0;
+	if (ctx->coded.width != ctx->raw.width || ctx->coded.height != ctx->raw.height)
+		return m2m_refuse(ctx, "G5", ESRCH, "CAPTURE has another size than OUTPUT");
+	if (ctx->raw.fourcc == V4L2_PIX_FMT_YUYV || ctx->raw.fourcc == V4L2_PIX_FMT_UYVY)
+		if (ctx->raw.stride[0] % 64)
+			return -ESRCH; /* G6 */
+	if (ctx->coded.fourcc != V4L2_PIX_FMT_H264 || !ctx->crop_width || !ctx->crop_height)
+		return -ESRCH;
+	return m2m_check_level(ctx);
+}
+
+/* G13: a key frame is one for the next that comes in, not for those that are in already. */
+void m2m_submit(struct m2m_ctx *ctx)
+{
+	struct m2m_counters *count = &ctx->m2m->count;
+	unsigned inside = ctx->out.n_todo + (ctx->inside ? 1 : 0);
+
+	if (!ctx->out.streaming || !ctx->cap.streaming || ctx->drain != DRAIN_NONE)
+		return;
+	for (unsigned i = 0; i < ctx->out.n_todo; i++) {
+		struct m2m_buffer *buf = ctx->out.buffers[ctx->out.todo[i]];
+
+		if (buf->submitted)
+			continue;
+		buf->submitted = true;
+		buf->idr = ctx->force_key;
+		ctx->force_key = false;
+	}
+	if (inside > count->max_in_flight)
+		count->max_in_flight = inside;
+	m2m_vpu_start(ctx->h->dev);
+	m2m_vpu_kick(ctx->h->dev);
+}
+
+int m2m_vpu_stop(struct m2m_ctx *ctx)
+{
+	if (!ctx->out.streaming || !ctx->cap.streaming)
+		return ctx->variant->drains
+			       ? 0
+			       : m2m_refuse(ctx, "G30", 0, "STOP while a queue does not stream");
+	if (ctx->drain == DRAIN_ASKED && ctx->variant->drains)
+		return -EBUSY; /* G38 */
+	if (ctx->drain == DRAIN_ASKED) {
+		ctx->hung = true;
+		return m2m_refuse(ctx, "G30", 0, "STOP again before LAST: it never comes");
+	}
+	ctx->drain = DRAIN_ASKED;
+	m2m_vpu_kick(ctx->h->dev);
+	return 0;
+}
+
+/* G29: bcm2835 does nothing here. */
+int m2m_vpu_resume(struct m2m_ctx *ctx)
+{
+	if (!ctx->variant->drains)
+		return 0;
+	if (ctx->drain == DRAIN_ASKED)
+		return -EBUSY;
+	ctx->drain = DRAIN_NONE;
+	ctx->cap.last_dequeued = false;
+	m2m_submit(ctx);
+	return 0;
+}
+
+/* ---- what comes out */
+
+static bool more_waits(const struct m2m_ctx *ctx)
+{
+	return ctx->out.n_todo && ctx->out.buffers[ctx->out.todo[0]]->submitted;
+}
+
+static struct m2m_buffer *next_capture(struct m2m_ctx *ctx)
+{
+	struct m2m_buffer *buf = ctx->cap.buffers[ctx->cap.todo[0]];
+
+	queue_pop(ctx->cap.todo, &ctx->cap.n_todo);
+	buf->plane[0].bytesused = 0;
+	buf->plane[0].data_offset = 0;
+	buf->timestamp = (struct timeval){ 0 };
+	buf->sequence = ctx->variant->counts ? ctx->cap.sequence++ : 0; /* G14 */
+	return buf;
+}
+
+static void return_picture(struct m2m_ctx *ctx)
+{
+	struct m2m_buffer *buf = ctx->inside;
+
+	if (!buf)
+		return;
+	ctx->inside = NULL;
+	buf->sequence = ctx->variant->counts ? ctx->out.sequence++ : 0;
+	m2m_done(&ctx->out, buf, 0);
+}
+
+/* G28 */
+static void send_last(struct m2m_ctx *ctx)
+{
+	struct m2m_buffer *buf = next_capture(ctx);
+
+	ctx->drain = DRAIN_DONE;
+	m2m_done(&ctx->cap, buf, V4L2_BUF_FLAG_LAST);
+	m2m_event(ctx->h, V4L2_EVENT_EOS);
+}
+
+/* The specification lets the last picture itself be LAST. */
+static uint32_t last_flag(struct m2m_ctx *ctx)
+{
+	if (!ctx->variant->drains || ctx->drain != DRAIN_ASKED || more_waits(ctx))
+		return 0;
+	ctx->drain = DRAIN_DONE;
+	m2m_event(ctx->h, V4L2_EVENT_EOS);
+	return V4L2_BUF_FLAG_LAST;
+}
+
+/* G17, G19: as many CAPTURE buffers as it takes, as far as there are any. */
+static void push_unit(struct m2m_ctx *ctx)
+{
+	while (ctx->unit_at < ctx->unit_size && ctx->cap.n_todo) {
+		struct m2m_buffer *buf = next_capture(ctx);
+		size_t left = ctx->unit_size - ctx->unit_at, n = buf->plane[0].length;
+
+		if (n > left)
+			n = left;
+		memcpy(m2m_memory(buf, 0), ctx->unit + ctx->unit_at, n);
+		buf->plane[0].bytesused = (uint32_t)n;
+		buf->timestamp = ctx->unit_time;
+		ctx->m2m->count.pieces += ctx->unit_at > 0;
+		ctx->unit_at += n;
+		m2m_done(&ctx->cap, buf,
+			ctx->unit_flags | (ctx->unit_at == ctx->unit_size ? last_flag(ctx) : 0));
+		ctx->unit_flags &= V4L2_BUF_FLAG_ERROR;
+	}
+	if (ctx->unit_at < ctx->unit_size)
+		return;
+	ctx->unit_size = 0;
+	ctx->m2m->count.out++;
+	return_picture(ctx);
+}
+
+static void append_unit(struct m2m_ctx *ctx, const uint8_t *data, size_t size)
+{
+	ctx->unit = realloc(ctx->unit, ctx->unit_size + size);
+	if (!ctx->unit)
+		abort();
+	memcpy(ctx->unit + ctx->unit_size, data, size);
+	ctx->unit_size += size;
+}
+
+/* G10: of their own, without a time. */
+static void send_headers(struct m2m_ctx *ctx, const uint8_t *data, size_t size)
+{
+	struct m2m_buffer *buf = next_capture(ctx);
+
+	memcpy(m2m_memory(buf, 0), data, size);
+	buf->plane[0].bytesused = (uint32_t)size;
+	m2m_done(&ctx->cap, buf, 0);
+}
+
+/* G9 to G11, G15 */
+static void begin_unit(struct m2m_ctx *ctx, bool idr)
+{
+	const uint8_t *headers;
+	size_t size = m2m_encoder_headers(ctx->encoder, &headers);
+
+	ctx->unit_size = ctx->unit_at = 0;
+	ctx->unit_time = ctx->inside->timestamp;
+	ctx->unit_flags = idr ? V4L2_BUF_FLAG_KEYFRAME : 0;
+	if (!idr && ctx->variant->counts)
+		ctx->unit_flags = V4L2_BUF_FLAG_PFRAME;
+	if (ctx->headers_due && ctx->settings.separate)
+		send_headers(ctx, headers, size);
+	else if (idr && (ctx->headers_due || ctx->settings.repeat))
+		append_unit(ctx, headers, size);
+	ctx->headers_due = false;
+}
+
+static void spoil(struct m2m_ctx *ctx)
+{
+	if (!ctx->m2m->error)
+		return;
+	ctx->m2m->error--;
+	ctx->unit_flags |= V4L2_BUF_FLAG_ERROR;
+	for (size_t i = ctx->unit_size / 2; i < ctx->unit_size; i += 7)
+		ctx->unit[i] ^= 0x55;
+}
+
+/* ---- what goes in */
+
+/* G12, G21, G22: it takes the frame, and that is the last one hears of it. */
+static bool chokes(const struct m2m_ctx *ctx, const struct m2m_settings *want)
+{
+	uint64_t pixels = (uint64_t)want->width * want->height;
+
+	if (!ctx->variant->firmware)
+		return false;
+	return want->gop == 1 || (want->fps_num < 9 * want->fps_den && pixels >= 1920 * 1080);
+}
+
+/* G4 */
+static bool wedges(const struct m2m_ctx *ctx, const struct m2m_settings *want)
+{
+	return ctx->variant->firmware && ctx->frames >= WEDGE_AFTER &&
+	       want->profile == V4L2_MPEG_VIDEO_H264_PROFILE_MAIN &&
+	       want->width * want->height >= 1920 * 1080 &&
+	       m2m_applied(ctx, V4L2_CID_MPEG_VIDEO_BITRATE_MODE, 0) ==
+		       V4L2_MPEG_VIDEO_BITRATE_MODE_CBR;
+}
+
+/* G21 */
+static void note_size(struct m2m_ctx *ctx, const struct m2m_settings *want, size_t bytes, bool idr)
+{
+	uint64_t budget = (uint64_t)want->bitrate * want->fps_den / want->fps_num;
+
+	if (!ctx->variant->firmware || want->bitrate >= LOW_BITRATE || idr ||
+		bytes * 8 < 2 * budget)
+		return;
+	ctx->hung = ctx->wedges_off = true;
+}
+
+static int64_t latency_of(const struct m2m *m2m, const struct m2m_settings *want)
+{
+	uint64_t blocks = (uint64_t)((want->width + 15) / 16) * ((want->height + 15) / 16);
+
+	if (m2m->pace)
+		return (int64_t)(blocks * NS_PER_S / m2m->pace); /* G23 */
+	return m2m->latency_ms * NS_PER_MS;
+}
+
+/* False: the frame is lost. */
+static bool hold(struct m2m_ctx *ctx, unsigned session, int64_t until)
+{
+	struct m2m *m2m = ctx->m2m;
+
+	for (;;) {
+		int64_t when = until > m2m->stall_until_ns ? until : m2m->stall_until_ns;
+
+		if (ctx->session != session || m2m->wedged)
+			return false;
+		if (now_ns() >= when)
+			return true;
+		wait_until(m2m, ctx->h->dev, when);
+	}
+}
+
+static bool renew(struct m2m_ctx *ctx, const struct m2m_settings *want, bool idr)
+{
+	if (ctx->encoder && !ctx->headers_due && (m2m_encoder_tune(ctx->encoder, want) || !idr))
+		return true;
+	m2m_encoder_close(ctx->encoder);
+	ctx->encoder = NULL;
+	ctx->settings = *want;
+	return m2m_encoder_open(&ctx->encoder, want) == 0;
+}
+
+static void describe_picture(const struct m2m_ctx *ctx, const struct m2m_buffer *buf,
+	struct m2m_picture *pic)
+{
+	uint8_t *memory[PLANES_MAX];
+	uint32_t blocks = (ctx->settings.width + 15) / 16;
+
+	for (unsigned i = 0; i < PLANES_MAX; i++)
+		memory[i] = m2m_memory(buf, i);
+	m2m_picture_init(pic, &ctx->raw, memory);
+	pic->width = ctx->settings.width;
+	pic->height = ctx->settings.height;
+	pic->good_rows = BLOCKS_MAX / blocks * 16;       /* G24 */
+	if (buf->plane[0].bytesused < ctx->out.sizes[0]) /* B10 */
+		pic->good_rows = 0;
+}
+
+/* B13: what was queued is what has to be there, before and after it was read. */
+static void check_torn(struct m2m_ctx *ctx, const struct m2m_buffer *buf)
+{
+	if (m2m_hash(&ctx->out, buf) == buf->hash)
+		return;
+	if (!ctx->m2m->count.torn++)
+		m2m_refuse(ctx, "B13", 0, "a picture was written to before it was dequeued");
+}
+
+/* Lets go of the lock. */
+static size_t encode(struct m2m_ctx *ctx, struct m2m_buffer *buf, bool idr, const uint8_t **data)
+{
+	pthread_mutex_t *lock = &ctx->h->dev->lock;
+	struct m2m_picture pic;
+	int64_t begin = now_ns();
+	size_t size;
+
+	describe_picture(ctx, buf, &pic);
+	pthread_mutex_unlock(lock);
+	check_torn(ctx, buf);
+	size = m2m_encoder_encode(ctx->encoder, &pic, idr, data);
+	check_torn(ctx, buf);
+	pthread_mutex_lock(lock);
+	ctx->m2m->usual_ns += (now_ns() - begin - ctx->m2m->usual_ns) / 4;
+	return size;
+}
+
+static void emit(struct m2m_ctx *ctx, const struct m2m_settings *want, bool idr,
+	const uint8_t *data, size_t size)
+{
+	begin_unit(ctx, idr);
+	append_unit(ctx, data, size);
+	spoil(ctx);
+	note_size(ctx, want, size, idr);
+	if (ctx->hung)
+		return;
+	ctx->since_idr = idr ? 1 : ctx->since_idr + 1;
+	ctx->frames++;
+	ctx->m2m->count.idr += idr;
+	if (rand_r(&ctx->m2m->seed) % 2)
+		return_picture(ctx); /* G20 */
+	push_unit(ctx);
+}
+
+static void run_picture(struct m2m_ctx *ctx, struct m2m_buffer *buf, unsigned session)
+{
+	struct m2m *m2m = ctx->m2m;
+	struct m2m_settings want;
+	int64_t begin = now_ns(), latency;
+	const uint8_t *data;
+	bool idr;
+	size_t size;
+
+	m2m_settings_get(ctx, &want);
+	m2m->last = want;
+	m2m->count.sessions += ctx->headers_due;
+	if (wedges(ctx, &want))
+		m2m_vpu_wedge(ctx->h->dev, true);
+	ctx->hung |= chokes(ctx, &want);
+	latency = latency_of(m2m, &want);
+	/* The picture is read as late as that allows. */
+	if (ctx->hung || !hold(ctx, session, begin + latency - m2m->usual_ns))
+		return;
+	idr = ctx->headers_due || buf->idr || (want.gop && ctx->since_idr >= want.gop);
+	if (!renew(ctx, &want, idr) || !(size = encode(ctx, buf, idr, &data))) {
+		m2m_refuse(ctx, "FAKE", 0, "x264 failed");
+		ctx->hung = true;
+		return;
+	}
+	if (hold(ctx, session, begin + latency))
+		emit(ctx, &want, idr, data, size);
+}
+
+/* G16, B15: true when the picture is not encoded. */
+static bool is_lost(struct m2m_ctx *ctx, struct m2m_buffer *buf)
+{
+	struct m2m *m2m = ctx->m2m;
+
+	if (m2m->lose) {
+		m2m->lose--;
+		ctx->inside = NULL;
+		return true;
+	}
+	if (!m2m->drop)
+		return false;
+	m2m->drop--;
+	m2m->count.dropped++;
+	ctx->force_key |= buf->idr;
+	return_picture(ctx);
+	if (m2m->pre2022)
+		queue_pop(ctx->cap.todo, &ctx->cap.n_todo);
+	return true;
+}
+
+static void take_picture(struct m2m_ctx *ctx)
+{
+	struct m2m_buffer *buf = ctx->out.buffers[ctx->out.todo[0]];
+
+	queue_pop(ctx->out.todo, &ctx->out.n_todo);
+	ctx->inside = buf;
+	ctx->h->dev->life++;
+	ctx->m2m->count.in++;
+	if (buf->stop && ctx->drain == DRAIN_NONE)
+		ctx->drain = DRAIN_ASKED;
+	if (is_lost(ctx, buf))
+		return;
+	ctx->busy = true;
+	run_picture(ctx, buf, ctx->session);
+	ctx->busy = false;
+}
+
+/* G2, G19; after STOP nothing is submitted (G31) */
+static bool has_picture(const struct m2m_ctx *ctx)
+{
+	return more_waits(ctx) && !ctx->inside;
+}
+
+static bool is_ready(const struct m2m_ctx *ctx)
+{
+	if (!ctx->out.streaming || !ctx->cap.streaming || ctx->hung || !ctx->cap.n_todo ||
+		handle_gone(ctx->h))
+		return false;
+	return ctx->unit_size || has_picture(ctx) || (ctx->drain == DRAIN_ASKED && !ctx->inside);
+}
+
+static void work(struct m2m_ctx *ctx)
+{
+	if (ctx->unit_size)
+		push_unit(ctx);
+	else if (has_picture(ctx))
+		take_picture(ctx);
+	else
+		send_last(ctx);
+}
+
+/* In turn. */
+static struct m2m_ctx *next_ready(struct device *dev)
+{
+	struct m2m *m2m = m2m_of(dev);
+	struct m2m_ctx *first = NULL;
+	unsigned i = 0;
+
+	for (struct handle *h = dev->handles; h && !m2m->wedged; h = h->next, i++) {
+		if (!is_ready(ctx_of(h)))
+			continue;
+		if (i >= m2m->turn) {
+			m2m->turn = i + 1;
+			return ctx_of(h);
+		}
+		first = first ? first : ctx_of(h);
+	}
+	m2m->turn = 1;
+	return first;
+}
+
+static void *run(void *arg)
+{
+	struct device *dev = arg;
+	struct m2m *m2m = m2m_of(dev);
+	struct m2m_ctx *ctx;
+
+	pthread_setname_np(pthread_self(), "fake-vpu");
+	pthread_mutex_lock(&dev->lock);
+	for (;;) {
+		if (script_due(dev, dev->life)) {
+			uint32_t frame = dev->life;
+
+			pthread_mutex_unlock(&dev->lock);
+			script_frame(dev, frame);
+			pthread_mutex_lock(&dev->lock);
+		}
+		ctx = next_ready(dev);
+		if (!ctx) {
+			pthread_cond_wait(&m2m->work, &dev->lock);
+			continue;
+		}
+		work(ctx);
+		device_update(dev);
+		pthread_cond_broadcast(&dev->done);
+		m2m_vpu_kick(dev);
+	}
+	return NULL;
+}
+
+void m2m_vpu_start(struct device *dev)
+{
+	struct m2m *m2m = m2m_of(dev);
+	sigset_t all, old;
+	pthread_t thread;
+
+	if (m2m->thread)
+		return;
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &old);
+	if (pthread_create(&thread, NULL, run, dev) == 0) {
+		pthread_detach(thread);
+		m2m->thread = true;
+	}
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+}

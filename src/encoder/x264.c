@@ -333,9 +333,10 @@ static int x264_submit(struct encoder *encoder, const struct encoder_submission 
 	else
 		describe(&picture, encoder->input[in->input].format,
 			encoder->input[in->input].plane);
+	x264->needs_key |= x264->ready != NULL; /* which nobody collected */
 	key = is_key(x264, in);
 	picture.i_type = key ? X264_TYPE_IDR : X264_TYPE_AUTO;
-	x264->needs_key = x264->ready; /* which nobody collected */
+	x264->needs_key = false;
 	x264->since_key = key ? 1 : x264->since_key + 1;
 	x264->ready_us = encoder_note(encoder, in);
 	return encode(x264, &picture);

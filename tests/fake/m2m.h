@@ -171,7 +171,7 @@ extern const struct command m2m_commands[];
 int m2m_refuse(const struct m2m_ctx *ctx, const char *rule, int error, const char *what);
 void m2m_summary(char *buf, size_t size); /* " m2m_in=…" of the first encoder; or "" */
 
-/* ---- m2m_format.c */
+/* ---- m2m_format.c and m2m_crop.c */
 void m2m_formats_init(struct m2m_ctx *ctx);
 bool m2m_is_output(const struct m2m_ctx *ctx, uint32_t type);
 bool m2m_is_capture(const struct m2m_ctx *ctx, uint32_t type);
@@ -196,7 +196,7 @@ void m2m_settings_get(const struct m2m_ctx *ctx, struct m2m_settings *out);
 /* G3, G4: 0 or -ESRCH. */
 int m2m_check_level(const struct m2m_ctx *ctx);
 
-/* ---- m2m_queue.c and m2m_memory.c */
+/* ---- m2m_queue.c, m2m_buffer.c and m2m_memory.c */
 int m2m_reqbufs(struct handle *h, void *arg);
 int m2m_create_bufs(struct handle *h, void *arg);
 int m2m_querybuf(struct handle *h, void *arg);
@@ -220,7 +220,23 @@ void m2m_buffer_destroy(struct m2m_buffer *buf);
 struct m2m_buffer *m2m_buffer_create(const struct m2m_queue *q, unsigned index);
 int64_t m2m_offset(const struct m2m_queue *q, unsigned index, unsigned plane);
 
-/* ---- m2m_vpu.c: the thread */
+int m2m_check_planes(const struct m2m_ctx *ctx, const struct m2m_queue *q,
+	const struct v4l2_buffer *b);
+void m2m_describe(const struct m2m_ctx *ctx, const struct m2m_queue *q,
+	const struct m2m_buffer *buf, struct v4l2_buffer *b);
+
+/* ---- m2m_unit.c: what comes out */
+bool m2m_more_waits(const struct m2m_ctx *ctx); /* pictures that were submitted */
+void m2m_return_picture(struct m2m_ctx *ctx);
+void m2m_send_last(struct m2m_ctx *ctx);
+void m2m_unit_begin(struct m2m_ctx *ctx, bool idr);
+void m2m_unit_append(struct m2m_ctx *ctx, const uint8_t *data, size_t size);
+void m2m_unit_spoil(struct m2m_ctx *ctx);
+/* Into as many CAPTURE buffers as it takes, as far as there are any (G17, G19). */
+void m2m_unit_push(struct m2m_ctx *ctx);
+
+/* ---- m2m_vpu.c, the thread, and m2m_session.c, what requests want of it */
+void m2m_vpu_wait_until(struct m2m *m2m, struct device *dev, int64_t when);
 void m2m_vpu_start(struct device *dev);
 void m2m_vpu_kick(struct device *dev);
 void m2m_submit(struct m2m_ctx *ctx); /* all queued frames, if both queues stream */

@@ -1,261 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The thread that encodes, one frame at a time, for all handles: G2 to G24, G28 to G35. */
+/* The thread that encodes, one frame at a time, for all handles: G2, G12, G16, G19 to G24. */
 #include "m2m.h"
-#include "report.h"
 #include "script.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 
-enum { FLUSH_MS = 2000, BLOCKS_MAX = 8192, WEDGE_AFTER = 10, LOW_BITRATE = 100000 };
-
-static void wait_until(struct m2m *m2m, struct device *dev, int64_t when)
-{
-	struct timespec ts = { .tv_sec = when / NS_PER_S, .tv_nsec = when % NS_PER_S };
-
-	pthread_cond_timedwait(&m2m->work, &dev->lock, &ts);
-}
-
-void m2m_vpu_kick(struct device *dev)
-{
-	pthread_cond_broadcast(&m2m_of(dev)->work);
-}
-
-/* ---- requests */
-
-int m2m_vpu_ask(struct m2m_ctx *ctx)
-{
-	struct device *dev = ctx->h->dev;
-	int64_t end = now_ns() + SILENCE_MS * NS_PER_MS;
-
-	if (!ctx->m2m->wedged)
-		return 0;
-	while (ctx->m2m->wedged && now_ns() < end)
-		wait_until(ctx->m2m, dev, end);
-	return -ETIME;
-}
-
-/* Nobody's stream survives the reboot that ends it. */
-void m2m_vpu_wedge(struct device *dev, bool on)
-{
-	struct m2m *m2m = m2m_of(dev);
-
-	m2m->count.wedges += on && !m2m->wedged;
-	m2m->wedged = on;
-	for (struct handle *h = dev->handles; h; h = h->next)
-		ctx_of(h)->hung = ctx_of(h)->poisoned = true;
-	m2m_vpu_kick(dev);
-}
-
-void m2m_vpu_flush(struct m2m_ctx *ctx)
-{
-	struct device *dev = ctx->h->dev;
-	int64_t end = now_ns() + FLUSH_MS * NS_PER_MS;
-	bool inside = ctx->busy || (ctx->hung && ctx->out.n_todo) || ctx->inside;
-
-	while (inside && !ctx->m2m->wedged && now_ns() < end &&
-		(ctx->hung || now_ns() < ctx->m2m->stall_until_ns))
-		wait_until(ctx->m2m, dev, end);
-	ctx->session++;
-	m2m_vpu_kick(dev);
-	while (ctx->busy)
-		pthread_cond_wait(&ctx->m2m->work, &dev->lock);
-	ctx->unit_size = 0;
-	ctx->inside = NULL;
-}
-
-int m2m_vpu_check(struct m2m_ctx *ctx, const struct m2m_queue *q)
-{
-	if (!ctx->variant->firmware || !q->output)
-		return 0;
-	if (ctx->coded.width != ctx->raw.width || ctx->coded.height != ctx->raw.height)
-		return m2m_refuse(ctx, "G5", ESRCH, "CAPTURE has another size than OUTPUT");
-	if (ctx->raw.fourcc == V4L2_PIX_FMT_YUYV || ctx->raw.fourcc == V4L2_PIX_FMT_UYVY)
-		if (ctx->raw.stride[0] % 64)
-			return -ESRCH; /* G6 */
-	if (ctx->coded.fourcc != V4L2_PIX_FMT_H264 || !ctx->crop_width || !ctx->crop_height)
-		return -ESRCH;
-	return m2m_check_level(ctx);
-}
-
-/* G13: a key frame is one for the next that comes in, not for those that are in already. */
-void m2m_submit(struct m2m_ctx *ctx)
-{
-	struct m2m_counters *count = &ctx->m2m->count;
-	unsigned inside = ctx->out.n_todo + (ctx->inside ? 1 : 0);
-
-	if (!ctx->out.streaming || !ctx->cap.streaming || ctx->drain != DRAIN_NONE)
-		return;
-	for (unsigned i = 0; i < ctx->out.n_todo; i++) {
-		struct m2m_buffer *buf = ctx->out.buffers[ctx->out.todo[i]];
-
-		if (buf->submitted)
-			continue;
-		buf->submitted = true;
-		buf->idr = ctx->force_key;
-		ctx->force_key = false;
-	}
-	if (inside > count->max_in_flight)
-		count->max_in_flight = inside;
-	m2m_vpu_start(ctx->h->dev);
-	m2m_vpu_kick(ctx->h->dev);
-}
-
-int m2m_vpu_stop(struct m2m_ctx *ctx)
-{
-	if (!ctx->out.streaming || !ctx->cap.streaming)
-		return ctx->variant->drains
-			       ? 0
-			       : m2m_refuse(ctx, "G30", 0, "STOP while a queue does not stream");
-	if (ctx->drain == DRAIN_ASKED && ctx->variant->drains)
-		return -EBUSY; /* G38 */
-	if (ctx->drain == DRAIN_ASKED) {
-		ctx->hung = true;
-		return m2m_refuse(ctx, "G30", 0, "STOP again before LAST: it never comes");
-	}
-	ctx->drain = DRAIN_ASKED;
-	m2m_vpu_kick(ctx->h->dev);
-	return 0;
-}
-
-/* G29: bcm2835 does nothing here. */
-int m2m_vpu_resume(struct m2m_ctx *ctx)
-{
-	if (!ctx->variant->drains)
-		return 0;
-	if (ctx->drain == DRAIN_ASKED)
-		return -EBUSY;
-	ctx->drain = DRAIN_NONE;
-	ctx->cap.last_dequeued = false;
-	m2m_submit(ctx);
-	return 0;
-}
-
-/* ---- what comes out */
-
-static bool more_waits(const struct m2m_ctx *ctx)
-{
-	return ctx->out.n_todo && ctx->out.buffers[ctx->out.todo[0]]->submitted;
-}
-
-static struct m2m_buffer *next_capture(struct m2m_ctx *ctx)
-{
-	struct m2m_buffer *buf = ctx->cap.buffers[ctx->cap.todo[0]];
-
-	queue_pop(ctx->cap.todo, &ctx->cap.n_todo);
-	buf->plane[0].bytesused = 0;
-	buf->plane[0].data_offset = 0;
-	buf->timestamp = (struct timeval){ 0 };
-	buf->sequence = ctx->variant->counts ? ctx->cap.sequence++ : 0; /* G14 */
-	return buf;
-}
-
-static void return_picture(struct m2m_ctx *ctx)
-{
-	struct m2m_buffer *buf = ctx->inside;
-
-	if (!buf)
-		return;
-	ctx->inside = NULL;
-	buf->sequence = ctx->variant->counts ? ctx->out.sequence++ : 0;
-	m2m_done(&ctx->out, buf, 0);
-}
-
-/* G28 */
-static void send_last(struct m2m_ctx *ctx)
-{
-	struct m2m_buffer *buf = next_capture(ctx);
-
-	ctx->drain = DRAIN_DONE;
-	m2m_done(&ctx->cap, buf, V4L2_BUF_FLAG_LAST);
-	m2m_event(ctx->h, V4L2_EVENT_EOS);
-}
-
-/* The specification lets the last picture itself be LAST. */
-static uint32_t last_flag(struct m2m_ctx *ctx)
-{
-	if (!ctx->variant->drains || ctx->drain != DRAIN_ASKED || more_waits(ctx))
-		return 0;
-	ctx->drain = DRAIN_DONE;
-	m2m_event(ctx->h, V4L2_EVENT_EOS);
-	return V4L2_BUF_FLAG_LAST;
-}
-
-/* G17, G19: as many CAPTURE buffers as it takes, as far as there are any. */
-static void push_unit(struct m2m_ctx *ctx)
-{
-	while (ctx->unit_at < ctx->unit_size && ctx->cap.n_todo) {
-		struct m2m_buffer *buf = next_capture(ctx);
-		size_t left = ctx->unit_size - ctx->unit_at, n = buf->plane[0].length;
-
-		if (n > left)
-			n = left;
-		memcpy(m2m_memory(buf, 0), ctx->unit + ctx->unit_at, n);
-		buf->plane[0].bytesused = (uint32_t)n;
-		buf->timestamp = ctx->unit_time;
-		ctx->m2m->count.pieces += ctx->unit_at > 0;
-		ctx->unit_at += n;
-		m2m_done(&ctx->cap, buf,
-			ctx->unit_flags | (ctx->unit_at == ctx->unit_size ? last_flag(ctx) : 0));
-		ctx->unit_flags &= V4L2_BUF_FLAG_ERROR;
-	}
-	if (ctx->unit_at < ctx->unit_size)
-		return;
-	ctx->unit_size = 0;
-	ctx->m2m->count.out++;
-	return_picture(ctx);
-}
-
-static void append_unit(struct m2m_ctx *ctx, const uint8_t *data, size_t size)
-{
-	ctx->unit = realloc(ctx->unit, ctx->unit_size + size);
-	if (!ctx->unit)
-		abort();
-	memcpy(ctx->unit + ctx->unit_size, data, size);
-	ctx->unit_size += size;
-}
-
-/* G10: of their own, without a time. */
-static void send_headers(struct m2m_ctx *ctx, const uint8_t *data, size_t size)
-{
-	struct m2m_buffer *buf = next_capture(ctx);
-
-	memcpy(m2m_memory(buf, 0), data, size);
-	buf->plane[0].bytesused = (uint32_t)size;
-	m2m_done(&ctx->cap, buf, 0);
-}
-
-/* G9 to G11, G15 */
-static void begin_unit(struct m2m_ctx *ctx, bool idr)
-{
-	const uint8_t *headers;
-	size_t size = m2m_encoder_headers(ctx->encoder, &headers);
-
-	ctx->unit_size = ctx->unit_at = 0;
-	ctx->unit_time = ctx->inside->timestamp;
-	ctx->unit_flags = idr ? V4L2_BUF_FLAG_KEYFRAME : 0;
-	if (!idr && ctx->variant->counts)
-		ctx->unit_flags = V4L2_BUF_FLAG_PFRAME;
-	if (ctx->headers_due && ctx->settings.separate)
-		send_headers(ctx, headers, size);
-	else if (idr && (ctx->headers_due || ctx->settings.repeat))
-		append_unit(ctx, headers, size);
-	ctx->headers_due = false;
-}
-
-static void spoil(struct m2m_ctx *ctx)
-{
-	if (!ctx->m2m->error)
-		return;
-	ctx->m2m->error--;
-	ctx->unit_flags |= V4L2_BUF_FLAG_ERROR;
-	for (size_t i = ctx->unit_size / 2; i < ctx->unit_size; i += 7)
-		ctx->unit[i] ^= 0x55;
-}
-
-/* ---- what goes in */
+enum { BLOCKS_MAX = 8192, WEDGE_AFTER = 10, LOW_BITRATE = 100000 };
 
 /* G12, G21, G22: it takes the frame, and that is the last one hears of it. */
 static bool chokes(const struct m2m_ctx *ctx, const struct m2m_settings *want)
@@ -309,7 +60,7 @@ static bool hold(struct m2m_ctx *ctx, unsigned session, int64_t until)
 			return false;
 		if (now_ns() >= when)
 			return true;
-		wait_until(m2m, ctx->h->dev, when);
+		m2m_vpu_wait_until(m2m, ctx->h->dev, when);
 	}
 }
 
@@ -369,9 +120,9 @@ static size_t encode(struct m2m_ctx *ctx, struct m2m_buffer *buf, bool idr, cons
 static void emit(struct m2m_ctx *ctx, const struct m2m_settings *want, bool idr,
 	const uint8_t *data, size_t size)
 {
-	begin_unit(ctx, idr);
-	append_unit(ctx, data, size);
-	spoil(ctx);
+	m2m_unit_begin(ctx, idr);
+	m2m_unit_append(ctx, data, size);
+	m2m_unit_spoil(ctx);
 	note_size(ctx, want, size, idr);
 	if (ctx->hung)
 		return;
@@ -379,8 +130,8 @@ static void emit(struct m2m_ctx *ctx, const struct m2m_settings *want, bool idr,
 	ctx->frames++;
 	ctx->m2m->count.idr += idr;
 	if (rand_r(&ctx->m2m->seed) % 2)
-		return_picture(ctx); /* G20 */
-	push_unit(ctx);
+		m2m_return_picture(ctx); /* G20 */
+	m2m_unit_push(ctx);
 }
 
 static void run_picture(struct m2m_ctx *ctx, struct m2m_buffer *buf, unsigned session)
@@ -427,7 +178,7 @@ static bool is_lost(struct m2m_ctx *ctx, struct m2m_buffer *buf)
 	m2m->drop--;
 	m2m->count.dropped++;
 	ctx->force_key |= buf->idr;
-	return_picture(ctx);
+	m2m_return_picture(ctx);
 	if (m2m->pre2022)
 		queue_pop(ctx->cap.todo, &ctx->cap.n_todo);
 	return true;
@@ -453,7 +204,7 @@ static void take_picture(struct m2m_ctx *ctx)
 /* G2, G19; after STOP nothing is submitted (G31) */
 static bool has_picture(const struct m2m_ctx *ctx)
 {
-	return more_waits(ctx) && !ctx->inside;
+	return m2m_more_waits(ctx) && !ctx->inside;
 }
 
 static bool is_ready(const struct m2m_ctx *ctx)
@@ -467,11 +218,11 @@ static bool is_ready(const struct m2m_ctx *ctx)
 static void work(struct m2m_ctx *ctx)
 {
 	if (ctx->unit_size)
-		push_unit(ctx);
+		m2m_unit_push(ctx);
 	else if (has_picture(ctx))
 		take_picture(ctx);
 	else
-		send_last(ctx);
+		m2m_send_last(ctx);
 }
 
 /* In turn. */

@@ -54,14 +54,13 @@ static json_t *describe_stream(const struct server *server)
 		(int)server->n_viewers, "clients_stat", clients);
 }
 
-/* As people write it: "4.0". */
+/* As people write it: "4.0"; "" when there is none yet. */
 static const char *name_level(char name[static 8], unsigned level)
 {
 	if (level == 9)
-		snprintf(name, 8, "1b");
-	else
-		snprintf(name, 8, level ? "%u.%u" : "", level / 10 % 100, level % 10);
-	return name;
+		return "1b";
+	snprintf(name, 8, "%u.%u", level / 10 % 100, level % 10);
+	return level ? name : "";
 }
 
 /* What the encoder is. The first four names are uStreamer's: what was asked for. */

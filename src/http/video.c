@@ -36,21 +36,24 @@ static bool is_line_free(const struct video_viewer *viewer)
 /* ---- key frames */
 
 /*
- * How far apart requests have to be for the most urgent of those who need a key frame now. Who
- * fell behind needs none before its line is free: a line that takes nothing at all would cost the
- * others a key frame every half a second.
+ * Who fell behind needs a key frame only when its line is free: a line that takes nothing at all
+ * would cost the others one every half a second.
  */
+static bool needs_key(const struct video_viewer *viewer)
+{
+	return viewer->waits_for_key && is_line_free(viewer);
+}
+
+/* How far apart requests have to be for the most urgent of those who need a key frame now. */
 static int64_t key_spacing_ms(const struct video *video)
 {
 	int64_t spacing_ms = NOBODY;
 	const struct video_viewer *at;
 
-	TAILQ_FOREACH(at, &video->viewers, link)
-	{
-		if (!at->waits_for_key || !is_line_free(at))
-			continue;
-		spacing_ms = VIDEO_CONGESTED_MS;
-		if (at->is_new && !video->is_asked)
+	for (at = TAILQ_FIRST(&video->viewers); at; at = TAILQ_NEXT(at, link)) {
+		if (needs_key(at))
+			spacing_ms = VIDEO_CONGESTED_MS;
+		if (needs_key(at) && at->is_new && !video->is_asked)
 			return VIDEO_NEWCOMER_MS;
 	}
 	return spacing_ms;

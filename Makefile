@@ -103,6 +103,9 @@ build/fuzz/%: tests/fuzz/%.c $(filter-out src/main.c,$(SRC))
 
 include $(wildcard tests/fake/fake.mk)
 
+# They start themselves again on the fake devices.
+$(BUILD)/unit/test_m2m $(BUILD)/unit/test_m2m_faults: | $(FAKE_BUILD)/libfakev4l2.so
+
 # ---- use
 
 # Debian 12. Built with the first line; the others are for `make check`, `bench` and `lint`.

@@ -1,0 +1,487 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Cases for the hardware encoder on the fake one (tests/fake). Each runs in a process of its own,
+ * this program again with the fake preloaded, which ends it when a check fails or a minute is
+ * over. It has failed, too, when the fake reports a mistake of ours.
+ */
+#ifndef TESTS_M2M_H
+#define TESTS_M2M_H
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+#include <linux/videodev2.h>
+
+#include "encoder/encoder.h"
+#include "log.h"
+#include "util.h"
+
+#define NODE "/dev/fake-m2m"
+
+struct m2m_case {
+	const char *name, *fake; /* HDMICAST_FAKE */
+	void (*run)(void);
+	uint32_t format, width, height; /* of the source */
+};
+
+/* `title` is the test's name, and says what `function` proves there. */
+#define CASE(title, function, device, ...)             \
+	{                                              \
+		title, device, (function), __VA_ARGS__ \
+	}
+#define PLAIN(function, device) CASE(#function, function, device, V4L2_PIX_FMT_MJPEG, 640, 480)
+
+/* ---- in the child */
+
+#define CHECK(...)                                                                    \
+	do {                                                                          \
+		if (!(__VA_ARGS__)) {                                                 \
+			fprintf(stderr, "line %d: not %s\n", __LINE__, #__VA_ARGS__); \
+			exit(1);                                                      \
+		}                                                                     \
+	} while (0)
+
+/* A command to the fake; its answer. */
+static __attribute__((unused)) const char *command(const char *format, ...)
+{
+	static char answer[4096];
+	struct sockaddr_un to = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	va_list args;
+	ssize_t n;
+
+	snprintf(to.sun_path, sizeof(to.sun_path), "%s", getenv("HDMICAST_FAKE_CTL"));
+	CHECK(connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0);
+	va_start(args, format);
+	vdprintf(fd, format, args);
+	va_end(args);
+	CHECK(write(fd, "\n", 1) == 1);
+	n = read(fd, answer, sizeof(answer) - 1);
+	CHECK(n > 2 && !memcmp(answer, "ok", 2));
+	answer[n] = '\0';
+	close(fd);
+	return answer;
+}
+
+/* One number of the fake's summary. */
+static __attribute__((unused)) unsigned counted(const char *name)
+{
+	const char *at = command("summary");
+	char key[64];
+
+	snprintf(key, sizeof(key), " %s=", name);
+	at = strstr(at, key);
+	CHECK(at != NULL);
+	return (unsigned)strtoul(at + strlen(key), NULL, 10);
+}
+
+/* ---- pictures: gradients that move, so that a lost, torn or skewed one is seen */
+
+static uint8_t luma(const struct picture *like, uint32_t x, uint32_t y, unsigned number)
+{
+	uint32_t at = (x * 256 / like->width + y * 128 / like->height + number * 16) % 320;
+
+	return (uint8_t)(40 + (at < 160 ? at : 320 - at));
+}
+
+static uint8_t chroma(const struct picture *like, uint32_t x, uint32_t y, unsigned plane)
+{
+	return (uint8_t)(96 + (plane == 1 ? x * 128 / like->width : y * 128 / like->height));
+}
+
+static uint8_t sample(const struct picture *like, unsigned plane, uint32_t x, uint32_t y,
+	unsigned number)
+{
+	return plane ? chroma(like, x, y, plane) : luma(like, x, y, number);
+}
+
+static void draw(const struct picture *to, unsigned number)
+{
+	for (unsigned p = 0; p < 3; p++) {
+		uint32_t width = p ? to->width / 2 : to->width;
+		uint32_t height = p ? to->height / 2 : to->height;
+
+		for (uint32_t y = 0; y < height; y++) {
+			for (uint32_t x = 0; x < width; x++)
+				to->plane[p].data[(size_t)y * to->plane[p].stride + x] = sample(to,
+					p, x, y, number);
+		}
+	}
+}
+
+static struct picture_converter *converter;
+
+static __attribute__((unused)) void *page_memory(size_t size, int fd)
+{
+	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED, fd, 0);
+
+	CHECK(at != MAP_FAILED);
+	return at;
+}
+
+static void as_frame(const struct picture *picture, struct frame *frame)
+{
+	frame_init(frame, NULL, NULL);
+	frame->format = picture->format;
+	frame->width = picture->width;
+	frame->height = picture->height;
+	memcpy(frame->plane, picture->plane, sizeof(frame->plane));
+}
+
+/* Draws into a picture of any format. */
+static void draw_any(struct picture *to, unsigned number)
+{
+	struct picture plain = {
+		.format = V4L2_PIX_FMT_YUV420, .width = to->width, .height = to->height
+	};
+	size_t size = picture_lay_out(&plain, NULL, to->width, to->height);
+	uint8_t *memory = malloc(size);
+	struct frame frame;
+	const char *why = "";
+
+	picture_lay_out(&plain, memory, to->width, to->height);
+	draw(&plain, number);
+	as_frame(&plain, &frame);
+	if (picture_convert(converter, to, &frame, false, &why) < 0) {
+		fprintf(stderr, "cannot draw: %s\n", why);
+		exit(1);
+	}
+	free(memory);
+}
+
+/* ---- an encoder and what comes out of it */
+
+#define TAPE_FRAMES 512
+
+static struct encoder *encoder;
+static uint32_t width, height;
+static unsigned n_units, n_keys, submitted;
+static unsigned order[TAPE_FRAMES]; /* which picture each unit shows */
+static bool keys[TAPE_FRAMES];
+static size_t sizes[TAPE_FRAMES];
+static FILE *tape;
+
+static const struct m2m_case *self;
+
+static struct encoder_config config_here(void)
+{
+	struct encoder_config config = { .width = self->width,
+		.height = self->height,
+		.tuning = { .bitrate_kbps = 8000, .gop = 30, .fps = 30, .max_qp = 51 },
+		.profile = AVC_CONSTRAINED_BASELINE,
+		.device = NODE };
+
+	config.like.format = self->format;
+	config.like.width = self->width;
+	config.like.height = self->height;
+	return config;
+}
+
+static int start(const struct encoder_config *config)
+{
+	int res = encoder_m2m.open(&encoder, config);
+
+	width = config->width;
+	height = config->height;
+	if (res == 0 && !tape)
+		CHECK((tape = tmpfile()) != NULL);
+	return res;
+}
+
+static void keep(struct frame *unit)
+{
+	CHECK(n_units < TAPE_FRAMES);
+	order[n_units] = (unsigned)unit->sequence;
+	keys[n_units] = unit->key;
+	sizes[n_units++] = unit->plane[0].size;
+	n_keys += unit->key;
+	CHECK(unit->format == V4L2_PIX_FMT_H264 && unit->encode_end_ns >= unit->encode_begin_ns);
+	CHECK(fwrite(unit->plane[0].data, 1, unit->plane[0].size, tape) == unit->plane[0].size);
+	frame_unref(unit);
+}
+
+/* Takes what is there. 0, or the encoder's error. */
+static int collect(void)
+{
+	struct frame *unit;
+	int res;
+
+	while ((res = encoder->ops->collect(encoder, &unit)) == 0)
+		keep(unit);
+	return res == -EAGAIN ? 0 : res;
+}
+
+/* Until no more than that many frames and inputs are out. Counts wake-ups against busy loops. */
+static int settle(unsigned pending, uint32_t busy, int64_t deadline_ms)
+{
+	int64_t end = now_ns() + deadline_ms * NS_PER_MS;
+	unsigned turns = 0;
+	int res = collect();
+
+	while (res == 0 && (encoder_count_pending(encoder) > pending ||
+				   (unsigned)__builtin_popcount(encoder->busy_inputs) > busy)) {
+		struct pollfd on = { .fd = encoder->fd, .events = encoder->events };
+
+		CHECK(turns++ < 10000);
+		if (now_ns() > end)
+			return -ETIMEDOUT;
+		poll(&on, 1, 20);
+		res = collect();
+	}
+	return res;
+}
+
+static int submit(int input, struct frame *frame, bool want_key)
+{
+	struct frame origin;
+	struct encoder_submission in = {
+		.input = input, .frame = frame, .origin = &origin, .want_key = want_key
+	};
+
+	frame_init(&origin, NULL, NULL);
+	origin.sequence = submitted;
+	origin.captured_ns = now_ns();
+	return encoder->ops->submit(encoder, &in);
+}
+
+static int free_input(void)
+{
+	for (unsigned i = 0; i < encoder->n_inputs; i++) {
+		if (!(encoder->busy_inputs & 1U << i))
+			return (int)i;
+	}
+	return -1;
+}
+
+/* One more picture through an input, when there is a free one. */
+static __attribute__((unused)) int feed(bool want_key)
+{
+	int input, res = settle(ENCODER_INPUTS - 1, encoder->n_inputs - 1, 5000);
+
+	if (res < 0)
+		return res;
+	input = free_input();
+	CHECK(input >= 0);
+	draw_any(&encoder->input[input], submitted);
+	res = submit(input, NULL, want_key);
+	submitted++;
+	return res;
+}
+
+static __attribute__((unused)) int feed_many(unsigned count)
+{
+	int res = 0;
+
+	while (res == 0 && count--)
+		res = feed(false);
+	return res < 0 ? res : settle(0, 0, 5000);
+}
+
+/* ---- what a decoder makes of it */
+
+static double difference(const uint8_t *shown, unsigned number)
+{
+	struct picture like = { .width = width, .height = height };
+	uint64_t sum = 0, count = 0;
+
+	for (unsigned p = 0; p < 3; p++) {
+		uint32_t w = p ? width / 2 : width, h = p ? height / 2 : height;
+
+		for (uint32_t y = 0; y < h; y += 3) {
+			for (uint32_t x = 0; x < w; x += 3, count++)
+				sum += (uint64_t)abs(shown[(size_t)y * w + x] -
+						     sample(&like, p, x, y, number));
+		}
+		shown += (size_t)w * h;
+	}
+	return (double)sum / (double)count;
+}
+
+/* Decodes the tape: every unit without a complaint, and each shows the picture that went in. */
+static __attribute__((unused)) void check_pictures(double most)
+{
+	size_t size = (size_t)width * height * 3 / 2;
+	uint8_t *shown = malloc(size);
+	char line[256];
+	FILE *decoder;
+
+	fflush(tape);
+	unsetenv("LD_PRELOAD");
+	snprintf(line, sizeof(line),
+		"timeout 50 ffmpeg -nostdin -v error -xerror -f h264 -i /proc/%d/fd/%d -vsync 0 "
+		"-f rawvideo -pix_fmt yuv420p - 2>&1",
+		getpid(), fileno(tape));
+	decoder = popen(line, "r");
+	CHECK(decoder != NULL);
+	for (unsigned i = 0; i < n_units; i++) {
+		double off;
+
+		CHECK(fread(shown, 1, size, decoder) == size);
+		off = difference(shown, order[i]);
+		if (off > most) {
+			fprintf(stderr, "unit %u, picture %u: off by %.1f\n", i, order[i], off);
+			exit(1);
+		}
+	}
+	CHECK(fread(shown, 1, 1, decoder) == 0 && pclose(decoder) == 0);
+	free(shown);
+}
+
+static __attribute__((unused)) void stop(void)
+{
+	encoder->ops->close(encoder);
+	encoder = NULL;
+}
+
+static int run_child(const struct m2m_case *it)
+{
+	alarm(60);
+	self = it;
+	log_init(LOG_LEVEL_INFO, LOG_COLOUR_NEVER);
+	CHECK(picture_converter_create(&converter) == 0);
+	it->run();
+	picture_converter_destroy(converter);
+	if (tape)
+		fclose(tape);
+	return 0;
+}
+
+/* ---- in the parent */
+
+/* The library beside this program, and before it the runtime of the sanitizer we are built with. */
+static void set_preload(void)
+{
+	char path[PATH_MAX], both[2 * PATH_MAX] = "";
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	Dl_info info;
+	void *symbol = dlsym(RTLD_DEFAULT, "__asan_init");
+
+	assert_true(n > 0);
+	path[n] = '\0';
+	for (int i = 0; i < 2; i++)
+		*strrchr(path, '/') = '\0';
+	strcat(path, "/fake/libfakev4l2.so");
+	if (access(path, R_OK) < 0)
+		fail_msg("%s: %s", path, strerror(errno));
+	if (!symbol)
+		symbol = dlsym(RTLD_DEFAULT, "__tsan_init");
+	if (symbol && dladdr(symbol, &info) && strstr(info.dli_fname, "san.so"))
+		snprintf(both, sizeof(both), "%s ", info.dli_fname);
+	strcat(both, path);
+	setenv("LD_PRELOAD", both, 1);
+}
+
+static void become_child(const struct m2m_case *it, const char *folder, int out)
+{
+	char path[PATH_MAX];
+
+	set_preload();
+	setenv("HDMICAST_FAKE", it->fake, 1);
+	setenv("HDMICAST_FAKE_PATH", NODE, 1);
+	snprintf(path, sizeof(path), "%s/ctl", folder);
+	setenv("HDMICAST_FAKE_CTL", path, 1);
+	snprintf(path, sizeof(path), "%s/report", folder);
+	setenv("HDMICAST_FAKE_REPORT", path, 1);
+	dup2(out, 1);
+	dup2(out, 2);
+	execl("/proc/self/exe", "test_m2m", "--case", it->name, NULL);
+	_exit(127);
+}
+
+/* The first line that is not the summary goes to what. */
+static bool is_clean(const char *folder, char *what, size_t size)
+{
+	char path[PATH_MAX];
+	bool clean = false;
+	FILE *report;
+
+	snprintf(path, sizeof(path), "%s/report", folder);
+	report = fopen(path, "r");
+	snprintf(what, size, "the fake left no report");
+	while (report && fgets(what, (int)size, report)) {
+		clean = !strncmp(what, "summary ", 8);
+		if (!clean)
+			break;
+	}
+	if (report)
+		fclose(report);
+	return clean;
+}
+
+static void read_all(int fd, char *to, size_t size)
+{
+	size_t used = 0;
+	ssize_t n;
+
+	/* The end of a long output says more than its beginning. */
+	while ((n = read(fd, to + used, size - 1 - used)) > 0) {
+		used += (size_t)n;
+		if (used > size / 2) {
+			memmove(to, to + used - size / 4, size / 4);
+			used = size / 4;
+		}
+	}
+	to[used] = '\0';
+}
+
+static void play(void **state)
+{
+	const struct m2m_case *it = *state;
+	char folder[] = "/tmp/m2m.XXXXXX", said[8192], what[512], path[PATH_MAX];
+	int out[2], status;
+	bool clean;
+	pid_t pid;
+
+	assert_non_null(mkdtemp(folder));
+	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+	pid = fork();
+	if (pid == 0)
+		become_child(it, folder, out[1]);
+	close(out[1]);
+	read_all(out[0], said, sizeof(said));
+	close(out[0]);
+	waitpid(pid, &status, 0);
+	clean = is_clean(folder, what, sizeof(what));
+	snprintf(path, sizeof(path), "rm -r %s", folder);
+	assert_int_equal(system(path), 0);
+	if (status || getenv("M2M_VERBOSE"))
+		print_message("%s", said);
+	if (status)
+		fail_msg("it ended with status %#x", (unsigned)status);
+	if (!clean)
+		fail_msg("the fake says: %s", what);
+}
+
+static int run_cases(const struct m2m_case *cases, size_t count, char *argv[])
+{
+	struct CMUnitTest *tests = xcalloc(count, sizeof(*tests));
+	int res;
+
+	for (size_t i = 0; i < count; i++) {
+		if (argv[1] && !strcmp(argv[1], "--case") && argv[2] &&
+			!strcmp(argv[2], cases[i].name))
+			return run_child(&cases[i]);
+		tests[i] = (struct CMUnitTest){
+			.name = cases[i].name, .test_func = play, .initial_state = (void *)&cases[i]
+		};
+	}
+	if (argv[1])
+		cmocka_set_test_filter(argv[1]);
+	res = _cmocka_run_group_tests("m2m", tests, count, NULL, NULL);
+	free(tests);
+	return res;
+}
+
+#endif

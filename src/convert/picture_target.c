@@ -156,16 +156,6 @@ bool target_is_rgb(const struct target *target)
 
 /* ---- chroma */
 
-/* The mean of two rows; of one when both are the same. */
-static void average_rows(uint8_t *restrict to, const uint8_t *a, const uint8_t *b, int n)
-{
-	if (a == b)
-		memcpy(to, a, n);
-	else
-		for (int i = 0; i < n; i++)
-			to[i] = (a[i] + b[i] + 1) >> 1;
-}
-
 /* Rows of twice as many samples. */
 static void average_squares(uint8_t *restrict to, const uint8_t *a, const uint8_t *b, int n)
 {
@@ -180,22 +170,38 @@ static void stretch_rows(uint8_t *restrict to, const uint8_t *a, const uint8_t *
 		to[i] = (a[i / 2] + b[i / 2] + 1) >> 1;
 }
 
+/* Rows of the strip in a plane that has one for `down`. */
+static int rows_of(const struct strip *strip, unsigned down)
+{
+	return (strip->rows + (int)down - 1) / (int)down;
+}
+
 /* Row `i` of the result comes from the rows `first` and `second` of what there is. */
 static void choose_rows(const struct strip *strip, int i, int *first, int *second)
 {
-	int last = (strip->rows + (int)strip->got_down - 1) / (int)strip->got_down - 1;
+	int last = rows_of(strip, strip->got_down) - 1;
 
 	*first = i * (int)strip->down / (int)strip->got_down;
 	*second = MIN(*first + (strip->got_down < strip->down), last);
 }
 
-static void fit_plane(struct strip *strip, int p)
+/* 4:2:2 as most grabbers send it to 4:2:0 as most encoders want it: libyuv knows wider vectors. */
+static void average_pairs(const struct strip_plane *from, const struct strip_plane *to, int width,
+	int rows)
 {
-	const struct strip_plane *from = &strip->got[p], *to = &strip->want[p];
-	int width = (strip->width + 1) / 2,
-	    rows = (strip->rows + (int)strip->down - 1) / (int)strip->down;
+	int pairs = rows / 2;
 
-	for (int i = 0; i < rows; i++) {
+	InterpolatePlane(from->data, 2 * from->stride, from->data + from->stride, 2 * from->stride,
+		to->data, to->stride, width, pairs, 128);
+	if (rows % 2) /* the last one is alone */
+		CopyPlane(from->data + (size_t)2 * pairs * from->stride, from->stride,
+			to->data + (size_t)pairs * to->stride, to->stride, width, 1);
+}
+
+static void fit_rows(const struct strip *strip, const struct strip_plane *from,
+	const struct strip_plane *to, int width)
+{
+	for (int i = 0; i < rows_of(strip, strip->down); i++) {
 		uint8_t *row = to->data + (size_t)i * to->stride;
 		const uint8_t *a, *b;
 		int first, second;
@@ -206,10 +212,21 @@ static void fit_plane(struct strip *strip, int p)
 		if (strip->got_across == 1)
 			average_squares(row, a, b, width);
 		else if (strip->got_across == 2)
-			average_rows(row, a, b, width);
+			memcpy(row, a, width);
 		else
 			stretch_rows(row, a, b, width);
 	}
+}
+
+static void fit_plane(struct strip *strip, int p)
+{
+	const struct strip_plane *from = &strip->got[p], *to = &strip->want[p];
+	int width = (strip->width + 1) / 2;
+
+	if (strip->got_across == 2 && strip->got_down < strip->down)
+		average_pairs(from, to, width, strip->rows);
+	else
+		fit_rows(strip, from, to, width);
 	strip->got[p] = *to;
 }
 
@@ -217,24 +234,27 @@ static void fit_plane(struct strip *strip, int p)
 static void double_last_column(const struct strip *strip, int p)
 {
 	const struct strip_plane *plane = &strip->got[p];
-	int rows = (strip->rows + (int)strip->got_down - 1) / (int)strip->got_down;
 
-	for (int i = 0; i < rows; i++) {
+	for (int i = 0; i < rows_of(strip, strip->got_down); i++) {
 		uint8_t *row = plane->data + (size_t)i * plane->stride;
 
 		row[strip->width] = row[strip->width - 1];
 	}
 }
 
+static void make_grey(struct strip *strip)
+{
+	for (int p = 1; p < 3; p++) {
+		strip->got[p] = strip->want[p];
+		SetPlane(strip->got[p].data, strip->got[p].stride, (strip->width + 1) / 2,
+			rows_of(strip, strip->down), GREY_CHROMA);
+	}
+}
+
 static void fit_chroma(struct strip *strip)
 {
 	if (!strip->got[1].data) {
-		for (int p = 1; p < 3; p++) {
-			strip->got[p] = strip->want[p];
-			SetPlane(strip->got[p].data, strip->got[p].stride, (strip->width + 1) / 2,
-				(strip->rows + (int)strip->down - 1) / (int)strip->down,
-				GREY_CHROMA);
-		}
+		make_grey(strip);
 		return;
 	}
 	if (strip->got_across == 2 && strip->got_down == strip->down)
@@ -320,7 +340,7 @@ static void copy_home(const struct strip *strip, int p)
 {
 	const struct strip_plane *from = &strip->got[p], *to = &strip->want[p];
 	int width = p ? (strip->width + 1) / 2 : strip->width;
-	int rows = p ? (strip->rows + (int)strip->down - 1) / (int)strip->down : strip->rows;
+	int rows = rows_of(strip, p ? strip->down : 1);
 
 	if (from->data != to->data)
 		CopyPlane(from->data, from->stride, to->data, to->stride, width, rows);

@@ -64,7 +64,7 @@ static bool is_ink(uint32_t x, uint32_t y)
 {
 	uint32_t line = y / 20, column = x % 640 / 8, letter = mix(x / 8 * 7919 + line) % 32;
 
-	if (y % 20 >= 12 || column < 3 || column > 3 + mix(line + x / 640 * 99) % 72)
+	if (y % 20 >= 12 || column < 3 || column > 3 + mix(line + x / 640 * 99) % 60)
 		return false;
 	return letter > 5 && mix(letter * 64 + y % 20 / 3 * 8 + x % 8 / 2) % 5 < 2 && x % 8 < 6;
 }
@@ -72,7 +72,7 @@ static bool is_ink(uint32_t x, uint32_t y)
 /* Windows with text on the left, on the right a photograph. */
 static void draw_pixel(uint8_t *rgb, uint32_t x, uint32_t y)
 {
-	uint32_t noise = mix(y * WIDTH + x) % 6;
+	uint32_t noise = mix(y / 2 * WIDTH + x / 2) % 3;
 
 	if (x < WIDTH * 2 / 3) {
 		bool ink = is_ink(x, y);

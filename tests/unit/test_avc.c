@@ -43,6 +43,15 @@ static const struct sample samples[] = {
 		"67f4000d919b282a33c7c5e036e020202800000300080000030193020007a12000f427261803c50a65"
 		"8"
 		"0" },
+	{ "x264 interlaced", "67640015acd941533c45e022000003000200000300643e28532c", 100, 0, 21,
+		322, 184, false, false, 2,
+		"67640015acd941533c45e02dc040405000000300100000030321f1429960" },
+	{ "none: scaling lists of both sizes, one cut short; picture order of type 1; no VUI",
+		"67640028ad911111111111111121151832bdeb5ad6b5ad6b5ad6b5ad6b5ad2a723143d00a00b72",
+		100, 0, 40, 1280, 720, false, false, 2,
+		"67640028ad911111111111111121151832bdeb5ad6b5ad6b5ad6b5ad6b5ad2a723143d00a00b74dc04"
+		"0"
+		"4041e100854" },
 };
 
 static size_t from_hex(uint8_t *to, const char *hex)

@@ -12,7 +12,7 @@
 
 #define SPS "27640028ac2b402802dd00f1226a"
 #define PPS "28ee025cb0"
-/* As the same, but with limited-range BT.601, and what the encoder says with BT.709. */
+/* The same, but it says limited-range BT.601. */
 #define SPS_601 "27640028ac2b402802dd3506060607891350"
 
 static const struct encoder_ops no_ops;
@@ -214,6 +214,11 @@ static void all_slices_are_copied(void **state)
 		"00000001419a11000001419a22000001419a33");
 }
 
+static void empty_nal_units_are_passed_over(void **state)
+{
+	assert_unit(*state, "000001000001000000010000000165b8", true, "0000000165b8");
+}
+
 static void a_set_that_cannot_be_read_stays_as_it_is(void **state)
 {
 	assert_unit(*state, "0000000127640028000001" PPS "00000165b8", true,
@@ -281,6 +286,9 @@ static void the_level_stays_once_it_is_picked(void **state)
 	tuning = fit(encoder, 1920, 1080, 60, 5000);
 	assert_int_equal(encoder->level, 40);
 	assert_int_equal(tuning.fps, 245760 / 8160);
+	encoder->level = 42;
+	fit(encoder, 1920, 1080, 30, 5000);
+	assert_int_equal(encoder->level, 42);
 }
 
 static void a_size_beyond_every_level_is_refused(void **state)
@@ -311,6 +319,7 @@ int main(void)
 		TEST(sets_say_what_the_samples_mean_now),
 		TEST(delimiters_and_filler_stay_out_but_messages_stay),
 		TEST(all_slices_are_copied),
+		TEST(empty_nal_units_are_passed_over),
 		TEST(a_set_that_cannot_be_read_stays_as_it_is),
 		TEST(bytes_without_a_slice_are_refused),
 		TEST(the_level_is_the_smallest_from_4_0_on),

@@ -337,25 +337,28 @@ static void frames_that_do_not_fit_are_not_taken(void **state)
 	}
 }
 
+static void assert_colours(struct fixture *fix, enum frame_range range, enum frame_matrix matrix)
+{
+	struct frame *unit;
+
+	fix->picture->range = range;
+	fix->picture->matrix = matrix;
+	unit = encode(fix, fix->picture, false);
+	assert_true(unit->key);
+	assert_int_equal(sps_of(unit).full_range, range == RANGE_FULL);
+	assert_int_equal(sps_of(unit).matrix, matrix == MATRIX_709 ? 1 : 6);
+	frame_unref(unit);
+	assert_false(is_key(fix, false));
+}
+
 static void a_change_of_colours_is_said_in_a_key_frame(void **state)
 {
 	struct fixture *fix = *state;
-	struct frame *unit;
 
-	fix->picture->range = RANGE_LIMITED;
 	start(fix);
-	unit = encode(fix, fix->picture, false);
-	assert_false(sps_of(unit).full_range);
-	assert_int_equal(sps_of(unit).matrix, 6);
-	frame_unref(unit);
-	fix->picture->range = RANGE_FULL;
-	fix->picture->matrix = MATRIX_709;
-	unit = encode(fix, fix->picture, false);
-	assert_true(unit->key);
-	assert_true(sps_of(unit).full_range);
-	assert_int_equal(sps_of(unit).matrix, 1);
-	frame_unref(unit);
-	assert_false(is_key(fix, false));
+	assert_colours(fix, RANGE_LIMITED, MATRIX_601);
+	assert_colours(fix, RANGE_FULL, MATRIX_601);
+	assert_colours(fix, RANGE_FULL, MATRIX_709);
 }
 
 /* kbit/s of `seconds` at that many frames a second, without a key frame among them. */
@@ -419,24 +422,42 @@ static void a_picture_that_stands_still_costs_next_to_nothing(void **state)
 	}
 }
 
+/* The size of a picture of noise that is a key frame, because it is the first one. */
+static size_t first_size(struct fixture *fix)
+{
+	struct frame *unit;
+	size_t size;
+
+	draw_noise(fix->picture, 0);
+	unit = encode(fix, fix->picture, false);
+	assert_true(unit->key);
+	size = unit->plane[0].size;
+	frame_unref(unit);
+	assert_false(is_key(fix, false));
+	return size;
+}
+
 static void bounds_of_qp_may_change(void **state)
 {
-	struct encoder_tuning tuning = {
-		.bitrate_kbps = 20000, .fps = 30, .min_qp = 45, .max_qp = 51
-	};
+	struct encoder_tuning tuning = { .bitrate_kbps = 20000, .fps = 30, .min_qp = 45 };
 	struct fixture *fix = *state;
-	struct frame *fine, *coarse;
+	size_t usual, coarse, fine;
 
+	fix->config.tuning.bitrate_kbps = 20000;
 	start(fix);
-	draw_noise(fix->picture, 0);
-	fine = encode(fix, fix->picture, false);
+	usual = first_size(fix);
 	assert_int_equal(encoder_x264.tune(fix->encoder, &tuning), 0);
-	coarse = encode(fix, fix->picture, false);
-	assert_true(coarse->key);
-	assert_true(coarse->plane[0].size < fine->plane[0].size / 2);
-	assert_false(is_key(fix, false));
-	frame_unref(fine);
-	frame_unref(coarse);
+	coarse = first_size(fix);
+	tuning.min_qp = 0;
+	tuning.max_qp = 10;
+	assert_int_equal(encoder_x264.tune(fix->encoder, &tuning), 0);
+	fine = first_size(fix);
+	assert_true(coarse < usual / 2);
+	assert_true(fine > usual);
+	/* One bound alone, and nothing else. */
+	tuning.max_qp = 40;
+	assert_int_equal(encoder_x264.tune(fix->encoder, &tuning), 0);
+	assert_true(first_size(fix) < fine);
 }
 
 static void a_unit_that_nobody_collected_makes_the_next_a_key_frame(void **state)

@@ -132,6 +132,7 @@ static void handle_destroy(struct handle *h)
 	real()->close(h->pri_fd);
 	if (h->out_fd >= 0)
 		real()->close(h->out_fd);
+	free(h->instance);
 	free(h);
 }
 

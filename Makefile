@@ -56,6 +56,7 @@ LIB   := $(filter-out $(BUILD)/src/main.o,$(OBJ))
 UNIT  := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(sort $(wildcard tests/unit/test_*.c)))
 FUZZ  := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 BENCH := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard tests/bench/*.c)))
+BENCH := $(filter-out $(if $(X264),,$(BUILD)/bench/x264),$(BENCH))
 
 ifeq ($(V),)
 Q    := @
@@ -93,6 +94,8 @@ $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(LIB)
 
 # TurboJPEG is what conversion is measured against; the program itself does without.
 $(BUILD)/unit/test_picture $(BUILD)/bench/convert: LIB_LDLIBS += -lturbojpeg
+
+$(BUILD)/bench/x264: private LDLIBS += -lm
 
 # Fuzzers need clang's libFuzzer, so they get a build of everything of their own.
 build/fuzz/%: tests/fuzz/%.c $(filter-out src/main.c,$(SRC))

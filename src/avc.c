@@ -470,13 +470,14 @@ static void write_restriction(struct writer *writer, uint32_t max_num_ref_frames
 
 int avc_set_colour(uint8_t to[AVC_SPS_MAX], const struct avc_nal *sps, bool full_range, bool is_709)
 {
-	struct writer writer = { .to = to };
+	struct writer writer = { 0 };
 	struct reader reader;
 	struct places places;
 	struct avc_sps ignored;
 
 	if (reader_load(&reader, sps) < 0 || parse(&reader, &ignored, &places) < 0)
 		return -EBADMSG;
+	writer.to = to;
 	reader.at = 0;
 	copy_bits(&writer, &reader, places.vui);
 	write_bits(&writer, 1, 1);

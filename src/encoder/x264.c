@@ -36,7 +36,7 @@
 /*
  * How much may come at once, as a part of a second's bits: the delay on a line that is just as
  * fast as the bitrate. With two frames' worth, a new page of text at 1080p and 5 Mbit/s begins with
- * 24 dB, which cannot be read, and is no sooner complete; with this, it begins with 35.
+ * 24 dB, which cannot be read, and is no sooner complete; with this, it begins with 34.
  */
 #define BURST_MS 250
 

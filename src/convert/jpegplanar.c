@@ -42,27 +42,27 @@ struct jpegplanar {
 	uint8_t arena[ARENA_SIZE + ARENA_ALIGN];
 };
 
-static struct jpegplanar *self_of(j_common_ptr jpeg)
+static struct jpegplanar *decoder_of(j_common_ptr jpeg)
 {
 	return jpeg->client_data;
 }
 
 /* ---- errors */
 
-static void give_up(struct jpegplanar *self, int error, const char *message)
+static void give_up(struct jpegplanar *decoder, int error, const char *message)
 {
-	self->error = error;
-	snprintf(self->message, sizeof(self->message), "%s", message);
-	longjmp(self->fail, 1);
+	decoder->error = error;
+	snprintf(decoder->message, sizeof(decoder->message), "%s", message);
+	longjmp(decoder->fail, 1);
 }
 
 static void on_error(j_common_ptr jpeg)
 {
-	struct jpegplanar *self = self_of(jpeg);
+	struct jpegplanar *decoder = decoder_of(jpeg);
 
-	jpeg->err->format_message(jpeg, self->message);
-	self->error = -EBADMSG;
-	longjmp(self->fail, 1);
+	jpeg->err->format_message(jpeg, decoder->message);
+	decoder->error = -EBADMSG;
+	longjmp(decoder->fail, 1);
 }
 
 /*
@@ -71,10 +71,10 @@ static void on_error(j_common_ptr jpeg)
  */
 static void on_message(j_common_ptr jpeg, int level)
 {
-	struct jpegplanar *self = self_of(jpeg);
+	struct jpegplanar *decoder = decoder_of(jpeg);
 
-	if (level >= 0 || !self->decoding ||
-		(self->allow_truncated && self->jpeg.unread_marker == JPEG_EOI))
+	if (level >= 0 || !decoder->decoding ||
+		(decoder->allow_truncated && decoder->jpeg.unread_marker == JPEG_EOI))
 		return;
 	on_error(jpeg);
 }
@@ -83,22 +83,22 @@ static void on_message(j_common_ptr jpeg, int level)
 
 static void *take(j_common_ptr jpeg, int pool, size_t size)
 {
-	struct jpegplanar *self = self_of(jpeg);
-	size_t begin = ARENA_ALIGN - (uintptr_t)self->arena % ARENA_ALIGN + self->used;
-	size_t room = ARENA_SIZE - self->used;
+	struct jpegplanar *decoder = decoder_of(jpeg);
+	size_t begin = ARENA_ALIGN - (uintptr_t)decoder->arena % ARENA_ALIGN + decoder->used;
+	size_t room = ARENA_SIZE - decoder->used;
 
 	(void)pool;
 	if (size > room)
-		give_up(self, -ENOMEM, "The JPEG needs more memory than is right");
-	self->used += MIN((size + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN, room);
-	return self->arena + begin;
+		give_up(decoder, -ENOMEM, "The JPEG needs more memory than is right");
+	decoder->used += MIN((size + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN, room);
+	return decoder->arena + begin;
 }
 
 /* Arrays are for what we never ask for: colour conversion, several scans. */
 static JSAMPARRAY refuse_samples(j_common_ptr jpeg, int pool, JDIMENSION width, JDIMENSION rows)
 {
 	(void)pool, (void)width, (void)rows;
-	give_up(self_of(jpeg), -ENOTSUP, "The JPEG needs to be decoded as a whole");
+	give_up(decoder_of(jpeg), -ENOTSUP, "The JPEG needs to be decoded as a whole");
 	return NULL;
 }
 
@@ -114,9 +114,9 @@ static void free_nothing(j_common_ptr jpeg, int pool)
 }
 
 /* What jpeg_create_decompress() took is libjpeg's own and stays; all that comes goes to the arena. */
-static void take_over_memory(struct jpegplanar *self)
+static void take_over_memory(struct jpegplanar *decoder)
 {
-	struct jpeg_memory_mgr *memory = self->jpeg.mem;
+	struct jpeg_memory_mgr *memory = decoder->jpeg.mem;
 
 	memory->alloc_small = take;
 	memory->alloc_large = take;
@@ -126,12 +126,12 @@ static void take_over_memory(struct jpegplanar *self)
 }
 
 /* Tables outlive a picture in libjpeg, for streams that send them once; ours do not. */
-static void forget_picture(struct jpegplanar *self)
+static void forget_picture(struct jpegplanar *decoder)
 {
-	self->used = 0;
-	memset(self->jpeg.quant_tbl_ptrs, 0, sizeof(self->jpeg.quant_tbl_ptrs));
-	memset(self->jpeg.dc_huff_tbl_ptrs, 0, sizeof(self->jpeg.dc_huff_tbl_ptrs));
-	memset(self->jpeg.ac_huff_tbl_ptrs, 0, sizeof(self->jpeg.ac_huff_tbl_ptrs));
+	decoder->used = 0;
+	memset(decoder->jpeg.quant_tbl_ptrs, 0, sizeof(decoder->jpeg.quant_tbl_ptrs));
+	memset(decoder->jpeg.dc_huff_tbl_ptrs, 0, sizeof(decoder->jpeg.dc_huff_tbl_ptrs));
+	memset(decoder->jpeg.ac_huff_tbl_ptrs, 0, sizeof(decoder->jpeg.ac_huff_tbl_ptrs));
 }
 
 /* ---- source: the parts of a jpegfix, one after the other */
@@ -144,72 +144,72 @@ static void ignore(j_decompress_ptr jpeg)
 static boolean next_part(j_decompress_ptr jpeg)
 {
 	static const JOCTET end[] = { 0xFF, JPEG_EOI };
-	struct jpegplanar *self = self_of((j_common_ptr)jpeg);
+	struct jpegplanar *decoder = decoder_of((j_common_ptr)jpeg);
 
 	/* Behind the last part only the end is left, again and again. */
-	self->source.next_input_byte = end;
-	self->source.bytes_in_buffer = sizeof(end);
-	if (self->next_part < self->fix.n_parts) {
-		self->source.next_input_byte = self->fix.part[self->next_part].data;
-		self->source.bytes_in_buffer = self->fix.part[self->next_part].size;
-		self->next_part++;
+	decoder->source.next_input_byte = end;
+	decoder->source.bytes_in_buffer = sizeof(end);
+	if (decoder->next_part < decoder->fix.n_parts) {
+		decoder->source.next_input_byte = decoder->fix.part[decoder->next_part].data;
+		decoder->source.bytes_in_buffer = decoder->fix.part[decoder->next_part].size;
+		decoder->next_part++;
 	}
 	return TRUE;
 }
 
 static void skip(j_decompress_ptr jpeg, long count)
 {
-	struct jpegplanar *self = self_of((j_common_ptr)jpeg);
+	struct jpegplanar *decoder = decoder_of((j_common_ptr)jpeg);
 	size_t left = MAX(count, 0);
 
-	while (left > self->source.bytes_in_buffer) {
-		left -= self->source.bytes_in_buffer;
-		if (self->next_part == self->fix.n_parts)
-			give_up(self, -EBADMSG, "A JPEG segment is longer than the picture");
+	while (left > decoder->source.bytes_in_buffer) {
+		left -= decoder->source.bytes_in_buffer;
+		if (decoder->next_part == decoder->fix.n_parts)
+			give_up(decoder, -EBADMSG, "A JPEG segment is longer than the picture");
 		next_part(jpeg);
 	}
-	self->source.next_input_byte += left;
-	self->source.bytes_in_buffer -= left;
+	decoder->source.next_input_byte += left;
+	decoder->source.bytes_in_buffer -= left;
 }
 
 /* ---- life */
 
 int jpegplanar_create(struct jpegplanar **out)
 {
-	struct jpegplanar *self = xcalloc(1, sizeof(*self));
+	struct jpegplanar *decoder = xcalloc(1, sizeof(*decoder));
 
-	self->jpeg.err = jpeg_std_error(&self->errors);
-	self->errors.error_exit = on_error;
-	self->errors.emit_message = on_message;
-	self->jpeg.client_data = self;
-	if (setjmp(self->fail)) {
-		jpeg_destroy_decompress(&self->jpeg);
-		free(self);
+	decoder->jpeg.err = jpeg_std_error(&decoder->errors);
+	decoder->errors.error_exit = on_error;
+	decoder->errors.emit_message = on_message;
+	decoder->jpeg.client_data = decoder;
+	if (setjmp(decoder->fail)) {
+		jpeg_destroy_decompress(&decoder->jpeg);
+		free(decoder);
 		return -ENOMEM;
 	}
-	jpeg_create_decompress(&self->jpeg);
-	take_over_memory(self);
-	self->jpeg.src = &self->source;
-	self->source.init_source = ignore;
-	self->source.fill_input_buffer = next_part;
-	self->source.skip_input_data = skip;
-	self->source.resync_to_restart = jpeg_resync_to_restart;
-	self->source.term_source = ignore;
-	*out = self;
+	jpeg_create_decompress(&decoder->jpeg);
+	take_over_memory(decoder);
+	decoder->jpeg.src = &decoder->source;
+	decoder->source.init_source = ignore;
+	decoder->source.fill_input_buffer = next_part;
+	decoder->source.skip_input_data = skip;
+	decoder->source.resync_to_restart = jpeg_resync_to_restart;
+	decoder->source.term_source = ignore;
+	*out = decoder;
 	return 0;
 }
 
-void jpegplanar_destroy(struct jpegplanar *self)
+void jpegplanar_destroy(struct jpegplanar *decoder)
 {
-	if (!self)
+	if (!decoder)
 		return;
-	jpeg_destroy_decompress(&self->jpeg);
-	free(self);
+	jpeg_destroy_decompress(&decoder->jpeg);
+	free(decoder);
 }
 
-const char *jpegplanar_why(const struct jpegplanar *self)
+const char *jpegplanar_why(const struct jpegplanar *decoder)
 {
-	return self->message;
+	return decoder->message;
 }
 
 /* ---- pictures */
@@ -240,16 +240,17 @@ static bool read_layout(const struct jpeg_decompress_struct *jpeg, struct jpegpl
 	       y->v_samp_factor % u->v_samp_factor == 0;
 }
 
-static void read_header(struct jpegplanar *self, struct jpegplanar_layout *out)
+static void read_header(struct jpegplanar *decoder, struct jpegplanar_layout *out)
 {
-	struct jpeg_decompress_struct *jpeg = &self->jpeg;
+	struct jpeg_decompress_struct *jpeg = &decoder->jpeg;
 
-	self->source.bytes_in_buffer = 0;
+	decoder->source.bytes_in_buffer = 0;
 	jpeg_read_header(jpeg, TRUE);
 	if (jpeg->progressive_mode || jpeg->arith_code || jpeg_has_multiple_scans(jpeg))
-		give_up(self, -ENOTSUP, "The JPEG is progressive, arithmetic or in several scans");
+		give_up(decoder, -ENOTSUP,
+			"The JPEG is progressive, arithmetic or in several scans");
 	if (!read_layout(jpeg, out))
-		give_up(self, -ENOTSUP, "The JPEG is not YUV with a common subsampling");
+		give_up(decoder, -ENOTSUP, "The JPEG is not YUV with a common subsampling");
 	jpeg->raw_data_out = TRUE;
 	jpeg->out_color_space = jpeg->jpeg_color_space;
 	jpeg->dct_method = JDCT_ISLOW;
@@ -257,41 +258,41 @@ static void read_header(struct jpegplanar *self, struct jpegplanar_layout *out)
 	jpeg_start_decompress(jpeg);
 }
 
-int jpegplanar_begin(struct jpegplanar *self, const uint8_t *data, size_t size, uint32_t width,
+int jpegplanar_begin(struct jpegplanar *decoder, const uint8_t *data, size_t size, uint32_t width,
 	uint32_t height, bool allow_truncated, struct jpegplanar_layout *out)
 {
 	enum drop_reason reason;
 
-	jpeg_abort_decompress(&self->jpeg);
-	forget_picture(self);
-	self->decoding = false;
-	self->next_part = 0;
-	self->allow_truncated = allow_truncated;
-	if (setjmp(self->fail))
-		return self->error;
-	if (jpegfix_parse(&self->fix, data, size, allow_truncated, &reason) < 0)
-		give_up(self, -EBADMSG, drops_name(reason));
-	if (self->fix.width != width || self->fix.height != height)
-		give_up(self, -EINVAL, "The JPEG has another size");
-	read_header(self, out);
-	self->decoding = true;
+	jpeg_abort_decompress(&decoder->jpeg);
+	forget_picture(decoder);
+	decoder->decoding = false;
+	decoder->next_part = 0;
+	decoder->allow_truncated = allow_truncated;
+	if (setjmp(decoder->fail))
+		return decoder->error;
+	if (jpegfix_parse(&decoder->fix, data, size, allow_truncated, &reason) < 0)
+		give_up(decoder, -EBADMSG, drops_name(reason));
+	if (decoder->fix.width != width || decoder->fix.height != height)
+		give_up(decoder, -EINVAL, "The JPEG has another size");
+	read_header(decoder, out);
+	decoder->decoding = true;
 	return 0;
 }
 
-int jpegplanar_read(struct jpegplanar *self, const struct jpegplanar_rows *rows)
+int jpegplanar_read(struct jpegplanar *decoder, const struct jpegplanar_rows *rows)
 {
 	JSAMPARRAY planes[3];
 
 	for (int i = 0; i < 3; i++)
 		planes[i] = (JSAMPARRAY)rows->row[i];
-	if (setjmp(self->fail))
-		return self->error;
-	jpeg_read_raw_data(&self->jpeg, planes, JPEGPLANAR_ROWS);
+	if (setjmp(decoder->fail))
+		return decoder->error;
+	jpeg_read_raw_data(&decoder->jpeg, planes, JPEGPLANAR_ROWS);
 	return 0;
 }
 
 /* Bytes from here to the end marker that are neither padding nor restart markers. */
-static unsigned count_left_over(struct jpegplanar *self)
+static unsigned count_left_over(struct jpegplanar *decoder)
 {
 	unsigned count = 0;
 	uint8_t before = 0;
@@ -299,10 +300,10 @@ static unsigned count_left_over(struct jpegplanar *self)
 	while (count <= MAX_LEFT_OVER) {
 		uint8_t byte;
 
-		if (self->source.bytes_in_buffer == 0)
-			next_part(&self->jpeg);
-		byte = *self->source.next_input_byte++;
-		self->source.bytes_in_buffer--;
+		if (decoder->source.bytes_in_buffer == 0)
+			next_part(&decoder->jpeg);
+		byte = *decoder->source.next_input_byte++;
+		decoder->source.bytes_in_buffer--;
 		if (before == 0xFF && byte == JPEG_EOI)
 			break;
 		if (byte != 0x00 && byte != 0xFF &&
@@ -313,10 +314,11 @@ static unsigned count_left_over(struct jpegplanar *self)
 	return count;
 }
 
-int jpegplanar_end(struct jpegplanar *self)
+int jpegplanar_end(struct jpegplanar *decoder)
 {
-	if (self->jpeg.unread_marker == JPEG_EOI || count_left_over(self) <= MAX_LEFT_OVER)
+	if (decoder->jpeg.unread_marker == JPEG_EOI || count_left_over(decoder) <= MAX_LEFT_OVER)
 		return 0;
-	snprintf(self->message, sizeof(self->message), "There is more in the JPEG than its size");
+	snprintf(decoder->message, sizeof(decoder->message),
+		"There is more in the JPEG than its size");
 	return -EBADMSG;
 }

@@ -34,7 +34,7 @@ struct jpegplanar;
 /* -ENOMEM. */
 int jpegplanar_create(struct jpegplanar **out);
 /* NULL is fine. */
-void jpegplanar_destroy(struct jpegplanar *jpeg);
+void jpegplanar_destroy(struct jpegplanar *decoder);
 
 /*
  * Reads the headers. data stays the caller's and must last until the last strip; a missing Huffman
@@ -43,16 +43,16 @@ void jpegplanar_destroy(struct jpegplanar *jpeg);
  * not YUV, or chroma that is not in step with luma. After any error, and at any time, another
  * picture may be begun.
  */
-int jpegplanar_begin(struct jpegplanar *jpeg, const uint8_t *data, size_t size, uint32_t width,
+int jpegplanar_begin(struct jpegplanar *decoder, const uint8_t *data, size_t size, uint32_t width,
 	uint32_t height, bool allow_truncated, struct jpegplanar_layout *out);
 
 /* The next strip. -EBADMSG at libjpeg's first complaint; nothing is decoded behind it. */
-int jpegplanar_read(struct jpegplanar *jpeg, const struct jpegplanar_rows *rows);
+int jpegplanar_read(struct jpegplanar *decoder, const struct jpegplanar_rows *rows);
 
 /* After the last strip. -EBADMSG: there is more than a little left, so some of it got lost. */
-int jpegplanar_end(struct jpegplanar *jpeg);
+int jpegplanar_end(struct jpegplanar *decoder);
 
 /* What the last error was about, in one line; lasts until the next begin. */
-const char *jpegplanar_why(const struct jpegplanar *jpeg);
+const char *jpegplanar_why(const struct jpegplanar *decoder);
 
 #endif

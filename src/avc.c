@@ -4,7 +4,8 @@
  * and Annex E.
  *
  * A parameter set is read once, by parse(), which also notes where in it the VUI and its parts
- * are. Writing it again is copying the bits between those places, with our own in theirs.
+ * are. Writing it again is copying the bits between those places, with our own in theirs. Reading
+ * and writing are of one syntax and stay in one file, although that makes it a long one.
  */
 #include "avc.h"
 

@@ -127,7 +127,7 @@ struct unit {
 	size_t slices_size;
 };
 
-/* Whether the writable copy of a parameter set can say what the samples mean. */
+/* Returns false for one that is too long: it stays where it is. */
 static bool remember_sps(struct encoder *encoder, const struct avc_nal *nal)
 {
 	uint8_t ignored[AVC_SPS_MAX];

@@ -67,17 +67,6 @@ static void wait_until(struct device *dev, int64_t when)
 		pthread_cond_timedwait(&dev->tick, &dev->lock, &ts);
 }
 
-static void account_cpu(int64_t *seen_us)
-{
-	struct timespec ts;
-	int64_t us;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-	us = ts.tv_sec * 1000000LL + ts.tv_nsec / 1000;
-	counters.cpu_us += (unsigned long)(us - *seen_us);
-	*seen_us = us;
-}
-
 /* The device is locked; one turn either makes a frame or waits. */
 static void turn(struct device *dev, int64_t now)
 {
@@ -122,7 +111,7 @@ static void *run(void *arg)
 			pthread_mutex_lock(&dev->lock);
 		}
 		turn(dev, now_ns());
-		account_cpu(&seen_us);
+		report_cpu(&seen_us);
 	}
 	return NULL;
 }

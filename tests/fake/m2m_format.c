@@ -231,9 +231,9 @@ static void read_colour(const struct m2m_ctx *ctx, const struct v4l2_format *f, 
 	uint32_t from_mp[4] = { mp->colorspace, mp->ycbcr_enc, mp->quantization, mp->xfer_func };
 	uint32_t from_sp[4] = { sp->colorspace, sp->ycbcr_enc, sp->quantization, sp->xfer_func };
 
-	memcpy(colour, ctx->variant->mplane ? from_mp : from_sp, sizeof(from_mp));
-	if (output && !colour[0])
-		memcpy(colour, ctx->colorspace, sizeof(from_mp));
+	const uint32_t *from = ctx->variant->mplane ? from_mp : from_sp;
+
+	memmove(colour, output && !from[0] ? ctx->colorspace : from, sizeof(from_mp));
 }
 
 int m2m_try_fmt(struct handle *h, void *arg)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The thread that encodes, one frame at a time, for all handles: G2, G12, G16, G19 to G24. */
 #include "m2m.h"
+#include "report.h"
 #include "script.h"
 
 #include <signal.h>
@@ -250,6 +251,7 @@ static void *run(void *arg)
 	struct device *dev = arg;
 	struct m2m *m2m = m2m_of(dev);
 	struct m2m_ctx *ctx;
+	int64_t seen_us = 0;
 
 	pthread_setname_np(pthread_self(), "fake-vpu");
 	pthread_mutex_lock(&dev->lock);
@@ -269,6 +271,7 @@ static void *run(void *arg)
 		work(ctx);
 		device_update(dev);
 		pthread_cond_broadcast(&dev->done);
+		report_cpu(&seen_us);
 		m2m_vpu_kick(dev);
 	}
 	return NULL;

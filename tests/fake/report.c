@@ -112,3 +112,14 @@ void report_max(atomic_ulong *counter, unsigned long value)
 	while (seen < value && !atomic_compare_exchange_weak(counter, &seen, value))
 		;
 }
+
+void report_cpu(int64_t *seen_us)
+{
+	struct timespec ts;
+	int64_t us;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	us = ts.tv_sec * 1000000LL + ts.tv_nsec / 1000;
+	counters.cpu_us += (unsigned long)(us - *seen_us);
+	*seen_us = us;
+}

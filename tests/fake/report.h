@@ -37,6 +37,9 @@ void report_finish(void);
 /* Per frame, with HDMICAST_FAKE_LOG only. */
 void report_frame(uint32_t stamp, uint32_t sequence, int64_t timestamp_ns, uint32_t bytes);
 
+/* Adds what the calling thread used since *seen_us, which begins with 0. */
+void report_cpu(int64_t *seen_us);
+
 void report_max(atomic_ulong *counter, unsigned long value);
 
 #endif

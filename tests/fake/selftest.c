@@ -163,6 +163,11 @@ unsigned violations(const char *rule)
 	return n;
 }
 
+static int run(const char *name, const struct CMUnitTest *tests, size_t n)
+{
+	return _cmocka_run_group_tests(name, tests, n, NULL, NULL);
+}
+
 int main(void)
 {
 	int failed;
@@ -179,11 +184,13 @@ int main(void)
 		fputs("selftest: wants LD_PRELOAD=libfakev4l2.so\n", stderr);
 		return 2;
 	}
-	failed = _cmocka_run_group_tests("fake-uvc", uvc_tests, n_uvc_tests, NULL, NULL);
-	failed += _cmocka_run_group_tests("fake-queue", queue_tests, n_queue_tests, NULL, NULL);
-	failed += _cmocka_run_group_tests("fake-csi", csi_tests, n_csi_tests, NULL, NULL);
-	failed += _cmocka_run_group_tests("fake-m2m", m2m_stream_tests, n_m2m_stream_tests, NULL,
-		NULL);
+	failed = run("fake-uvc", uvc_tests, n_uvc_tests);
+	failed += run("fake-queue", queue_tests, n_queue_tests);
+	failed += run("fake-csi", csi_tests, n_csi_tests);
+	failed += run("fake-m2m-format", m2m_format_tests, n_m2m_format_tests);
+	failed += run("fake-m2m-controls", m2m_control_tests, n_m2m_control_tests);
+	failed += run("fake-m2m-queue", m2m_queue_tests, n_m2m_queue_tests);
+	failed += run("fake-m2m-stream", m2m_stream_tests, n_m2m_stream_tests);
 	unlink(ctl_path);
 	unlink(report_path);
 	return failed != 0;

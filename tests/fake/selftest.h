@@ -54,8 +54,10 @@ unsigned violations(const char *rule);
 
 extern const struct CMUnitTest uvc_tests[], queue_tests[], csi_tests[];
 extern const size_t n_uvc_tests, n_queue_tests, n_csi_tests;
-extern const struct CMUnitTest m2m_stream_tests[];
-extern const size_t n_m2m_stream_tests;
+extern const struct CMUnitTest m2m_format_tests[], m2m_control_tests[], m2m_queue_tests[],
+	m2m_stream_tests[], m2m_stop_tests[], m2m_variant_tests[];
+extern const size_t n_m2m_format_tests, n_m2m_control_tests, n_m2m_queue_tests, n_m2m_stream_tests,
+	n_m2m_stop_tests, n_m2m_variant_tests;
 
 /* Open in each test between reset_uvc and finish_uvc. */
 extern struct client uvc;

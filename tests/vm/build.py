@@ -18,10 +18,16 @@ KERNEL = BUILD / "kernel"
 INITRAMFS = BUILD / "initramfs.img"
 MODULES = BUILD / "modules"
 GADGET = BUILD / "uvc-gadget"
+JPEG_PLANES = BUILD / "jpeg-planes"
 MEDIA = BUILD / "media"
 
 # What /init needs to mount the host's files and to talk to the host; the rest is loaded from there.
 INITRAMFS_MODULES = ["virtio_pci", "9p", "9pnet_virtio", "overlay", "virtio_console"]
+
+# A module may use what those before it export.
+MODULE_NAMES = ["dummy_hcd", "v4l2-mem2mem", "pcm264"]
+# What their derive.py take from the kernel's source; all of it would take 1.5 GB.
+SOURCES = ["drivers/usb/gadget/udc/dummy_hcd.c", "drivers/media/v4l2-core/v4l2-mem2mem.c"]
 
 PICTURE_SIZES = [(640, 480), (1280, 720), (1920, 1080)]
 PICTURES = 128  # a power of two: 7 bits of number
@@ -39,9 +45,10 @@ def everything():
     release = kernel_release()
     make_kernel(release)
     make_initramfs(release)
-    for module in sorted(path.parent for path in (HERE / "modules").glob("*/Kbuild")):
-        make_module(module, release)
-    make_gadget()
+    for index, name in enumerate(MODULE_NAMES):
+        make_module(name, MODULE_NAMES[:index], release)
+    make_program(GADGET, HERE / "gadget" / "uvc-gadget.c")
+    make_program(JPEG_PLANES, HERE / "reference" / "jpeg-planes.c", "-ljpeg")
     for width, height in PICTURE_SIZES:
         make_pictures(width, height)
 
@@ -130,43 +137,43 @@ def modules_in_load_order(release):
     return order
 
 
-def make_module(folder, release):
+def make_module(name, before, release):
     """Builds one kernel module; a folder with a derive.py makes its source from the kernel's own."""
-    target = MODULES / f"{folder.name}.ko"
+    folder = HERE / "modules" / name
+    target = MODULES / f"{name}.ko"
     sources = [path for path in folder.iterdir() if path.is_file()]
-    if is_newer(target, *sources):
+    exported = [MODULES / other / "Module.symvers" for other in before]
+    if is_newer(target, *sources, *exported):
         return
-    work = MODULES / folder.name
+    work = MODULES / name
     shutil.rmtree(work, ignore_errors=True)
     shutil.copytree(folder, work)
     derive = folder / "derive.py"
     if derive.exists():
         run(sys.executable, derive, linux_source(), work)
-    run("make", "-s", "-C", f"/usr/src/linux-headers-{release}", f"M={work}", "modules")
-    shutil.copy(work / f"{folder.name}.ko", target)
+    run("make", "-s", "-C", f"/usr/src/linux-headers-{release}", f"M={work}",
+        f"KBUILD_EXTRA_SYMBOLS={' '.join(map(str, exported))}", "modules")
+    shutil.copy(work / f"{name}.ko", target)
 
 
 def linux_source():
-    """The kernel's USB gadget drivers, unpacked once; the whole source would take 1.5 GB."""
+    """Those files of the kernel that modules are made of, unpacked once."""
     source = BUILD / "linux-source"
-    done = source / "unpacked"
-    if done.exists():
+    if all((source / file).exists() for file in SOURCES):
         return source
     archives = sorted(Path("/usr/src").glob("linux-source-6.*.tar.xz"))
     if not archives:
         raise Unavailable("no linux-source-6.* is installed")
     source.mkdir(exist_ok=True)
     run("tar", "-xJf", archives[-1], "-C", source, "--strip-components=1", "--wildcards",
-        "*/drivers/usb/gadget/udc/*")
-    done.touch()
+        *(f"*/{file}" for file in SOURCES))
     return source
 
 
-def make_gadget():
-    """Builds the program behind the UVC gadget."""
-    source = HERE / "gadget" / "uvc-gadget.c"
-    if not is_newer(GADGET, source):
-        run("gcc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-o", GADGET, source)
+def make_program(target, source, *libraries):
+    """Builds a program of one file."""
+    if not is_newer(target, source):
+        run("gcc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-o", target, source, *libraries)
 
 
 def make_pictures(width, height):

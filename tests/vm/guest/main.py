@@ -38,6 +38,11 @@ class Report(unittest.TestResult):
         else:
             self.fail(error)
 
+    def addSubTest(self, test, subtest, error):
+        if error:
+            print(subtest, flush=True)
+            self.fail(error)
+
     def fail(self, error):
         traceback.print_exception(*error)
         self.outcome = "failed"

@@ -15,8 +15,15 @@ OUT_OF_RANGE = 3
 
 # dv_timings: places in the driver's table of modes
 MODE_640X480P60 = 0
+MODE_576P50 = 4
 MODE_720P30 = 7
 MODE_1080P30 = 12
+MODE_1360X768P60 = 54
+MODE_1366X768P59 = 56
+
+# horizontal_movement
+NO_MOVEMENT = 3
+FAST_TO_THE_RIGHT = 6
 
 
 def load():
@@ -32,7 +39,7 @@ def load():
 def v4l2(device, *arguments):
     """Runs v4l2-ctl; returns its output."""
     result = subprocess.run(["v4l2-ctl", "-d", str(device), *arguments], stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, text=True, check=False)
+                            stderr=subprocess.STDOUT, text=True, check=False, timeout=30)
     if result.returncode:
         raise AssertionError(f"v4l2-ctl {' '.join(arguments)}: {result.stdout.strip()}")
     return result.stdout

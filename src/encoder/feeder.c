@@ -182,6 +182,16 @@ static int64_t key_ns(const struct feeder *feeder)
 	return last_ns ? last_ns + KEY_SPACING_NS : 0;
 }
 
+/* Only a key frame can say so, in its parameter set. */
+static bool is_other_meaning(struct feeder *feeder, const struct frame *origin)
+{
+	bool other = origin->range != feeder->range || origin->matrix != feeder->matrix;
+
+	feeder->range = origin->range;
+	feeder->matrix = origin->matrix;
+	return other;
+}
+
 /* Borrows the frame, which has the encoder's size. */
 static void encode(struct feeder *feeder, struct frame *frame, bool direct)
 {
@@ -197,8 +207,9 @@ static void encode(struct feeder *feeder, struct frame *frame, bool direct)
 	if (!direct && in.input < 0)
 		return;
 	feeder->submitted_ns = now_ns();
-	in.want_key = feeder->submitted_ns >= key_ns(feeder) &&
-		      atomic_exchange(&feeder->want_key, false);
+	in.want_key = (feeder->submitted_ns >= key_ns(feeder) &&
+			      atomic_exchange(&feeder->want_key, false)) ||
+		      is_other_meaning(feeder, &origin);
 	session_submit(feeder->keeper->session, &in);
 }
 

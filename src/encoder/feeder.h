@@ -39,11 +39,13 @@ struct feeder {
 	struct frame *held; /* waits for an encoder to open */
 	struct frame *card; /* the newest frame, if it may be kept: encoded again for newcomers */
 	struct still still;
-	uint64_t fed;         /* which encoder the last frame went to: keeper->opened */
-	int64_t changed_ns;   /* when the picture was another one than before */
-	int64_t submitted_ns; /* when the last frame was handed over */
-	int64_t convert_ns;   /* what preparing a frame takes, smoothed */
-	uint64_t same;        /* frames left out */
+	uint64_t fed; /* which encoder the last frame went to: keeper->opened */
+	enum frame_range range;
+	enum frame_matrix matrix; /* what the samples of the last frame meant */
+	int64_t changed_ns;       /* when the picture was another one than before */
+	int64_t submitted_ns;     /* when the last frame was handed over */
+	int64_t convert_ns;       /* what preparing a frame takes, smoothed */
+	uint64_t same;            /* frames left out */
 };
 
 /* All arguments but `feeder` are borrowed until feeder_finish(). 0 or -ENOMEM. */

@@ -314,6 +314,21 @@ static void each_size_opens_one_encoder(void **state)
 	assert_int_equal(fake_hardware.opened, 3);
 }
 
+static void samples_that_mean_something_else_begin_with_a_key_frame(void **state)
+{
+	struct bench *bench = *state;
+	struct frame *frame, *unit;
+
+	for (int i = 0; i < 6; i++) {
+		frame = make_frame(bench, SIDE, (uint8_t)i);
+		frame->range = i / 3 ? RANGE_FULL : RANGE_LIMITED;
+		mailbox_put(bench->mailbox, frame);
+		unit = await_unit(bench);
+		assert_int_equal(unit->key, i % 3 == 0);
+		frame_unref(unit);
+	}
+}
+
 static void frames_are_read_in_place_where_the_encoder_can(void **state)
 {
 	struct bench *bench = *state;
@@ -395,6 +410,7 @@ int main(void)
 		TEST(requests_for_key_frames_are_spaced),
 		TEST(the_card_is_encoded_again_for_a_newcomer),
 		TEST(each_size_opens_one_encoder),
+		TEST(samples_that_mean_something_else_begin_with_a_key_frame),
 		TEST(frames_are_read_in_place_where_the_encoder_can),
 		TEST(damaged_jpegs_are_counted_and_known),
 		TEST(a_rate_that_changes_is_told_to_the_encoder),

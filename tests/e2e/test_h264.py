@@ -88,7 +88,7 @@ class Viewer:
         self.file = self.peer.makefile("rb", buffering=0)
         self.reply = Reply(self.file, with_body=False)
         equal(self.reply.status, 200, "the status of /stream.h264")
-        self.rest, self.n_bytes = b"", 0
+        self.rest, self.rest_ns, self.n_bytes = b"", 0, 0
         self.nals, self.nals_ns, self.seen_slice = [], 0, False
 
     def __enter__(self):
@@ -120,7 +120,8 @@ class Viewer:
             self.rest = pieces.pop()
             for piece in pieces:
                 # A fourth byte of a start code is not part of the NAL unit before it.
-                unit = self._add(piece.rstrip(b"\0"), now)
+                unit = self._add(piece.rstrip(b"\0"), self.rest_ns)
+                self.rest_ns = now
                 if unit and (count is None or count > 0):
                     yield unit
                     count = count - 1 if count else None

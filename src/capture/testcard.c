@@ -282,6 +282,7 @@ static int make_frame(struct testcard *card, uint64_t sequence, struct frame **o
 	draw_shape(frame, from->width, from->height);
 	frame->online = true;
 	frame->sequence = sequence;
+	frame->fps = card->fps;
 	frame->captured_ns = due_ns(card, sequence);
 	draw_clock(frame, card, frame->captured_ns);
 	draw_counter(frame, card, sequence);

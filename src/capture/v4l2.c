@@ -58,6 +58,7 @@ struct v4l2 {
 	bool has_timings;
 	struct option_size size; /* to ask for */
 	struct capture_format format;
+	unsigned fps; /* as agreed on; 0: the device does not say */
 	struct stream *stream;
 	uint32_t last_sequence; /* the driver's */
 	uint64_t sequence;      /* ours: never goes back */
@@ -316,6 +317,7 @@ static int set_format(struct v4l2 *dev)
 		format->width - dev->size.width < 4)
 		format->width = dev->size.width;
 	mhz = format_set_rate(dev->fd, dev->type, format, opt);
+	dev->fps = (mhz + 500) / 1000;
 	log_verbose("%s: %ux%u %.4s, stride %u, %u.%03u fps", dev->config->memory->identity.card,
 		format->width, format->height, (char *)&format->driver_fourcc, format->stride[0],
 		mhz / 1000, mhz % 1000);
@@ -523,6 +525,7 @@ static int v4l2_next(struct source *source, struct frame **out, int timeout_ms)
 	buffer = &dev->stream->buffer[buf.index];
 	frame_init(&buffer->frame, release_buffer, NULL);
 	buffer->frame.key = buffer->frame.online = true;
+	buffer->frame.fps = dev->fps;
 	buffer->frame.grabbed_ns = now_ns();
 	buffer->frame.captured_ns = capture_time(&buf, buffer->frame.grabbed_ns);
 	buffer->frame.sequence = next_sequence(dev, buf.sequence);

@@ -308,6 +308,9 @@ void feeder_feed(struct feeder *feeder)
 		handle(feeder, frame);
 		return;
 	}
+	/* Its level is picked once, so the rate has to be right from the start. */
+	if (frame->fps)
+		feeder->cadence.fps = frame->fps;
 	want_encoder(feeder, frame);
 	keeper_tend(keeper, now_ns());
 	/* It is kept while an encoder opens, unless a newer one comes. */

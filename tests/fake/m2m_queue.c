@@ -219,7 +219,8 @@ void m2m_queue_off(struct m2m_ctx *ctx, struct m2m_queue *q)
 	if (!ctx->out.streaming && !ctx->cap.streaming)
 		ctx->force_key = false;
 	if (ctx->wedges_off)
-		m2m_vpu_wedge(ctx->h->dev, true);
+		m2m_vpu_wedge(ctx->h->dev, true); /* G21 */
+	ctx->wedges_off = false;
 }
 
 int m2m_streamoff(struct handle *h, void *arg)

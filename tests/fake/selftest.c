@@ -191,6 +191,8 @@ int main(void)
 	failed += run("fake-m2m-controls", m2m_control_tests, n_m2m_control_tests);
 	failed += run("fake-m2m-queue", m2m_queue_tests, n_m2m_queue_tests);
 	failed += run("fake-m2m-stream", m2m_stream_tests, n_m2m_stream_tests);
+	failed += run("fake-m2m-stop", m2m_stop_tests, n_m2m_stop_tests);
+	failed += run("fake-m2m-variants", m2m_variant_tests, n_m2m_variant_tests);
 	unlink(ctl_path);
 	unlink(report_path);
 	return failed != 0;

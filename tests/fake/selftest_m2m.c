@@ -91,7 +91,7 @@ int m2m_queue_capture(struct encoder *e, unsigned index)
 	return request(e->fd, VIDIOC_QBUF, &b);
 }
 
-int m2m_queue_picture(struct encoder *e, unsigned index, uint8_t grey, int64_t time_us)
+static int queue_filled(struct encoder *e, unsigned index, int64_t time_us)
 {
 	struct v4l2_plane planes[3] = { 0 };
 	struct v4l2_buffer b = { .index = index,
@@ -101,11 +101,25 @@ int m2m_queue_picture(struct encoder *e, unsigned index, uint8_t grey, int64_t t
 		.timestamp = { time_us / 1000000, time_us % 1000000 } };
 
 	b.m.planes = planes;
-	for (unsigned i = 0; i < e->n_planes; i++) {
-		memset(e->out[index][i], grey, e->out_len[index][i]);
+	for (unsigned i = 0; i < e->n_planes; i++)
 		planes[i].bytesused = (uint32_t)e->out_len[index][i];
-	}
 	return request(e->fd, VIDIOC_QBUF, &b);
+}
+
+int m2m_queue_picture(struct encoder *e, unsigned index, uint8_t grey, int64_t time_us)
+{
+	for (unsigned i = 0; i < e->n_planes; i++)
+		memset(e->out[index][i], grey, e->out_len[index][i]);
+	return queue_filled(e, index, time_us);
+}
+
+int m2m_queue_noise(struct encoder *e, unsigned index, int64_t time_us)
+{
+	unsigned seed = (unsigned)time_us;
+
+	for (size_t i = 0; i < e->out_len[index][0]; i++)
+		e->out[index][0][i] = (uint8_t)rand_r(&seed);
+	return queue_filled(e, index, time_us);
 }
 
 short m2m_ready(struct encoder *e, short events, int timeout_ms)

@@ -34,6 +34,7 @@ int m2m_stream(struct encoder *e, uint32_t type, bool on);
 int m2m_queue_capture(struct encoder *e, unsigned index);
 /* A picture whose brightness is `grey`; time_us is its timestamp. */
 int m2m_queue_picture(struct encoder *e, unsigned index, uint8_t grey, int64_t time_us);
+int m2m_queue_noise(struct encoder *e, unsigned index, int64_t time_us);
 int m2m_dequeue_picture(struct encoder *e, unsigned *index); /* waits for up to 2 s */
 int m2m_dequeue(struct encoder *e, struct unit *unit);       /* the same; does not queue again */
 int m2m_command(struct encoder *e, uint32_t cmd);

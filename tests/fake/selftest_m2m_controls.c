@@ -125,19 +125,13 @@ static void c8_what_the_firmware_refuses(void **state)
 	command("m2m.reject 0");
 }
 
-/* Pictures of noise, or there would be nothing to save. */
+/* Noise, or there would be nothing to save. */
 static size_t noise_unit(int64_t time_us)
 {
 	static struct unit unit;
-	struct v4l2_plane plane = { .bytesused = (uint32_t)m2m.out_len[0][0] };
-	struct v4l2_buffer b = { .type = M2M_OUT, .memory = V4L2_MEMORY_MMAP, .length = 1 };
 	unsigned index;
 
-	b.timestamp.tv_usec = time_us;
-	b.m.planes = &plane;
-	for (size_t i = 0; i < m2m.out_len[0][0]; i++)
-		m2m.out[0][0][i] = (uint8_t)(rand() & 255);
-	assert_int_equal(request(m2m.fd, VIDIOC_QBUF, &b), 0);
+	assert_int_equal(m2m_queue_noise(&m2m, 0, time_us), 0);
 	assert_int_equal(m2m_dequeue(&m2m, &unit), 0);
 	assert_int_equal(m2m_queue_capture(&m2m, unit.index), 0);
 	assert_int_equal(m2m_dequeue_picture(&m2m, &index), 0);

@@ -68,16 +68,17 @@ static uint32_t packed_row(const struct plane_layout *plane, uint32_t width)
 }
 
 /*
- * Encoders that read a picture where it lies want rows of a multiple of 64 bytes and of whole
- * pixels (bcm2835-codec); a receiver may align to less but keep to a larger wish (unicam). Most
- * drivers ignore it. 0 is the driver's own choice: what else it meant for chroma would differ.
+ * Of the first plane; chroma follows from it, by V4L2's definition of each format. Encoders that
+ * read a picture where it lies want rows of a multiple of 64 bytes and of whole pixels
+ * (bcm2835-codec); a receiver may align to less but keep to a larger wish (unicam). Most drivers
+ * ignore it. 0, for what is compressed, is the driver's own choice.
  */
 static uint32_t stride_wish(uint32_t fourcc, uint32_t width)
 {
 	const struct layout *layout = find_layout(fourcc);
 	uint32_t bytes, groups, step;
 
-	if (!layout || layout->planes != 1)
+	if (!layout || !layout->planes)
 		return 0;
 	bytes = layout->plane[0].bytes;
 	groups = (width + layout->plane[0].div_x - 1) / layout->plane[0].div_x;

@@ -486,6 +486,11 @@ static void run_action(const struct row *row)
 	else
 		puts("+ WITH_SYSTEMD\n+ WITH_PTHREAD_NP\n+ WITH_SETPROCTITLE\n- WITH_PYTHON\n"
 		     "- WITH_JANUS\n- WITH_V4P\n- WITH_GPIO");
+#ifdef WITH_X264
+		puts("+ WITH_X264");
+#else
+		puts("- WITH_X264");
+#endif
 }
 
 /* The tables of getopt_long(3), made of ours: its val is the row's number. */

@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 
-from harness import (SLOWER, Daemon, Failure, Reply, Skip, basic, check, equal, figure, free_name, no_rates, test,
+from harness import (DAEMON, SLOWER, Daemon, Failure, Reply, Skip, basic, check, equal, figure, free_name, no_rates, test,
                      wait_until)
 from test_http import BOOL, INTEGER, WORD, check_no_cache, check_schema
 
@@ -325,6 +325,20 @@ def a_viewer_that_reads_nothing_is_closed_and_costs_nothing():
             check(slow.peer.fileno() >= 0, "the slow viewer closed by itself")
             keys = h264(daemon)["keys"] - keys
             check(keys <= seen / 30 + 2, f"{keys} key frames in {seen} frames")
+
+
+@test
+def a_build_without_x264_says_so_and_goes_on_with_mjpeg():
+    done = subprocess.run([DAEMON, "--features"], capture_output=True, text=True, check=True)
+    if "+ WITH_X264" in done.stdout:
+        raise Skip("this build has x264; .ci/run builds one without")
+    with Daemon("--source", "testcard", "--resolution", "640x480") as daemon:
+        reply = daemon.get("/stream.h264")
+        equal((reply.status, reply.headers["retry-after"]), (503, "5"), "the reply")
+        check(b"no hardware encoder found; this build has no x264" in reply.body, f"the reason is {reply.body!r}")
+        equal(h264(daemon)["state"], "failed", "the state")
+        with daemon.stream() as stream:
+            stream.part()
 
 
 @test

@@ -25,7 +25,7 @@ int m2m_ioctl(int fd, unsigned long request, void *arg)
 		if (res >= 0 || errno != EINTR)
 			break;
 	}
-	return res < 0 ? -errno : res;
+	return res < 0 ? -errno : 0;
 }
 
 /* Some older drivers name both directions instead of M2M. */

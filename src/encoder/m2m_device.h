@@ -38,7 +38,7 @@ static inline bool m2m_is_mplane(enum v4l2_buf_type type)
 
 /*
  * xioctl() with an end: the bcm2835 driver passes the firmware's codes on, and what the firmware
- * means by -4 is "not implemented", for ever, not EINTR.
+ * means by -4 is "not implemented", for ever, not EINTR. 0 or -errno.
  */
 int m2m_ioctl(int fd, unsigned long request, void *arg);
 

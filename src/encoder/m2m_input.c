@@ -259,13 +259,13 @@ static int open_staging(struct m2m_input *input)
 	};
 	res = m2m_format_set_h264(&staging->device, input->picture->width, input->picture->height,
 		0);
-	if (res == 0)
+	if (res >= 0)
 		res = m2m_format_repeat(&staging->device, &input->format);
-	if (res == 0)
+	if (res >= 0)
 		res = m2m_queue_allocate(&staging->queue, V4L2_MEMORY_MMAP, ENCODER_INPUTS, NULL);
-	if (res == 0 && staging->queue.n_buffers < ENCODER_INPUTS)
+	if (res >= 0 && staging->queue.n_buffers < ENCODER_INPUTS)
 		res = -ENOMEM;
-	for (unsigned i = 0; res == 0 && i < ENCODER_INPUTS; i++) {
+	for (unsigned i = 0; res >= 0 && i < ENCODER_INPUTS; i++) {
 		staging->dmabuf[i] = m2m_queue_export(&staging->queue, i);
 		if (staging->dmabuf[i] < 0)
 			res = staging->dmabuf[i];

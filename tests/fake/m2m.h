@@ -270,8 +270,9 @@ void m2m_encoder_close(struct m2m_encoder *enc);
 bool m2m_encoder_tune(struct m2m_encoder *enc, const struct m2m_settings *settings);
 /* SPS and PPS, Annex B. */
 size_t m2m_encoder_headers(const struct m2m_encoder *enc, const uint8_t **data);
-/* One slice, Annex B, valid until the next call; 0: failed. */
-size_t m2m_encoder_encode(struct m2m_encoder *enc, const struct m2m_picture *pic, bool idr,
-	const uint8_t **data);
+/* Reads a picture, which is not needed after that. */
+void m2m_encoder_load(struct m2m_encoder *enc, const struct m2m_picture *pic);
+/* The picture as one slice, Annex B, valid until the next call; 0: failed. */
+size_t m2m_encoder_encode(struct m2m_encoder *enc, bool idr, const uint8_t **data);
 
 #endif

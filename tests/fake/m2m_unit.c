@@ -75,7 +75,6 @@ void m2m_unit_push(struct m2m_ctx *ctx)
 		return;
 	ctx->unit_size = 0;
 	ctx->m2m->count.out++;
-	m2m_return_picture(ctx);
 }
 
 void m2m_unit_append(struct m2m_ctx *ctx, const uint8_t *data, size_t size)
@@ -104,7 +103,6 @@ void m2m_unit_begin(struct m2m_ctx *ctx, bool idr)
 	size_t size = m2m_encoder_headers(ctx->encoder, &headers);
 
 	ctx->unit_size = ctx->unit_at = 0;
-	ctx->unit_time = ctx->inside->timestamp;
 	ctx->unit_flags = idr ? V4L2_BUF_FLAG_KEYFRAME : 0;
 	if (!idr && ctx->variant->counts)
 		ctx->unit_flags = V4L2_BUF_FLAG_PFRAME;

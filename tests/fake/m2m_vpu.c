@@ -7,7 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
-enum { BLOCKS_MAX = 8192, WEDGE_AFTER = 10, LOW_BITRATE = 100000 };
+enum { BLOCKS_MAX = 8192, WEDGE_AFTER = 10, LOW_BITRATE = 100000, LATE_US = 300 };
 
 /* G12, G21, G22: it takes the frame, and that is the last one hears of it. */
 static bool chokes(const struct m2m_ctx *ctx, const struct m2m_settings *want)
@@ -100,22 +100,60 @@ static void check_torn(struct m2m_ctx *ctx, const struct m2m_buffer *buf)
 		m2m_refuse(ctx, "B13", 0, "a picture was written to before it was dequeued");
 }
 
+static void read_picture(struct m2m_ctx *ctx, const struct m2m_buffer *buf)
+{
+	struct m2m_picture pic;
+
+	describe_picture(ctx, buf, &pic);
+	check_torn(ctx, buf);
+	m2m_encoder_load(ctx->encoder, &pic);
+	check_torn(ctx, buf);
+}
+
+/* G20: the picture may come back long before what was made of it. */
+static void maybe_return(struct m2m_ctx *ctx, unsigned session)
+{
+	struct device *dev = ctx->h->dev;
+
+	pthread_mutex_lock(&dev->lock);
+	if (ctx->session == session && rand_r(&ctx->m2m->seed) % 2) {
+		m2m_return_picture(ctx);
+		device_update(dev);
+		pthread_cond_broadcast(&dev->done);
+	}
+	pthread_mutex_unlock(&dev->lock);
+}
+
 /* Lets go of the lock. */
-static size_t encode(struct m2m_ctx *ctx, struct m2m_buffer *buf, bool idr, const uint8_t **data)
+static size_t encode(struct m2m_ctx *ctx, bool idr, unsigned session, const uint8_t **data)
 {
 	pthread_mutex_t *lock = &ctx->h->dev->lock;
-	struct m2m_picture pic;
 	int64_t begin = now_ns();
 	size_t size;
 
-	describe_picture(ctx, buf, &pic);
 	pthread_mutex_unlock(lock);
-	check_torn(ctx, buf);
-	size = m2m_encoder_encode(ctx->encoder, &pic, idr, data);
-	check_torn(ctx, buf);
+	read_picture(ctx, ctx->inside);
+	maybe_return(ctx, session);
+	size = m2m_encoder_encode(ctx->encoder, idr, data);
 	pthread_mutex_lock(lock);
 	ctx->m2m->usual_ns += (now_ns() - begin - ctx->m2m->usual_ns) / 4;
 	return size;
+}
+
+/* G20: or a little later. */
+static void push_unit(struct m2m_ctx *ctx)
+{
+	struct device *dev = ctx->h->dev;
+
+	m2m_unit_push(ctx);
+	if (ctx->unit_size || !ctx->inside)
+		return;
+	device_update(dev);
+	pthread_cond_broadcast(&dev->done);
+	ctx->busy = true;
+	hold(ctx, ctx->session, now_ns() + LATE_US * 1000LL);
+	ctx->busy = false;
+	m2m_return_picture(ctx);
 }
 
 static void emit(struct m2m_ctx *ctx, const struct m2m_settings *want, bool idr,
@@ -130,9 +168,7 @@ static void emit(struct m2m_ctx *ctx, const struct m2m_settings *want, bool idr,
 	ctx->since_idr = idr ? 1 : ctx->since_idr + 1;
 	ctx->frames++;
 	ctx->m2m->count.idr += idr;
-	if (rand_r(&ctx->m2m->seed) % 2)
-		m2m_return_picture(ctx); /* G20 */
-	m2m_unit_push(ctx);
+	push_unit(ctx);
 }
 
 static void run_picture(struct m2m_ctx *ctx, struct m2m_buffer *buf, unsigned session)
@@ -146,6 +182,7 @@ static void run_picture(struct m2m_ctx *ctx, struct m2m_buffer *buf, unsigned se
 
 	m2m_settings_get(ctx, &want);
 	m2m->last = want;
+	ctx->unit_time = buf->timestamp;
 	m2m->count.sessions += ctx->headers_due;
 	if (wedges(ctx, &want))
 		m2m_vpu_wedge(ctx->h->dev, true);
@@ -155,7 +192,7 @@ static void run_picture(struct m2m_ctx *ctx, struct m2m_buffer *buf, unsigned se
 	if (ctx->hung || !hold(ctx, session, begin + latency - m2m->usual_ns))
 		return;
 	idr = ctx->headers_due || buf->idr || (want.gop && ctx->since_idr >= want.gop);
-	if (!renew(ctx, &want, idr) || !(size = encode(ctx, buf, idr, &data))) {
+	if (!renew(ctx, &want, idr) || !(size = encode(ctx, idr, session, &data))) {
 		m2m_refuse(ctx, "FAKE", 0, "x264 failed");
 		ctx->hung = true;
 		return;
@@ -219,7 +256,7 @@ static bool is_ready(const struct m2m_ctx *ctx)
 static void work(struct m2m_ctx *ctx)
 {
 	if (ctx->unit_size)
-		m2m_unit_push(ctx);
+		push_unit(ctx);
 	else if (has_picture(ctx))
 		take_picture(ctx);
 	else

@@ -146,14 +146,17 @@ size_t m2m_encoder_headers(const struct m2m_encoder *enc, const uint8_t **data)
 	return enc->headers_size;
 }
 
-size_t m2m_encoder_encode(struct m2m_encoder *enc, const struct m2m_picture *pic, bool idr,
-	const uint8_t **data)
+void m2m_encoder_load(struct m2m_encoder *enc, const struct m2m_picture *pic)
+{
+	m2m_picture_convert(pic, enc->scratch);
+}
+
+size_t m2m_encoder_encode(struct m2m_encoder *enc, bool idr, const uint8_t **data)
 {
 	int width = enc->param.i_width, height = enc->param.i_height, n = 0, size;
 	x264_picture_t in, out;
 	x264_nal_t *nals;
 
-	m2m_picture_convert(pic, enc->scratch);
 	x264_picture_init(&in);
 	in.i_type = idr ? X264_TYPE_IDR : X264_TYPE_P;
 	in.i_pts = enc->pts++;

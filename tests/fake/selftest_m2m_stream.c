@@ -244,6 +244,28 @@ static void g19_without_coded_buffers_nothing_moves(void **state)
 	assert_int_equal(unit.time_us, 9);
 }
 
+/* Neither order is one to count on. */
+static void g20_pictures_come_back_before_or_after_their_units(void **state)
+{
+	unsigned before = 0, after = 0, index;
+
+	(void)state;
+	command("m2m.latency 5");
+	m2m_start(&m2m, 640, 480);
+	for (unsigned i = 0; i < 40; i++) {
+		short on;
+
+		assert_int_equal(m2m_queue_picture(&m2m, 0, (uint8_t)i, 1 + i), 0);
+		on = m2m_ready(&m2m, POLLIN | POLLOUT, 1000);
+		before += on == POLLOUT;
+		after += on == POLLIN;
+		assert_int_equal(m2m_dequeue(&m2m, &unit), 0);
+		assert_int_equal(m2m_dequeue_picture(&m2m, &index), 0);
+		assert_int_equal(m2m_queue_capture(&m2m, unit.index), 0);
+	}
+	assert_true(before && after);
+}
+
 static void g21_a_starved_bitrate_stalls_and_then_wedges(void **state)
 {
 	unsigned index;
@@ -343,6 +365,7 @@ const struct CMUnitTest m2m_stream_tests[] = {
 	TEST(g17_large_units_come_in_pieces),
 	TEST(g18_errors_are_flagged),
 	TEST(g19_without_coded_buffers_nothing_moves),
+	TEST(g20_pictures_come_back_before_or_after_their_units),
 	TEST(g21_a_starved_bitrate_stalls_and_then_wedges),
 	TEST(g22_slow_rates_of_hd_stall),
 	TEST(g23_a_frame_takes_its_time),

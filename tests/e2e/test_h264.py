@@ -8,8 +8,8 @@ import subprocess
 import threading
 import time
 
-from harness import (DAEMON, SLOWER, Daemon, Failure, Reply, Skip, basic, check, equal, figure, free_name, no_rates, test,
-                     wait_until)
+from harness import (DAEMON, SLOWER, Daemon, Failure, Reply, Skip, basic, check, equal, figure, free_name, no_rates,
+                     test, wait_until)
 from test_http import BOOL, INTEGER, WORD, check_no_cache, check_schema
 
 CARD = ("--source", "testcard", "--resolution", "640x480", "--h264-encoder", "x264")

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/*
+ * Capture buffers that an encoder may read in place, and how many there are. v4l2.c is compiled in
+ * here, over a driver of our own.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <linux/videodev2.h>
+
+#include "util.h"
+
+#undef fail /* cmocka's; v4l2.c has its own */
+
+#define FIRST_FD 1000
+#define LENGTH   (64 * 32 * 2)
+
+static int refusal, next_fd;
+static struct v4l2_exportbuffer asked;
+
+static int our_xioctl(int fd, unsigned long request, void *arg)
+{
+	struct v4l2_exportbuffer *export = arg;
+
+	(void)fd;
+	if (request != VIDIOC_EXPBUF)
+		return -ENOTTY;
+	asked = *export;
+	export->fd = next_fd++;
+	return refusal;
+}
+
+#define xioctl      our_xioctl
+#define source_v4l2 tested_v4l2
+#include "../../src/capture/v4l2.c" /* NOLINT(bugprone-suspicious-include) */
+
+static uint8_t memory[LENGTH + 64];
+
+static void export(struct buffer *buffer, uint32_t index, int answer)
+{
+	struct stream stream = { .fd = 3, .type = V4L2_BUF_TYPE_VIDEO_CAPTURE };
+
+	refusal = answer;
+	next_fd = FIRST_FD + (int)index;
+	*buffer = (struct buffer){
+		.index = index, .length = { sizeof(memory) }, .memory = { memory }
+	};
+	export_buffer(&stream, buffer);
+}
+
+static void each_buffer_is_exported_under_a_name_of_its_own(void **state)
+{
+	struct buffer first, second;
+
+	(void)state;
+	export(&first, 4, 0);
+	assert_int_equal(asked.index, 4);
+	assert_int_equal(asked.type, V4L2_BUF_TYPE_VIDEO_CAPTURE);
+	assert_true(asked.flags & O_CLOEXEC);
+	assert_int_equal(first.dmabuf.fd, FIRST_FD + 4);
+	assert_int_equal(first.dmabuf.size, sizeof(memory));
+	export(&second, 4, 0); /* the same buffer of the next stream is other memory */
+	assert_int_not_equal(first.dmabuf.id, 0);
+	assert_int_not_equal(second.dmabuf.id, 0);
+	assert_int_not_equal(first.dmabuf.id, second.dmabuf.id);
+}
+
+static void a_driver_that_cannot_export_is_fine(void **state)
+{
+	struct buffer buffer;
+
+	(void)state;
+	export(&buffer, 0, -ENOTTY);
+	assert_int_equal(buffer.dmabuf.id, 0);
+}
+
+/* A picture in the multi-planar API that begins `offset` bytes into its memory. */
+static uint64_t id_of_picture_at(uint32_t offset)
+{
+	struct options opt = { 0 };
+	struct drops drops = { 0 };
+	struct source_config config = { .opt = &opt, .drops = &drops };
+	struct stream stream = { .memory_planes = 1 };
+	struct v4l2 dev = { .config = &config,
+		.stream = &stream,
+		.format = { V4L2_PIX_FMT_YUYV, V4L2_PIX_FMT_YUYV, false, 64, 32, 1, { 128 },
+			{ LENGTH }, RANGE_LIMITED, MATRIX_601 } };
+	struct v4l2_plane plane = { .bytesused = offset + LENGTH, .data_offset = offset };
+	struct v4l2_buffer buf = { .type = V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE, .m.planes = &plane };
+	struct buffer buffer;
+
+	export(&buffer, 0, 0);
+	assert_int_equal(describe(&dev, &buf, &buffer), 0);
+	return buffer.frame.dmabuf.id;
+}
+
+static void only_a_picture_at_the_first_byte_can_be_imported(void **state)
+{
+	(void)state;
+	assert_int_not_equal(id_of_picture_at(0), 0);
+	assert_int_equal(id_of_picture_at(64), 0);
+}
+
+static uint32_t buffers(bool compressed, int asked_for, int workers, enum h264_choice choice)
+{
+	struct options opt = { .buffers = asked_for, .workers = workers, .h264_encoder = choice };
+	struct source_config config = { .opt = &opt };
+	struct v4l2 dev = { .config = &config, .format = { .compressed = compressed } };
+
+	return wanted_buffers(&dev);
+}
+
+static void an_encoder_may_hold_two_buffers_more(void **state)
+{
+	(void)state;
+	assert_int_equal(buffers(false, 5, 4, H264_ENCODER_OFF), 6);
+	assert_int_equal(buffers(false, 5, 4, H264_ENCODER_AUTO), 8);
+	assert_int_equal(buffers(true, 5, 4, H264_ENCODER_AUTO), 5);
+	assert_int_equal(buffers(false, 32, 4, H264_ENCODER_M2M), 32);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_buffer_is_exported_under_a_name_of_its_own),
+		cmocka_unit_test(a_driver_that_cannot_export_is_fine),
+		cmocka_unit_test(only_a_picture_at_the_first_byte_can_be_imported),
+		cmocka_unit_test(an_encoder_may_hold_two_buffers_more),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -476,3 +476,35 @@ def viewers_that_come_and_go_leave_nothing():
                     pass
         wait_clients(daemon, 0)
         wait_until(lambda: len(daemon.process.fds()) <= files + 1, "the descriptors are closed")
+
+
+GRABBER = ("--resolution", "640x480", "--format", "MJPEG", "--h264-encoder", "x264")
+
+
+@test
+def a_damaged_jpeg_is_left_out_and_counted():
+    with Daemon(*GRABBER, fake="uvc:size=640x480,fmt=MJPG") as daemon, Viewer(daemon) as viewer:
+        units = list(viewer.units(count=30))
+        daemon.tell("uvc.flip 5")
+        wait_until(lambda: daemon.drops().get("corrupt", 0) >= 3, "damaged pictures are counted")
+        units += viewer.units(count=30)
+        check_units(units)
+        check_decodes(units)
+        equal(daemon.source()["restarts"], 0, "restarts")
+
+
+@test
+def nothing_but_damaged_jpegs_open_the_device_again():
+    with Daemon(*GRABBER, fake="uvc:size=640x480,fmt=MJPG") as daemon, Viewer(daemon) as viewer:
+        units = list(viewer.units(count=10))
+        daemon.tell("uvc.flip 100000")
+        daemon.wait_state("damaged-frames")
+        wait_until(lambda: daemon.source()["restarts"] >= 2, "it is opened again, and again", seconds=10)
+        daemon.tell("uvc.flip 0")
+        began = time.monotonic()
+        wait_until(lambda: daemon.source()["online"] and h264(daemon)["online"], "the picture is back", seconds=5)
+        figure(f"picture back within {time.monotonic() - began:.1f} s")
+        units += viewer.units(count=60)
+        check_units(units)
+        opened = h264(daemon)["opened"]
+        equal(opened, 1, "encoders opened")

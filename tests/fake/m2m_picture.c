@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+enum { COLUMN = 128 };
+
 void m2m_picture_init(struct m2m_picture *pic, const struct m2m_format *format,
 	uint8_t *const memory[PLANES_MAX])
 {
@@ -15,6 +17,8 @@ void m2m_picture_init(struct m2m_picture *pic, const struct m2m_format *format,
 		pic->plane[i] = memory[i];
 	if (format->n_planes > 1)
 		return;
+	if (format->fourcc == M2M_NC12)
+		luma = COLUMN * format->height;
 	pic->plane[1] = memory[0] + luma;
 	pic->plane[2] = memory[0] + luma + luma / 4;
 }
@@ -116,6 +120,21 @@ static void convert_420(const struct m2m_picture *pic, uint8_t *y, uint8_t *u, u
 	}
 }
 
+/* Columns of 128 pixels; each has its luma, then its chroma, stride lines in all. */
+static void convert_columns(const struct m2m_picture *pic, uint8_t *y, uint8_t *u, uint8_t *v)
+{
+	for (uint32_t row = 0; row < pic->height; row++)
+		for (uint32_t x = 0; x < pic->width; x++) {
+			size_t column = (size_t)(x / COLUMN) * COLUMN * pic->stride + x % COLUMN;
+
+			*y++ = pic->plane[0][column + (size_t)row * COLUMN];
+			if ((row | x) & 1)
+				continue;
+			*u++ = pic->plane[1][column + (size_t)row / 2 * COLUMN];
+			*v++ = pic->plane[1][column + (size_t)row / 2 * COLUMN + 1];
+		}
+}
+
 static void convert(const struct m2m_picture *pic, uint8_t *y, uint8_t *u, uint8_t *v)
 {
 	switch (pic->format) {
@@ -128,6 +147,7 @@ static void convert(const struct m2m_picture *pic, uint8_t *y, uint8_t *u, uint8
 	case V4L2_PIX_FMT_BGR24:
 	case V4L2_PIX_FMT_BGR32:
 	case V4L2_PIX_FMT_RGBA32: convert_rgb(pic, y, u, v); return;
+	case M2M_NC12: convert_columns(pic, y, u, v); return;
 	default: convert_420(pic, y, u, v);
 	}
 }

@@ -53,7 +53,8 @@ def capture(device, pixel_format, width, height, count=1):
     # Rows as the daemon asks for them. With an odd width of chroma and no padding the driver itself writes
     # past the end of its buffer (tpg_fill_plane_buffer), and the kernel is done for.
     padded = (row + 63) // 64 * 64
-    vivid.v4l2(device, f"--set-fmt-video=width={width},height={height},pixelformat={pixel_format},bytesperline={padded}")
+    vivid.v4l2(device, f"--set-fmt-video=width={width},height={height},pixelformat={pixel_format},"
+                       f"bytesperline={padded}")
     vivid.v4l2(device, "--stream-mmap", "--stream-skip=2", f"--stream-count={count}", f"--stream-to={path}")
     data = path.read_bytes()
     path.unlink()

@@ -11,30 +11,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct errno_name {
-	const char *name;
-	int error;
-};
+enum { ERRNO_MAX = 133 };
 
-static const struct errno_name errnos[] = {
-	{ "eio", EIO },
-	{ "enospc", ENOSPC },
-	{ "enodev", ENODEV },
-	{ "ebusy", EBUSY },
-	{ "enomem", ENOMEM },
-	{ "einval", EINVAL },
-	{ "epipe", EPIPE },
-	{ "etimedout", ETIMEDOUT },
-	{ "eproto", EPROTO },
-	{ "enotty", ENOTTY },
-	{ "eintr", EINTR },
-	{ "eagain", EAGAIN },
-	{ "enolink", ENOLINK },
-	{ "enolck", ENOLCK },
-	{ "erange", ERANGE },
-	{ "eacces", EACCES },
-	{ "enodata", ENODATA },
-};
+/* "enospc"; 0: none of that name. */
+static int errno_named(const char *name)
+{
+	for (int e = 1; e <= ERRNO_MAX; e++)
+		if (strerrorname_np(e) && !strcasecmp(strerrorname_np(e), name))
+			return e;
+	return 0;
+}
 
 bool parse_count(const char *text, unsigned max, unsigned *value)
 {
@@ -125,21 +111,19 @@ static int run_eio(struct device *dev, int argc, char **argv, char *reply)
 static int fail_next(struct device *dev, const char *name, const char *error, unsigned count)
 {
 	const struct ioctl_entry *entry = device_ioctl_named(dev, name);
+	int number = errno_named(error);
 
-	for (unsigned e = 0; entry && e < ARRAY_SIZE(errnos); e++) {
-		if (strcmp(errnos[e].name, error))
+	if (!entry || !number)
+		return -EINVAL;
+	for (unsigned i = 0; i < FAILS_MAX; i++) {
+		struct failure *fail = &dev->fails[i];
+
+		if (fail->count && fail->entry != entry)
 			continue;
-		for (unsigned i = 0; i < FAILS_MAX; i++) {
-			struct failure *fail = &dev->fails[i];
-
-			if (fail->count && fail->entry != entry)
-				continue;
-			*fail = (struct failure){ entry, errnos[e].error, count };
-			return 0;
-		}
-		return -ENOMEM;
+		*fail = (struct failure){ entry, number, count };
+		return 0;
 	}
-	return -EINVAL;
+	return -ENOMEM;
 }
 
 static int run_enospc(struct device *dev, int argc, char **argv, char *reply)

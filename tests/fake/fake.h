@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * libfakev4l2.so: V4L2 grabbers inside one process, by LD_PRELOAD.
+ * libfakev4l2.so: V4L2 grabbers and encoders inside one process, by LD_PRELOAD.
  *
  * Environment
  *   HDMICAST_FAKE         what exists and what happens to it (grammar below);
@@ -14,9 +14,10 @@
  * Grammar
  *   config  = item *( ";" item )
  *   item    = device | event
- *   device  = kind [ ":" key [ "=" value ] *( "," key [ "=" value ] ) ]     kind = uvc | csi
+ *   device  = kind [ ":" key [ "=" value ] *( "," key [ "=" value ] ) ]     kind = uvc | csi | m2m
  *   event   = "at=" when ":" command
- *   when    = N        before the N-th frame of the device's life is made (0 is the first)
+ *   when    = N        before the N-th frame of the device's life is made (0 is the first);
+ *                      "m2m." commands count pictures that go into the encoder
  *           | TIME     that long after the process first touched a fake node: 500ms, 2s
  *           | +TIME    that long after the event before it
  *   command = [ kind "." ] name *( ( " " | "=" ) argument )

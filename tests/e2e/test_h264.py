@@ -89,7 +89,7 @@ class Viewer:
         self.reply = Reply(self.file, with_body=False)
         equal(self.reply.status, 200, "the status of /stream.h264")
         self.rest, self.rest_ns, self.n_bytes = b"", 0, 0
-        self.nals, self.nals_ns, self.seen_slice = [], 0, False
+        self.nals, self.nals_ns, self.seen_slice, self.ready = [], 0, False, []
 
     def __enter__(self):
         return self
@@ -114,17 +114,22 @@ class Viewer:
         while count is None or count > 0:
             if end and time.monotonic() >= end:
                 return
-            got = self._read()
-            now = time.monotonic_ns()
-            pieces = (self.rest + got).split(b"\0\0\1")
-            self.rest = pieces.pop()
-            for piece in pieces:
-                # A fourth byte of a start code is not part of the NAL unit before it.
-                unit = self._add(piece.rstrip(b"\0"), self.rest_ns)
-                self.rest_ns = now
-                if unit and (count is None or count > 0):
-                    yield unit
-                    count = count - 1 if count else None
+            if not self.ready:
+                self._split(self._read())
+                continue
+            yield self.ready.pop(0)
+            count = count - 1 if count else None
+
+    def _split(self, got):
+        now = time.monotonic_ns()
+        pieces = (self.rest + got).split(b"\0\0\1")
+        self.rest = pieces.pop()
+        for piece in pieces:
+            # A fourth byte of a start code is not part of the NAL unit before it.
+            unit = self._add(piece.rstrip(b"\0"), self.rest_ns)
+            self.rest_ns = now
+            if unit:
+                self.ready.append(unit)
 
     def _add(self, nal, now):
         if not nal:

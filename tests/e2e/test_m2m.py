@@ -66,14 +66,9 @@ def check_colours(fake, option, encoder, full_range=False):
             Viewer(daemon) as viewer:
         daemon.wait_state("online")
         wait_until(lambda: h264(daemon)["online"], "the picture is in the stream")
-        list(viewer.units(10))
-        units = []
-        for unit in viewer.units(60):
-            units.append(unit)
-            if len(units) > 20:
-                break
-        while not units[0].key:
-            units = units[1:] or list(viewer.units(30))
+        units = list(viewer.units(60))
+        while not units[0].key or len(units) > 35:
+            units.pop(0)
         check_decodes(units)
         rgb = decode(units, 640, 480)
     for number, (seen, bar) in enumerate(zip(bars_of(rgb, 640, 480), BARS)):

@@ -262,8 +262,26 @@ static void frames_are_read_where_they_lie(void)
 	CHECK(feed_sources(30) == 0 && n_units == 30);
 	CHECK(counted("dmabuf") == 30 && counted("reimports") == 0 && counted("copied") == 0);
 	CHECK(counted("m2m_opens") == 1);
+	command("stall 300");
+	CHECK(feed_source(&sources[0], false) == 0);
+	CHECK(sources[0].out && encoder->busy_inputs & ENCODER_HOLDS_FRAMES);
+	CHECK(settle(0, 0, 2000) == 0 && !sources[0].out);
 	stop();
 	check_pictures(3);
+	free_sources(sources, SOURCES);
+}
+
+/* Those that are in there when it is closed go back as well. */
+static void frames_under_way_are_given_back_at_the_end(void)
+{
+	struct encoder_config config = imported_config(self->width * 2);
+
+	CHECK(start(&config) == 0);
+	CHECK(feed_sources(3) == 0);
+	command("stall 300");
+	CHECK(feed_source(&sources[0], false) == 0 && feed_source(&sources[1], false) == 0);
+	CHECK(sources[0].out && sources[1].out);
+	stop();
 	free_sources(sources, SOURCES);
 }
 
@@ -376,6 +394,8 @@ static const struct m2m_case cases[] = {
 		V4L2_PIX_FMT_UYVY, 1280, 720),
 	CASE("frames_are_read_where_they_lie_on_other_hardware", frames_are_read_where_they_lie,
 		"m2m:variant=spec", V4L2_PIX_FMT_YUYV, 640, 480),
+	CASE("frames_under_way_are_given_back_at_the_end",
+		frames_under_way_are_given_back_at_the_end, "m2m", V4L2_PIX_FMT_UYVY, 640, 480),
 	CASE("other_pictures_go_between_them", other_pictures_go_between_them, "m2m",
 		V4L2_PIX_FMT_UYVY, 640, 480),
 	CASE("memory_out_of_reach_is_copied", memory_out_of_reach_is_copied,

@@ -163,7 +163,8 @@ static int put_slot(struct m2m_input *input, struct m2m_slot *slot, const struct
 {
 	struct m2m_buffer buffer = { .index = (unsigned)(slot - input->slot),
 		.timestamp_us = next->timestamp_us,
-		.dmabuf = dmabuf };
+		.dmabuf = dmabuf,
+		.length = input->format.size[0] };
 	int res;
 
 	memcpy(buffer.used, input->used, sizeof(buffer.used));

@@ -194,15 +194,20 @@ int m2m_queue_put(struct m2m_queue *queue, const struct m2m_buffer *buffer)
 	buf.timestamp.tv_usec = buffer->timestamp_us % 1000000;
 	for (unsigned i = 0; m2m_is_mplane(queue->type) && i < queue->n_planes; i++) {
 		planes[i].bytesused = buffer->used[i];
-		planes[i].length = (uint32_t)queue->map[buffer->index][i].size; /* 0: all of it */
+		/* 0 is not "all of it" here: vb2 compares bytesused with it (__verify_length). */
+		planes[i].length = queue->memory == V4L2_MEMORY_DMABUF
+					   ? buffer->length
+					   : (uint32_t)queue->map[buffer->index][i].size;
 	}
 	buf.bytesused = buffer->used[0];
 	if (queue->memory == V4L2_MEMORY_DMABUF && m2m_is_mplane(queue->type))
 		planes[0].m.fd = buffer->dmabuf;
 	else if (queue->memory == V4L2_MEMORY_DMABUF)
 		buf.m.fd = buffer->dmabuf;
-	else if (!m2m_is_mplane(queue->type))
-		buf.length = (uint32_t)queue->map[buffer->index][0].size;
+	if (!m2m_is_mplane(queue->type))
+		buf.length = queue->memory == V4L2_MEMORY_DMABUF
+				     ? buffer->length
+				     : (uint32_t)queue->map[buffer->index][0].size;
 	return m2m_ioctl(queue->fd, VIDIOC_QBUF, &buf);
 }
 

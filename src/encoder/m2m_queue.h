@@ -35,6 +35,7 @@ struct m2m_buffer {
 	uint32_t offset;             /* taken only: where the first plane's bytes begin */
 	uint32_t flags;              /* taken only: V4L2_BUF_FLAG_… */
 	int dmabuf;                  /* put only, V4L2_MEMORY_DMABUF, which has one memory plane */
+	uint32_t length;             /* the same: bytes of it that are the driver's to read */
 };
 
 /*

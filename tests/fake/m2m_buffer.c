@@ -114,8 +114,10 @@ static int take_payload(const struct m2m_ctx *ctx, const struct m2m_queue *q,
 {
 	for (unsigned i = 0; i < q->n_planes; i++) {
 		struct m2m_plane *plane = &buf->plane[i];
+		/* vb2's __verify_length() believes the client about imports, 0 included. */
+		uint32_t length = q->memory == V4L2_MEMORY_DMABUF ? from[i].length : plane->length;
 
-		if (from[i].bytesused > plane->length ||
+		if (from[i].bytesused > length ||
 			(from[i].data_offset && from[i].data_offset >= from[i].bytesused))
 			return m2m_refuse(ctx, "B8", EINVAL,
 				"QBUF with more bytesused than length, or no data after "

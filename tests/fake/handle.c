@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -251,8 +252,31 @@ short handle_revents(struct handle *h, short events)
 	return on & (events | POLLERR | POLLHUP);
 }
 
+static bool is_dmabuf(int fd)
+{
+	char path[32], name[64];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = real()->readlink(path, name, sizeof(name) - 1);
+	name[n < 0 ? 0 : n] = '\0';
+	return strstr(name, "memfd:" FAKE_CONTIGUOUS) || strstr(name, "memfd:" FAKE_SCATTERED);
+}
+
+/* Those of the buffers are ours; more of them were exported and never closed. */
+static void complain_of_exports(void)
+{
+	unsigned n = 0, ours = buffers_alive();
+
+	for (int fd = 0; fd < FDS_MAX; fd++)
+		n += is_dmabuf(fd);
+	if (n > ours)
+		report_violation("LEAK", "%u exported buffers are open at exit", n - ours);
+}
+
 void handles_finish(void)
 {
+	complain_of_exports();
 	for (int fd = 0; fd < FDS_MAX; fd++) {
 		struct handle *h = table[fd];
 

@@ -108,20 +108,30 @@ int m2m_expbuf(struct handle *h, void *arg)
 	return exp->fd < 0 ? -errno : 0;
 }
 
-/* B9 to B11 */
-static int take_payload(const struct m2m_ctx *ctx, const struct m2m_queue *q,
-	struct m2m_buffer *buf, const struct v4l2_plane *from)
+/* B8; of imports the client's own length counts, 0 included. */
+static int check_payload(const struct m2m_ctx *ctx, const struct m2m_queue *q,
+	const struct m2m_buffer *buf, const struct v4l2_plane *from)
 {
 	for (unsigned i = 0; i < q->n_planes; i++) {
-		struct m2m_plane *plane = &buf->plane[i];
-		/* vb2's __verify_length() believes the client about imports, 0 included. */
-		uint32_t length = q->memory == V4L2_MEMORY_DMABUF ? from[i].length : plane->length;
+		uint32_t length = q->memory == V4L2_MEMORY_DMABUF ? from[i].length
+								  : buf->plane[i].length;
 
 		if (from[i].bytesused > length ||
 			(from[i].data_offset && from[i].data_offset >= from[i].bytesused))
 			return m2m_refuse(ctx, "B8", EINVAL,
 				"QBUF with more bytesused than length, or no data after "
 				"data_offset");
+	}
+	return 0;
+}
+
+/* B9 to B11 */
+static void take_payload(const struct m2m_ctx *ctx, const struct m2m_queue *q,
+	struct m2m_buffer *buf, const struct v4l2_plane *from)
+{
+	for (unsigned i = 0; i < q->n_planes; i++) {
+		struct m2m_plane *plane = &buf->plane[i];
+
 		if (!from[i].bytesused)
 			m2m_refuse(ctx, "B9", 0,
 				"a picture of 0 bytes: the whole buffer is encoded");
@@ -132,7 +142,6 @@ static int take_payload(const struct m2m_ctx *ctx, const struct m2m_queue *q,
 		plane->bytesused = from[i].bytesused ? from[i].bytesused : plane->length;
 		plane->data_offset = from[i].data_offset;
 	}
-	return 0;
 }
 
 static int check_qbuf(const struct m2m_ctx *ctx, const struct m2m_queue *q,
@@ -192,10 +201,12 @@ int m2m_qbuf(struct handle *h, void *arg)
 		return res;
 	buf = q->buffers[b->index];
 	planes_of(ctx, q, b, planes);
+	if (q->output && (res = check_payload(ctx, q, buf, planes)) < 0)
+		return res;
 	if (q->memory == V4L2_MEMORY_DMABUF && (res = m2m_import(ctx, q, buf, planes)) < 0)
 		return res;
-	if (q->output && (res = take_payload(ctx, q, buf, planes)) < 0)
-		return res;
+	if (q->output)
+		take_payload(ctx, q, buf, planes);
 	buf->flags = 0;
 	buf->submitted = buf->idr = buf->stop = false;
 	if (q->output)

@@ -168,9 +168,12 @@ static int run(const char *name, const struct CMUnitTest *tests, size_t n)
 	return _cmocka_run_group_tests(name, tests, n, NULL, NULL);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	int failed;
+
+	if (argc > 1)
+		return leave_behind(argv[1]);
 
 	close(mkstemp(ctl_path));
 	snprintf(report_path, sizeof(report_path), "%s.report", ctl_path);
@@ -186,6 +189,7 @@ int main(void)
 	}
 	failed = run("fake-uvc", uvc_tests, n_uvc_tests);
 	failed += run("fake-queue", queue_tests, n_queue_tests);
+	failed += run("fake-exit", exit_tests, n_exit_tests);
 	failed += run("fake-csi", csi_tests, n_csi_tests);
 	failed += run("fake-m2m-format", m2m_format_tests, n_m2m_format_tests);
 	failed += run("fake-m2m-controls", m2m_control_tests, n_m2m_control_tests);

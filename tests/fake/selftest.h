@@ -50,11 +50,14 @@ struct v4l2_buffer client_frame(struct client *c);        /* take and queue agai
 short client_poll(struct client *c, short events, int timeout_ms);
 int set_format(int fd, uint32_t fourcc, unsigned w, unsigned h, struct v4l2_pix_format *out);
 
+/* selftest_exit.c, in a process of its own: leaves open or mapped what its argument says. */
+int leave_behind(const char *what);
+
 /* The number of lines in the report that start with rule, since the last call for any rule. */
 unsigned violations(const char *rule);
 
-extern const struct CMUnitTest uvc_tests[], queue_tests[], csi_tests[];
-extern const size_t n_uvc_tests, n_queue_tests, n_csi_tests;
+extern const struct CMUnitTest uvc_tests[], queue_tests[], exit_tests[], csi_tests[];
+extern const size_t n_uvc_tests, n_queue_tests, n_exit_tests, n_csi_tests;
 extern const struct CMUnitTest m2m_format_tests[], m2m_control_tests[], m2m_queue_tests[],
 	m2m_stream_tests[], m2m_stop_tests[], m2m_variant_tests[];
 extern const size_t n_m2m_format_tests, n_m2m_control_tests, n_m2m_queue_tests, n_m2m_stream_tests,

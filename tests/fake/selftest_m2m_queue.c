@@ -184,12 +184,12 @@ static void b12_only_contiguous_dmabufs_are_imported(void **state)
 		set_format(grabber.fd, V4L2_PIX_FMT_YUYV, 1280, 720, NULL);
 		client_buffers(&grabber, 3);
 		fd = export_from(grabber.fd, V4L2_BUF_TYPE_VIDEO_CAPTURE, 0);
-		assert_int_equal(queue_dmabuf(0, fd, 0, used), results[i]);
+		assert_int_equal(queue_dmabuf(0, fd, used, used), results[i]);
 		close(fd);
 		client_close(&grabber);
 	}
-	assert_int_equal(queue_dmabuf(1, 1000, 0, used), -EINVAL);
-	assert_int_equal(queue_dmabuf(1, 0, 0, used), -EINVAL);
+	assert_int_equal(queue_dmabuf(1, 1000, used, used), -EINVAL);
+	assert_int_equal(queue_dmabuf(1, 0, used, used), -EINVAL);
 }
 
 static void b12_lengths_are_checked(void **state)
@@ -208,9 +208,12 @@ static void b12_lengths_are_checked(void **state)
 	assert_int_equal(queue_dmabuf(0, fd, 1000, 1000), -EINVAL);
 	assert_int_equal(queue_dmabuf(0, fd, 1 << 20, 115200), -EFAULT);
 	command("m2m.dmabuf-noncontiguous on");
-	assert_int_equal(queue_dmabuf(0, fd, 0, 115200), -EFAULT);
+	assert_int_equal(queue_dmabuf(0, fd, 115200, 115200), -EFAULT);
 	command("m2m.dmabuf-noncontiguous off");
-	assert_int_equal(queue_dmabuf(0, fd, 0, 115200), 0);
+	assert_int_equal(violations("B8"), 0);
+	assert_int_equal(queue_dmabuf(0, fd, 0, 115200), -EINVAL);
+	assert_int_equal(violations("B8"), 1);
+	assert_int_equal(queue_dmabuf(0, fd, 115200, 115200), 0);
 	close(fd);
 	m2m_close(&other);
 }

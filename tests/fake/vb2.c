@@ -4,6 +4,7 @@
 #include "real.h"
 #include "report.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -29,12 +30,21 @@ struct queue *queue_ref(struct queue *q)
 	return q;
 }
 
+static atomic_uint n_memfds; /* of ours */
+
+unsigned buffers_alive(void)
+{
+	return n_memfds;
+}
+
 void buffer_destroy(struct buffer *buf)
 {
 	if (buf->mem)
 		real()->munmap(buf->mem, buf->mapped);
-	if (buf->memfd >= 0)
+	if (buf->memfd >= 0) {
+		n_memfds--;
 		real()->close(buf->memfd);
+	}
 	free(buf);
 }
 
@@ -49,6 +59,7 @@ struct buffer *buffer_create(unsigned index, size_t length, bool contiguous)
 	buf->length = length;
 	buf->mapped = (length + page - 1) / page * page;
 	buf->memfd = memfd_create(contiguous ? FAKE_CONTIGUOUS : FAKE_SCATTERED, MFD_CLOEXEC);
+	n_memfds += buf->memfd >= 0;
 	if (buf->memfd >= 0 && ftruncate(buf->memfd, (off_t)buf->mapped) == 0)
 		buf->mem = real()->mmap(NULL, buf->mapped, PROT_READ | PROT_WRITE, MAP_SHARED,
 			buf->memfd, 0);

@@ -60,6 +60,7 @@ void queue_release(struct queue *q, struct handle *h); /* h is being closed */
 /* A memfd named FAKE_CONTIGUOUS is what a device without an IOMMU can import. NULL: no memory. */
 struct buffer *buffer_create(unsigned index, size_t length, bool contiguous);
 void buffer_destroy(struct buffer *buf);
+unsigned buffers_alive(void);                  /* each holds one descriptor; any thread */
 off_t buffer_offset(const struct buffer *buf); /* what mmap takes */
 void queue_free_buffers(struct queue *q);
 void queue_cancel(struct queue *q);          /* STREAMOFF */

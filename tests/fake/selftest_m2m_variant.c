@@ -2,6 +2,8 @@
 /* Encoders of other makers, and the specification's own: G38, G39. */
 #include "selftest_m2m.h"
 
+#include <dirent.h>
+
 #define CID(name) V4L2_CID_MPEG_VIDEO_##name
 
 static struct unit unit;
@@ -165,6 +167,43 @@ static void each_format_is_encoded(void **state)
 	assert_int_equal(n, 14 + 14 + 5 + 4 + 1);
 }
 
+/* E1, G35: in turn; what one leaves undone is not in the other's way. */
+static void two_handles_share_the_vpu(void **state)
+{
+	static struct encoder other;
+
+	(void)state;
+	m2m_start(&m2m, 320, 240);
+	m2m_open(&other, "/dev/fake-m2m");
+	m2m_start(&other, 640, 480);
+	for (unsigned i = 0; i < 10; i++) {
+		m2m_pass(&m2m, (uint8_t)i, 1 + i, &unit);
+		assert_int_equal(unit.time_us, 1 + i);
+		m2m_pass(&other, (uint8_t)i, 100 + i, &unit);
+		assert_int_equal(unit.time_us, 100 + i);
+	}
+	m2m_set(&m2m, CID(H264_I_PERIOD), 1);
+	assert_int_equal(m2m_queue_picture(&m2m, 0, 10, 50), 0);
+	m2m_pass(&other, 10, 200, &unit);
+	m2m_close(&other);
+}
+
+static void nodes_are_listed_in_dev(void **state)
+{
+	static const char *const names[] = { "fake-uvc", "fake-csi", "fake-m2m" };
+	unsigned found = 0;
+	DIR *dir = opendir("/dev");
+	struct dirent *entry;
+
+	(void)state;
+	assert_non_null(dir);
+	while ((entry = readdir(dir)))
+		for (unsigned i = 0; i < 3; i++)
+			found += !strcmp(entry->d_name, names[i]);
+	closedir(dir);
+	assert_int_equal(found, 3);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, reset_m2m, finish_m2m)
 
 const struct CMUnitTest m2m_variant_tests[] = {
@@ -173,6 +212,8 @@ const struct CMUnitTest m2m_variant_tests[] = {
 	TEST(g39_mediatek_has_planes_of_their_own),
 	TEST(g39_venus_pads_and_wants_a_crop),
 	TEST(each_format_is_encoded),
+	TEST(two_handles_share_the_vpu),
+	TEST(nodes_are_listed_in_dev),
 };
 
 const size_t n_m2m_variant_tests = sizeof(m2m_variant_tests) / sizeof(m2m_variant_tests[0]);

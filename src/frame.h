@@ -31,9 +31,10 @@ struct frame_plane {
  * format in one memory plane, so that a device can read it without a copy.
  */
 struct frame_dmabuf {
-	uint64_t id; /* of this memory, never used for any other; 0: there is no dma-buf */
-	int fd;      /* the frame's maker closes it; valid as long as the frame */
-	size_t size; /* bytes of the dma-buf */
+	uint64_t id;  /* of this memory, never used for any other; 0: there is no dma-buf */
+	uint64_t set; /* of the buffers that came, and will go, together with this one */
+	int fd;       /* the frame's maker closes it; valid as long as the frame */
+	size_t size;  /* bytes of the dma-buf */
 };
 
 struct frame {

@@ -1,54 +1,20 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
- * The V4L2 source: memory-mapped streaming from one capture node, single- or multi-planar.
- *
- * Buffers outlive the source: a frame holds its stream, and the release callback queues the
- * buffer again, on whatever thread the last reference goes. Closing waits for frames that are
- * out, since a driver does not let go of a queue whose memory is mapped; one that does not come
- * back in time keeps the stream alive until it does.
+ * The V4L2 source: one capture node, its input, signal, format and rate, and the frames that come.
  */
-#include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
-#include <sys/mman.h>
 
 #include "capture/controls.h"
 #include "capture/device.h"
 #include "capture/format.h"
 #include "capture/hdmi.h"
 #include "capture/source.h"
+#include "capture/stream.h"
 
 #define LOG_TOPIC "v4l2"
 #include "log.h"
 
-#define RETURN_MS   300
 #define MAX_BUFFERS 32 /* of a queue, in all kernels before 6.9 */
-
-struct stream;
-
-struct buffer {
-	struct frame frame; /* first; valid while the buffer is out */
-	struct stream *stream;
-	uint32_t index;
-	uint8_t *memory[FRAME_PLANES];
-	size_t length[FRAME_PLANES];
-	struct frame_dmabuf dmabuf; /* of the whole buffer; for raw formats in one memory plane */
-};
-
-/* The driver's queue and its memory. */
-struct stream {
-	int fd; /* set at creation, as all of this block */
-	enum v4l2_buf_type type;
-	unsigned memory_planes;
-	unsigned n_buffers;
-	struct buffer *buffer;
-
-	pthread_mutex_t lock;
-	pthread_cond_t returned; /* a buffer came back; CLOCK_MONOTONIC */
-	unsigned out;            /* under lock: buffers that readers hold */
-	bool running;            /* under lock: whether a buffer is queued again */
-	bool abandoned;          /* under lock: the last buffer destroys the stream */
-};
 
 struct v4l2 {
 	struct source source;
@@ -82,138 +48,6 @@ static bool says_it_all(int error)
 	       error == -ENOTTY;
 }
 
-static bool is_multiplanar(enum v4l2_buf_type type)
-{
-	return type == V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE;
-}
-
-static void prepare(const struct stream *stream, struct v4l2_buffer *buf,
-	struct v4l2_plane planes[VIDEO_MAX_PLANES])
-{
-	*buf = (struct v4l2_buffer){ .type = stream->type, .memory = V4L2_MEMORY_MMAP };
-	if (is_multiplanar(stream->type)) {
-		memset(planes, 0, VIDEO_MAX_PLANES * sizeof(*planes));
-		buf->m.planes = planes;
-		buf->length = VIDEO_MAX_PLANES;
-	}
-}
-
-static int queue_buffer(const struct stream *stream, uint32_t index)
-{
-	struct v4l2_plane planes[VIDEO_MAX_PLANES];
-	struct v4l2_buffer buf;
-
-	prepare(stream, &buf, planes);
-	buf.index = index;
-	if (is_multiplanar(stream->type))
-		buf.length = stream->memory_planes;
-	return xioctl(stream->fd, VIDIOC_QBUF, &buf);
-}
-
-static void stream_destroy(struct stream *stream)
-{
-	struct v4l2_requestbuffers none = { .type = stream->type, .memory = V4L2_MEMORY_MMAP };
-
-	for (unsigned i = 0; i < stream->n_buffers; i++) {
-		for (unsigned p = 0; p < FRAME_PLANES; p++) {
-			if (stream->buffer[i].memory[p])
-				munmap(stream->buffer[i].memory[p], stream->buffer[i].length[p]);
-		}
-		if (stream->buffer[i].dmabuf.id)
-			close(stream->buffer[i].dmabuf.fd);
-	}
-	if (stream->n_buffers)
-		xioctl(stream->fd, VIDIOC_REQBUFS, &none); /* a device that is gone says no: fine */
-	close(stream->fd);
-	pthread_cond_destroy(&stream->returned);
-	pthread_mutex_destroy(&stream->lock);
-	free(stream->buffer);
-	free(stream);
-}
-
-/* The release callback of frames: any thread. */
-static void release_buffer(struct frame *frame)
-{
-	struct buffer *buffer = (struct buffer *)frame;
-	struct stream *stream = buffer->stream;
-	bool last;
-
-	pthread_mutex_lock(&stream->lock);
-	stream->out--;
-	if (stream->running)
-		queue_buffer(stream, buffer->index); /* the capture thread notices a dead device */
-	pthread_cond_signal(&stream->returned);
-	last = stream->abandoned && stream->out == 0;
-	pthread_mutex_unlock(&stream->lock);
-	if (last)
-		stream_destroy(stream);
-}
-
-/* An encoder can then read the buffer where it lies. Many drivers cannot do it: fine. */
-static void export_buffer(const struct stream *stream, struct buffer *buffer)
-{
-	static atomic_uint_least64_t exported;
-	struct v4l2_exportbuffer export = {
-		.type = stream->type, .index = buffer->index, .flags = O_CLOEXEC | O_RDONLY
-	};
-	int res = xioctl(stream->fd, VIDIOC_EXPBUF, &export);
-
-	if (res < 0) {
-		log_debug("buffer %u has no dma-buf: %s", buffer->index, strerror(-res));
-		return;
-	}
-	buffer->dmabuf.id = atomic_fetch_add(&exported, 1) + 1;
-	buffer->dmabuf.fd = export.fd;
-	buffer->dmabuf.size = buffer->length[0];
-}
-
-static int map_buffer(struct stream *stream, unsigned index, bool export)
-{
-	struct buffer *buffer = &stream->buffer[index];
-	struct v4l2_plane planes[VIDEO_MAX_PLANES];
-	struct v4l2_buffer buf;
-	int res;
-
-	prepare(stream, &buf, planes);
-	buf.index = index;
-	res = xioctl(stream->fd, VIDIOC_QUERYBUF, &buf);
-	if (res < 0)
-		return res;
-	for (unsigned p = 0; p < stream->memory_planes; p++) {
-		bool multi = is_multiplanar(stream->type);
-		size_t length = multi ? planes[p].length : buf.length;
-		off_t offset = multi ? planes[p].m.mem_offset : buf.m.offset;
-		void *memory = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, stream->fd,
-			offset);
-
-		if (memory == MAP_FAILED)
-			return -errno;
-		buffer->memory[p] = memory;
-		buffer->length[p] = length;
-	}
-	buffer->stream = stream;
-	buffer->index = index;
-	if (export)
-		export_buffer(stream, buffer);
-	return queue_buffer(stream, index);
-}
-
-static struct stream *stream_create(const struct v4l2 *dev)
-{
-	struct stream *stream = xcalloc(1, sizeof(*stream));
-	pthread_condattr_t attr;
-
-	stream->fd = dev->fd;
-	stream->type = dev->type;
-	stream->memory_planes = dev->format.memory_planes;
-	pthread_mutex_init(&stream->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&stream->returned, &attr);
-	pthread_condattr_destroy(&attr);
-	return stream;
-}
-
 static bool makes_h264(const struct v4l2 *dev)
 {
 	return dev->config->opt->h264_encoder != H264_ENCODER_OFF;
@@ -233,35 +67,23 @@ static uint32_t wanted_buffers(const struct v4l2 *dev)
 	return (uint32_t)MIN(count, MAX_BUFFERS);
 }
 
-static int map_buffers(struct v4l2 *dev)
+static int create_stream(struct v4l2 *dev)
 {
-	struct v4l2_requestbuffers request = {
-		.count = wanted_buffers(dev), .type = dev->type, .memory = V4L2_MEMORY_MMAP
-	};
 	bool export = makes_h264(dev) && !dev->format.compressed && dev->format.memory_planes == 1;
-	int res = xioctl(dev->fd, VIDIOC_REQBUFS, &request);
+	const char *what;
+	int res = stream_create(&dev->stream, dev->fd, dev->type, dev->format.memory_planes,
+		wanted_buffers(dev), export, &what);
 
-	if (res < 0)
-		return fail(dev, res, "no capture buffers (VIDIOC_REQBUFS)");
-	dev->stream = stream_create(dev);
-	dev->stream->buffer = xcalloc(request.count, sizeof(struct buffer));
-	for (unsigned i = 0; i < request.count && res == 0; i++) {
-		dev->stream->n_buffers++;
-		res = map_buffer(dev->stream, i, export);
-	}
-	return res < 0 ? fail(dev, res, "cannot map and queue capture buffers") : 0;
+	return res < 0 ? fail(dev, res, what) : 0;
 }
 
 static int start_streaming(struct v4l2 *dev)
 {
-	int res = xioctl(dev->fd, VIDIOC_STREAMON, &dev->type);
+	int res = stream_start(dev->stream);
 
 	if (res == -EINVAL && dev->has_timings)
 		res = -EOVERFLOW; /* more CSI lanes needed than there are: tc358743.c */
-	if (res < 0)
-		return fail(dev, res, "cannot start capture (VIDIOC_STREAMON)");
-	dev->stream->running = true; /* no frame is out yet: no lock needed */
-	return 0;
+	return res < 0 ? fail(dev, res, "cannot start capture (VIDIOC_STREAMON)") : 0;
 }
 
 static void watch_source_changes(const struct v4l2 *dev)
@@ -338,41 +160,9 @@ static int start(struct v4l2 *dev)
 	if ((res = follow_timings(dev)) < 0 || (res = set_format(dev)) < 0)
 		return res;
 	controls_apply(dev->fd, dev->config->opt);
-	if ((res = map_buffers(dev)) < 0)
+	if ((res = create_stream(dev)) < 0)
 		return res;
 	return start_streaming(dev);
-}
-
-/* Waits for frames that are out; false when some stay out. Called and returns with the lock. */
-static bool wait_for_buffers(struct stream *stream)
-{
-	int64_t until_ns = now_ns() + RETURN_MS * NS_PER_MS;
-	struct timespec until = { until_ns / NS_PER_S, until_ns % NS_PER_S };
-
-	while (stream->out > 0) {
-		if (pthread_cond_timedwait(&stream->returned, &stream->lock, &until))
-			return false;
-	}
-	return true;
-}
-
-static void stop_stream(struct stream *stream)
-{
-	bool all_back;
-
-	pthread_mutex_lock(&stream->lock);
-	stream->running = false;
-	pthread_mutex_unlock(&stream->lock);
-	xioctl(stream->fd, VIDIOC_STREAMOFF, &stream->type);
-
-	pthread_mutex_lock(&stream->lock);
-	all_back = wait_for_buffers(stream);
-	stream->abandoned = !all_back;
-	pthread_mutex_unlock(&stream->lock);
-	if (all_back)
-		stream_destroy(stream);
-	else
-		log_warn("capture buffers are still being read; the device is let go with them");
 }
 
 static void v4l2_close(struct source *source)
@@ -380,7 +170,7 @@ static void v4l2_close(struct source *source)
 	struct v4l2 *dev = (struct v4l2 *)source;
 
 	if (dev->stream)
-		stop_stream(dev->stream);
+		stream_close(dev->stream);
 	else
 		close_fd(&dev->fd);
 	free(dev);
@@ -438,27 +228,22 @@ static int wait_for_buffer(struct v4l2 *dev, int timeout_ms)
 	return on[0].revents & (POLLIN | POLLERR) ? 0 : -ETIMEDOUT;
 }
 
-static int dequeue(struct v4l2 *dev, struct v4l2_buffer *buf,
-	struct v4l2_plane planes[VIDEO_MAX_PLANES])
+static int take_buffer(struct v4l2 *dev, struct stream_filled *filled)
 {
-	int res;
+	int res = stream_take(dev->stream, filled);
 
-	prepare(dev->stream, buf, planes);
-	res = xioctl(dev->fd, VIDIOC_DQBUF, buf);
-	if (res == -EINVAL)
-		res = -EIO; /* the driver stopped the queue under us */
 	if (res == -EAGAIN)
-		res = -ETIMEDOUT; /* not yet */
-	else if (res < 0 && res != -ENODEV)
+		return -ETIMEDOUT; /* not yet */
+	if (res < 0 && res != -ENODEV)
 		fail(dev, res, "cannot take a frame (VIDIOC_DQBUF)");
 	return res;
 }
 
 /* The driver's time where it can be believed: first frames may carry 0 or the old clock. */
-static int64_t capture_time(const struct v4l2_buffer *buf, int64_t now)
+static int64_t capture_time(const struct stream_filled *filled, int64_t now)
 {
-	int64_t at = buf->timestamp.tv_sec * NS_PER_S + buf->timestamp.tv_usec * NS_PER_US;
-	bool monotonic = (buf->flags & V4L2_BUF_FLAG_TIMESTAMP_MASK) ==
+	int64_t at = filled->timestamp.tv_sec * NS_PER_S + filled->timestamp.tv_usec * NS_PER_US;
+	bool monotonic = (filled->flags & V4L2_BUF_FLAG_TIMESTAMP_MASK) ==
 			 V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC;
 
 	return monotonic && at > now - 2 * NS_PER_S && at <= now ? at : now;
@@ -474,70 +259,49 @@ static uint64_t next_sequence(struct v4l2 *dev, uint32_t sequence)
 	return dev->sequence;
 }
 
-static int describe(struct v4l2 *dev, const struct v4l2_buffer *buf, struct buffer *buffer)
+/* -EAGAIN: it is no picture, and counted as such. */
+static int describe(struct v4l2 *dev, const struct stream_filled *filled)
 {
 	struct drops *drops = dev->config->drops;
-	uint8_t *memory[FRAME_PLANES];
-	size_t used[FRAME_PLANES] = { 0 }, least = (size_t)dev->config->opt->min_frame_size;
-	bool lies = false;
+	size_t used = filled->used[0], least = (size_t)dev->config->opt->min_frame_size;
 
-	for (unsigned p = 0; p < dev->stream->memory_planes; p++) {
-		const struct v4l2_plane *plane = is_multiplanar(buf->type) ? &buf->m.planes[p]
-									   : NULL;
-		size_t skip = plane ? plane->data_offset : 0;
-		size_t end = plane ? plane->bytesused : buf->bytesused;
-
-		lies |= end > buffer->length[p] || skip > end;
-		memory[p] = buffer->memory[p] + skip;
-		used[p] = end - skip;
-	}
-	if (buf->flags & V4L2_BUF_FLAG_ERROR)
+	if (filled->flags & V4L2_BUF_FLAG_ERROR)
 		drops_add(drops, DROP_FLAGGED, "the driver marked it as damaged");
-	else if (lies)
+	else if (filled->lies)
 		drops_add(drops, DROP_MALFORMED, "it claims more bytes than its buffer has");
-	else if (used[0] == 0)
+	else if (used == 0)
 		drops_add(drops, DROP_EMPTY, "it has no bytes");
-	else if (used[0] < least)
-		drops_add(drops, DROP_SMALL, "%zu bytes are less than --min-frame-size", used[0]);
-	else if (format_describe(&dev->format, memory, used, &buffer->frame) < 0)
-		drops_add(drops, DROP_SHORT, "%zu bytes are too few for %ux%u", used[0],
+	else if (used < least)
+		drops_add(drops, DROP_SMALL, "%zu bytes are less than --min-frame-size", used);
+	else if (format_describe(&dev->format, filled->memory, filled->used, filled->frame) < 0)
+		drops_add(drops, DROP_SHORT, "%zu bytes are too few for %ux%u", used,
 			dev->format.width, dev->format.height);
-	else {
-		if (memory[0] == buffer->memory[0]) /* an importer would begin at the first byte */
-			buffer->frame.dmabuf = buffer->dmabuf;
+	else
 		return 0;
-	}
 	return -EAGAIN;
 }
 
 static int v4l2_next(struct source *source, struct frame **out, int timeout_ms)
 {
 	struct v4l2 *dev = (struct v4l2 *)source;
-	struct v4l2_plane planes[VIDEO_MAX_PLANES];
-	struct v4l2_buffer buf;
-	struct buffer *buffer;
+	struct stream_filled filled;
+	struct frame *frame;
 	int res;
 
-	if ((res = wait_for_buffer(dev, timeout_ms)) < 0 || (res = dequeue(dev, &buf, planes)) < 0)
+	if ((res = wait_for_buffer(dev, timeout_ms)) < 0 || (res = take_buffer(dev, &filled)) < 0)
 		return res;
-	if (buf.index >= dev->stream->n_buffers)
-		return fail(dev, -EIO, "the driver gave a buffer that does not exist");
-	buffer = &dev->stream->buffer[buf.index];
-	frame_init(&buffer->frame, release_buffer, NULL);
-	buffer->frame.key = buffer->frame.online = true;
-	buffer->frame.fps = dev->fps;
-	buffer->frame.grabbed_ns = now_ns();
-	buffer->frame.captured_ns = capture_time(&buf, buffer->frame.grabbed_ns);
-	buffer->frame.sequence = next_sequence(dev, buf.sequence);
-	pthread_mutex_lock(&dev->stream->lock);
-	dev->stream->out++;
-	pthread_mutex_unlock(&dev->stream->lock);
-	res = describe(dev, &buf, buffer);
+	frame = filled.frame;
+	frame->key = frame->online = true;
+	frame->fps = dev->fps;
+	frame->grabbed_ns = now_ns();
+	frame->captured_ns = capture_time(&filled, frame->grabbed_ns);
+	frame->sequence = next_sequence(dev, filled.sequence);
+	res = describe(dev, &filled);
 	if (res < 0) {
-		frame_unref(&buffer->frame);
+		frame_unref(frame);
 		return res;
 	}
-	*out = &buffer->frame;
+	*out = frame;
 	return 0;
 }
 

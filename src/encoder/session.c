@@ -33,8 +33,7 @@ struct job {
 struct session {
 	const struct encoder_ops *ops; /* set at creation, as all of this block */
 	struct encoder_config config;
-	int fd; /* eventfd: there is something to do */
-	pthread_t thread;
+	int fd;                  /* eventfd: there is something to do */
 	int64_t ended_ns;        /* thread only: when the last access unit came out */
 	struct encoder *encoder; /* set by the thread before it says SESSION_RUNNING */
 
@@ -190,8 +189,8 @@ static int tune(struct session *session, const struct encoder_tuning *tuning)
 static int obey(struct session *session, bool *idle)
 {
 	struct encoder_tuning tuning;
+	struct job job = { 0 };
 	bool retune;
-	struct job job;
 
 	pthread_mutex_lock(&session->lock);
 	retune = session->has_tuning;
@@ -307,6 +306,7 @@ static void *run(void *arg)
 static int start_thread(struct session *session)
 {
 	pthread_attr_t attr;
+	pthread_t thread;
 	sigset_t all, saved;
 	int res;
 
@@ -316,7 +316,7 @@ static int start_thread(struct session *session)
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	res = -pthread_create(&session->thread, &attr, run, session);
+	res = -pthread_create(&thread, &attr, run, session);
 	pthread_attr_destroy(&attr);
 	pthread_sigmask(SIG_SETMASK, &saved, NULL);
 	return res;

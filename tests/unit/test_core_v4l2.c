@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
- * Capture buffers that an encoder may read in place, and how many there are. v4l2.c is compiled in
- * here, over a driver of our own.
+ * Capture buffers that an encoder may read in place, and how many there are. v4l2.c and stream.c
+ * are compiled in here, over a driver of our own.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -33,15 +33,24 @@ static int our_xioctl(int fd, unsigned long request, void *arg)
 	return refusal;
 }
 
-#define xioctl      our_xioctl
-#define source_v4l2 tested_v4l2
+#define xioctl        our_xioctl
+#define source_v4l2   tested_v4l2
+#define describe      describe_buffer /* v4l2.c has one of its own */
+#define stream_create tested_create
+#define stream_start  tested_start
+#define stream_take   tested_take
+#define stream_close  tested_close
+#include "../../src/capture/stream.c" /* NOLINT(bugprone-suspicious-include) */
+#undef describe
+#undef LOG_TOPIC
 #include "../../src/capture/v4l2.c" /* NOLINT(bugprone-suspicious-include) */
 
 static uint8_t memory[LENGTH + 64];
 
 static void export(struct buffer *buffer, uint32_t index, int answer)
 {
-	struct stream stream = { .fd = 3, .type = V4L2_BUF_TYPE_VIDEO_CAPTURE };
+	static uint64_t streams;
+	struct stream stream = { .fd = 3, .type = V4L2_BUF_TYPE_VIDEO_CAPTURE, .id = ++streams };
 
 	refusal = answer;
 	next_fd = FIRST_FD + (int)index;
@@ -80,21 +89,17 @@ static void a_driver_that_cannot_export_is_fine(void **state)
 /* A picture in the multi-planar API that begins `offset` bytes into its memory. */
 static uint64_t id_of_picture_at(uint32_t offset)
 {
-	struct options opt = { 0 };
-	struct drops drops = { 0 };
-	struct source_config config = { .opt = &opt, .drops = &drops };
-	struct stream stream = { .memory_planes = 1 };
-	struct v4l2 dev = { .config = &config,
-		.stream = &stream,
-		.format = { V4L2_PIX_FMT_YUYV, V4L2_PIX_FMT_YUYV, false, 64, 32, 1, { 128 },
-			{ LENGTH }, RANGE_LIMITED, MATRIX_601 } };
+	struct stream stream = { .type = V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE, .memory_planes = 1 };
 	struct v4l2_plane plane = { .bytesused = offset + LENGTH, .data_offset = offset };
-	struct v4l2_buffer buf = { .type = V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE, .m.planes = &plane };
+	struct v4l2_buffer buf = { .type = stream.type, .m.planes = &plane };
+	struct stream_filled filled;
 	struct buffer buffer;
 
 	export(&buffer, 0, 0);
-	assert_int_equal(describe(&dev, &buf, &buffer), 0);
-	return buffer.frame.dmabuf.id;
+	buffer.stream = &stream;
+	describe_buffer(&buffer, &buf, &filled);
+	assert_ptr_equal(filled.memory[0], memory + offset);
+	return filled.frame->dmabuf.id;
 }
 
 static void only_a_picture_at_the_first_byte_can_be_imported(void **state)

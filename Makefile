@@ -107,7 +107,7 @@ build/fuzz/%: tests/fuzz/%.c $(filter-out src/main.c,$(SRC))
 include $(wildcard tests/fake/fake.mk)
 
 # They start themselves again on the fake devices.
-$(BUILD)/unit/test_m2m $(BUILD)/unit/test_m2m_faults: | $(FAKE_BUILD)/libfakev4l2.so
+$(BUILD)/unit/test_m2m $(BUILD)/unit/test_m2m_faults $(BUILD)/unit/test_m2m_import: | $(FAKE_BUILD)/libfakev4l2.so
 
 # ---- use
 

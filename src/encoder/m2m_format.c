@@ -56,60 +56,73 @@ struct colours {
 	uint32_t space, encoding, quantization;
 };
 
+static void write_format(struct v4l2_format *fmt, const struct m2m_format *from,
+	const struct colours *colours)
+{
+	struct v4l2_pix_format_mplane *mp = &fmt->fmt.pix_mp;
+
+	if (!m2m_is_mplane(fmt->type)) {
+		fmt->fmt.pix = (struct v4l2_pix_format){ .width = from->width,
+			.height = from->height,
+			.pixelformat = from->fourcc,
+			.field = V4L2_FIELD_NONE,
+			.bytesperline = from->stride[0],
+			.sizeimage = from->size[0],
+			.colorspace = colours->space,
+			.priv = V4L2_PIX_FMT_PRIV_MAGIC,
+			.ycbcr_enc = colours->encoding,
+			.quantization = colours->quantization };
+		return;
+	}
+	*mp = (struct v4l2_pix_format_mplane){ .width = from->width,
+		.height = from->height,
+		.pixelformat = from->fourcc,
+		.field = V4L2_FIELD_NONE,
+		.colorspace = colours->space,
+		.ycbcr_enc = (uint8_t)colours->encoding,
+		.quantization = (uint8_t)colours->quantization,
+		.num_planes = (uint8_t)from->n_planes };
+	for (unsigned i = 0; i < from->n_planes; i++) {
+		mp->plane_fmt[i].bytesperline = from->stride[i];
+		mp->plane_fmt[i].sizeimage = from->size[i];
+	}
+}
+
+static void read_format(const struct v4l2_format *fmt, struct m2m_format *to)
+{
+	const struct v4l2_pix_format_mplane *mp = &fmt->fmt.pix_mp;
+	const struct v4l2_pix_format *pix = &fmt->fmt.pix;
+
+	if (!m2m_is_mplane(fmt->type)) {
+		to->fourcc = pix->pixelformat;
+		to->width = pix->width;
+		to->height = pix->height;
+		to->stride[0] = pix->bytesperline;
+		to->size[0] = pix->sizeimage;
+		return;
+	}
+	to->fourcc = mp->pixelformat;
+	to->width = mp->width;
+	to->height = mp->height;
+	to->n_planes = CLAMP(mp->num_planes, 1, FRAME_PLANES);
+	for (unsigned i = 0; i < to->n_planes; i++) {
+		to->stride[i] = mp->plane_fmt[i].bytesperline;
+		to->size[i] = mp->plane_fmt[i].sizeimage;
+	}
+}
+
 /* S_FMT; fourcc, size, strides and sizes are read back into *format. */
 static int set_format(const struct m2m_device *device, enum v4l2_buf_type type,
 	const struct colours *colours, struct m2m_format *format)
 {
 	struct v4l2_format fmt = { .type = type };
-	struct v4l2_pix_format_mplane *mp = &fmt.fmt.pix_mp;
-	struct v4l2_pix_format *pix = &fmt.fmt.pix;
 	int res;
 
-	if (m2m_is_mplane(type)) {
-		*mp = (struct v4l2_pix_format_mplane){ .width = format->width,
-			.height = format->height,
-			.pixelformat = format->fourcc,
-			.field = V4L2_FIELD_NONE,
-			.colorspace = colours->space,
-			.ycbcr_enc = (uint8_t)colours->encoding,
-			.quantization = (uint8_t)colours->quantization,
-			.num_planes = (uint8_t)format->n_planes };
-		for (unsigned i = 0; i < format->n_planes; i++) {
-			mp->plane_fmt[i].bytesperline = format->stride[i];
-			mp->plane_fmt[i].sizeimage = format->size[i];
-		}
-	} else {
-		*pix = (struct v4l2_pix_format){ .width = format->width,
-			.height = format->height,
-			.pixelformat = format->fourcc,
-			.field = V4L2_FIELD_NONE,
-			.bytesperline = format->stride[0],
-			.sizeimage = format->size[0],
-			.colorspace = colours->space,
-			.priv = V4L2_PIX_FMT_PRIV_MAGIC,
-			.ycbcr_enc = colours->encoding,
-			.quantization = colours->quantization };
-	}
+	write_format(&fmt, format, colours);
 	res = m2m_ioctl(device->fd, VIDIOC_S_FMT, &fmt);
-	if (res < 0)
-		return res;
-	if (m2m_is_mplane(type)) {
-		format->fourcc = mp->pixelformat;
-		format->width = mp->width;
-		format->height = mp->height;
-		format->n_planes = CLAMP(mp->num_planes, 1, FRAME_PLANES);
-		for (unsigned i = 0; i < format->n_planes; i++) {
-			format->stride[i] = mp->plane_fmt[i].bytesperline;
-			format->size[i] = mp->plane_fmt[i].sizeimage;
-		}
-	} else {
-		format->fourcc = pix->pixelformat;
-		format->width = pix->width;
-		format->height = pix->height;
-		format->stride[0] = pix->bytesperline;
-		format->size[0] = pix->sizeimage;
-	}
-	return 0;
+	if (res == 0)
+		read_format(&fmt, format);
+	return res;
 }
 
 int m2m_format_set_h264(const struct m2m_device *device, uint32_t width, uint32_t height,

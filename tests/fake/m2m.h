@@ -75,6 +75,7 @@ struct m2m {
 	uint32_t split;    /* largest coded buffer; 0 */
 	size_t cma_bytes;
 	int64_t usual_ns; /* what x264 takes for a picture */
+	int64_t free_ns;  /* the last picture's end: hardware starts the next without a pause */
 	unsigned turn, seed;
 	struct m2m_counters count;
 	struct m2m_settings last;
@@ -97,10 +98,11 @@ struct m2m_buffer {
 	struct m2m_plane plane[PLANES_MAX];
 	struct timeval timestamp;
 	uint32_t flags, sequence;
-	bool submitted; /* the encoder has it, and with it the answer to: */
-	bool idr;       /* a key frame was asked for */
-	bool stop;      /* drain after it */
-	uint64_t hash;  /* of the picture when it was queued (B13) */
+	bool submitted; /* the encoder has it, since then, and with it the answer to: */
+	int64_t submitted_ns;
+	bool idr;      /* a key frame was asked for */
+	bool stop;     /* drain after it */
+	uint64_t hash; /* of the picture when it was queued (B13) */
 };
 
 struct m2m_queue {

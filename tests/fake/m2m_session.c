@@ -87,6 +87,7 @@ void m2m_submit(struct m2m_ctx *ctx)
 		if (buf->submitted)
 			continue;
 		buf->submitted = true;
+		buf->submitted_ns = now_ns();
 		buf->idr = ctx->force_key;
 		ctx->force_key = false;
 	}

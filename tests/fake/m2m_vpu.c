@@ -7,7 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
-enum { BLOCKS_MAX = 8192, WEDGE_AFTER = 10, LOW_BITRATE = 100000, LATE_US = 300 };
+enum { BLOCKS_MAX = 8192, WEDGE_AFTER = 10, LOW_BITRATE = 100000, LATE_US = 300, SLACK_MS = 5 };
 
 /* G12, G21, G22: it takes the frame, and that is the last one hears of it. */
 static bool chokes(const struct m2m_ctx *ctx, const struct m2m_settings *want)
@@ -171,11 +171,21 @@ static void emit(struct m2m_ctx *ctx, const struct m2m_settings *want, bool idr,
 	push_unit(ctx);
 }
 
+/* When hardware would have started, however late this thread woke up. */
+static int64_t begin_of(const struct m2m *m2m, const struct m2m_buffer *buf)
+{
+	int64_t begin = now_ns() - SLACK_MS * NS_PER_MS;
+
+	if (begin < m2m->free_ns)
+		begin = m2m->free_ns;
+	return begin < buf->submitted_ns ? buf->submitted_ns : begin;
+}
+
 static void run_picture(struct m2m_ctx *ctx, struct m2m_buffer *buf, unsigned session)
 {
 	struct m2m *m2m = ctx->m2m;
 	struct m2m_settings want;
-	int64_t begin = now_ns(), latency;
+	int64_t begin = begin_of(m2m, buf), latency;
 	const uint8_t *data;
 	bool idr;
 	size_t size;
@@ -197,6 +207,7 @@ static void run_picture(struct m2m_ctx *ctx, struct m2m_buffer *buf, unsigned se
 		ctx->hung = true;
 		return;
 	}
+	m2m->free_ns = begin + latency > now_ns() ? begin + latency : now_ns();
 	if (hold(ctx, session, begin + latency))
 		emit(ctx, &want, idr, data, size);
 }

@@ -32,6 +32,7 @@ static void a_size_beyond_it_is_refused(void)
 	int fd = open(NODE, O_RDWR | O_CLOEXEC); /* the fake listens once it was touched */
 
 	CHECK(fd >= 0 && close(fd) == 0);
+	config.boost = true; /* which is about rates only */
 	CHECK(start(&config) == -ERANGE);
 	CHECK(counted("sessions") == 0);
 }
@@ -221,6 +222,8 @@ static const struct m2m_case cases[] = {
 		1080),
 	CASE("more_macroblocks_than_a_pi_can", a_size_beyond_it_is_refused, "m2m",
 		V4L2_PIX_FMT_MJPEG, 1920, 1200),
+	CASE("a_few_more_macroblocks_than_a_pi_can", a_size_beyond_it_is_refused, "m2m",
+		V4L2_PIX_FMT_MJPEG, 1920, 1104),
 	CASE("odd_sizes", a_size_beyond_it_is_refused, "m2m", V4L2_PIX_FMT_MJPEG, 641, 480),
 	CASE("pi_5", another_kind_of_node_is_refused, "m2m:variant=pi5", V4L2_PIX_FMT_MJPEG, 640,
 		480),

@@ -228,6 +228,9 @@ static const struct m2m_case cases[] = {
 		V4L2_PIX_FMT_UYVY, 320, 240),
 	CASE("another_stride_is_not_imported", another_stride_is_not_imported, "m2m",
 		V4L2_PIX_FMT_UYVY, 640, 480),
+	/* E10, G6: a kernel that grants it and then does not start. */
+	CASE("a_stride_that_old_kernels_grant_is_not_imported", another_stride_is_not_imported,
+		"m2m:variant=bcm2835-old", V4L2_PIX_FMT_UYVY, 640, 480),
 };
 
 int main(int argc, char *argv[])

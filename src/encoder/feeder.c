@@ -10,8 +10,11 @@
 /* A storm of requests for key frames costs no more than this. */
 #define KEY_SPACING_NS (100 * NS_PER_MS)
 
-/* A wake-up more or less: the next frame is prepared that much sooner. */
-#define MARGIN_NS (NS_PER_MS / 2)
+/* A key frame that did not come out by then was dropped by the encoder. */
+#define KEY_LOST_NS (500 * NS_PER_MS)
+
+/* The next frame should lie ready that long before the encoder is: a wake-up more or less. */
+#define READY_NS NS_PER_MS
 
 /* A picture that stands still is encoded on until it is sharp, at most that long. */
 #define SETTLE_NS (500 * NS_PER_MS)
@@ -25,6 +28,7 @@ int feeder_init(struct feeder *feeder, const struct options *opt, struct drops *
 		.drops = drops,
 		.keeper = keeper,
 		.mailbox = mailbox,
+		.lead_ns = READY_NS,
 		.tuning = { .bitrate_kbps = (unsigned)opt->h264_bitrate_kbps,
 			.gop = (unsigned)opt->h264_gop } };
 	return picture_converter_create(&feeder->converter);
@@ -174,6 +178,16 @@ static int convert(struct feeder *feeder, const struct encoder *to, const struct
 	return input;
 }
 
+/* Whether someone waits for a key frame that was not handed over since. */
+static bool wants_key(const struct feeder *feeder)
+{
+	const struct session_view *view = &feeder->keeper->view;
+	bool on_its_way = view->in_flight && view->keys < feeder->keys_due &&
+			  now_ns() - feeder->key_sent_ns < KEY_LOST_NS;
+
+	return !on_its_way && atomic_load(&feeder->asked_ns) > view->last_key_ns;
+}
+
 /* When the next key frame may be asked for. */
 static int64_t key_ns(const struct feeder *feeder)
 {
@@ -207,9 +221,14 @@ static void encode(struct feeder *feeder, struct frame *frame, bool direct)
 	if (!direct && in.input < 0)
 		return;
 	feeder->submitted_ns = now_ns();
-	in.want_key = (feeder->submitted_ns >= key_ns(feeder) &&
-			      atomic_exchange(&feeder->want_key, false)) ||
+	feeder->in_time = feeder->keeper->view.in_flight ? feeder->keeper->view.units + 1 : 0;
+	in.want_key = (wants_key(feeder) && feeder->submitted_ns >= key_ns(feeder)) ||
 		      is_other_meaning(feeder, &origin);
+	if (in.want_key || feeder->is_first) {
+		feeder->keys_due = feeder->keeper->view.keys + 1;
+		feeder->key_sent_ns = feeder->submitted_ns;
+	}
+	feeder->is_first = false;
 	session_submit(feeder->keeper->session, &in);
 }
 
@@ -221,6 +240,30 @@ static void keep_card(struct feeder *feeder, struct frame *frame)
 	feeder->card = frame->still ? frame : NULL;
 	if (!frame->still)
 		frame_unref(frame);
+}
+
+/*
+ * A rate that the encoder's level does not allow was lowered, but hardware that is given more than
+ * was declared spends more bits than agreed, and time.
+ */
+static bool is_surplus(struct feeder *feeder, const struct frame *frame)
+{
+	unsigned allowed = feeder->keeper->view.fps;
+	unsigned fps = feeder->keeper->config.tuning.fps > allowed ? allowed : 0;
+
+	if (fps != feeder->limit_fps)
+		limiter_init(&feeder->limiter, fps);
+	feeder->limit_fps = fps;
+	return fps && !limiter_pass(&feeder->limiter, frame->captured_ns);
+}
+
+/* The next frame is an encoder's first. */
+static void begin(struct feeder *feeder)
+{
+	feeder->fed = feeder->keeper->opened;
+	feeder->is_first = true;
+	feeder->keys_due = feeder->in_time = 0;
+	still_reset(&feeder->still);
 }
 
 /* Takes the reference of a frame that there is room for now. */
@@ -235,13 +278,14 @@ static void handle(struct feeder *feeder, struct frame *frame)
 		return;
 	}
 	if (feeder->fed != keeper->opened)
-		still_reset(&feeder->still);
-	feeder->fed = keeper->opened;
+		begin(feeder);
 	keep_card(feeder, frame);
 	if (frame->online && cadence_measure(&feeder->cadence, frame->sequence, frame->captured_ns))
 		retune(feeder);
-	if (is_left_out(feeder, frame, now_ns()) && !atomic_load(&feeder->want_key))
+	if (is_left_out(feeder, frame, now_ns()) && !wants_key(feeder))
 		feeder->same++;
+	else if (is_surplus(feeder, frame))
+		feeder->surplus++;
 	else
 		encode(feeder, frame, direct);
 	frame_unref(frame);
@@ -257,12 +301,29 @@ static int64_t room_ns(const struct feeder *feeder)
 		return 0;
 	if (view->in_flight > 1 || !view->encode_ns)
 		return INT64_MAX;
-	return begin_ns + view->encode_ns - feeder->convert_ns - MARGIN_NS;
+	return begin_ns + view->encode_ns - feeder->convert_ns - feeder->lead_ns;
+}
+
+/*
+ * Whether the last frame lay ready too long or came too late is known when the one before it has
+ * come out.
+ */
+static void learn_lead(struct feeder *feeder)
+{
+	const struct session_view *view = &feeder->keeper->view;
+	int64_t ready_ns = view->ended_ns - feeder->submitted_ns;
+
+	if (!feeder->in_time || view->units < feeder->in_time)
+		return;
+	if (view->units == feeder->in_time)
+		feeder->lead_ns = CLAMP(feeder->lead_ns + (READY_NS - ready_ns) / 8, 0,
+			view->encode_ns / 2);
+	feeder->in_time = 0;
 }
 
 static bool wants_card_again(const struct feeder *feeder)
 {
-	return feeder->card && atomic_load(&feeder->want_key);
+	return feeder->card && wants_key(feeder);
 }
 
 /* The newest frame, or NULL. The caller owns it. */
@@ -299,6 +360,7 @@ void feeder_feed(struct feeder *feeder)
 	struct keeper *keeper = feeder->keeper;
 	struct frame *frame;
 
+	learn_lead(feeder);
 	if (keeper->session && !feeder_has_room(feeder))
 		return;
 	frame = take_newest(feeder);

@@ -22,7 +22,7 @@
 #include "options.h"
 #include "rate.h"
 
-/* The owner may read all of it; only want_key and damaged_ns on other threads. */
+/* The owner may read all of it; only asked_ns and damaged_ns on other threads. */
 struct feeder {
 	const struct options *opt; /* set by feeder_init(), as all of this block */
 	struct drops *drops;
@@ -30,7 +30,7 @@ struct feeder {
 	struct mailbox *mailbox;
 	struct picture_converter *converter;
 
-	atomic_bool want_key; /* set by anyone: the next frame has to be an IDR */
+	atomic_int_least64_t asked_ns; /* set by anyone: when a key frame was asked for last */
 	atomic_int_least64_t
 		damaged_ns; /* since when all JPEGs were damaged; 0: the last was not */
 
@@ -39,13 +39,21 @@ struct feeder {
 	struct frame *held; /* waits for an encoder to open */
 	struct frame *card; /* the newest frame, if it may be kept: encoded again for newcomers */
 	struct still still;
-	uint64_t fed; /* which encoder the last frame went to: keeper->opened */
+	bool is_first; /* nothing was handed to this encoder yet */
+	uint64_t fed;  /* which encoder the last frame went to: keeper->opened */
 	enum frame_range range;
 	enum frame_matrix matrix; /* what the samples of the last frame meant */
 	int64_t changed_ns;       /* when the picture was another one than before */
 	int64_t submitted_ns;     /* when the last frame was handed over */
 	int64_t convert_ns;       /* what preparing a frame takes, smoothed */
-	uint64_t same;            /* frames left out */
+	int64_t lead_ns;          /* how much sooner than just in time preparing begins */
+	uint64_t in_time;         /* 0, or access units at which we know whether that was right */
+	uint64_t keys_due;      /* key frames that have come out when the last one asked for has */
+	int64_t key_sent_ns;    /* when that was handed over */
+	struct limiter limiter; /* to what the encoder may be given */
+	unsigned limit_fps;     /* what that is set to */
+	uint64_t same;          /* frames left out, since they were like the one before */
+	uint64_t surplus;       /* frames left out, since the encoder may not be given so many */
 };
 
 /* All arguments but `feeder` are borrowed until feeder_finish(). 0 or -ENOMEM. */

@@ -80,8 +80,8 @@ static void on_need_key(void *arg)
 {
 	struct h264_encoder *encoder = arg;
 
-	if (!atomic_exchange(&encoder->feeder.want_key, true))
-		wake(encoder);
+	atomic_store(&encoder->feeder.asked_ns, now_ns());
+	wake(encoder);
 }
 
 static const struct outlet_events outlet_events = { on_wanted, on_need_key };
@@ -165,7 +165,7 @@ static void update_status(struct h264_encoder *encoder, int64_t now)
 	status.opened = keeper->opened;
 	status.failures = keeper->failures;
 	status.same = encoder->feeder.same;
-	status.late = mailbox_dropped(encoder->mailbox);
+	status.late = mailbox_dropped(encoder->mailbox) + encoder->feeder.surplus;
 	status.encode_ns = view->encode_ns;
 	status.convert_ns = encoder->feeder.convert_ns;
 	count_units(encoder, status.encoded, now);
@@ -209,7 +209,7 @@ static void *run(void *arg)
 	while (!atomic_load(&encoder->stop)) {
 		keeper_tend(&encoder->keeper, now_ns());
 		if (encoder->keeper.view.key_lost)
-			atomic_store(&encoder->feeder.want_key, true);
+			atomic_store(&encoder->feeder.asked_ns, now_ns());
 		obey_tuning(encoder);
 		tend_idleness(encoder, now_ns());
 		if (atomic_load(&encoder->wanted))

@@ -39,7 +39,7 @@ struct h264_status {
 	uint64_t encoded;   /* access units since the start */
 	uint64_t keys;      /* key frames among them */
 	uint64_t same;      /* frames like the one before, left out */
-	uint64_t late;      /* frames left out because a newer one was there */
+	uint64_t late;      /* frames left out because the encoder had no time for them */
 	uint64_t lost;      /* frames that the encoder's rate control dropped */
 	uint64_t opened;    /* how often an encoder was opened */
 	uint64_t failures;  /* how often one failed or hung */

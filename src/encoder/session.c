@@ -103,6 +103,7 @@ static void update_view_locked(struct session *session)
 	view->in_flight = encoder_count_pending(encoder) + session->n_jobs;
 	view->free_inputs = ~busy & ((1U << encoder->n_inputs) - 1);
 	view->lost = encoder->lost;
+	view->fps = encoder->tuning.fps;
 }
 
 /* Frames that were handed over are not wanted any more. Called without the lock. */
@@ -131,6 +132,7 @@ static void publish(struct session *session, struct frame *unit)
 	int64_t end = unit->encode_end_ns;
 
 	pthread_mutex_lock(&session->lock);
+	view->ended_ns = end;
 	view->encode_ns = smooth(view->encode_ns,
 		end - MAX(unit->encode_begin_ns, session->ended_ns));
 	session->ended_ns = end;

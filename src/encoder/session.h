@@ -38,8 +38,10 @@ struct session_view {
 	int64_t encode_ns; /* what a frame takes, smoothed; 0: not known yet */
 	uint64_t units, keys, lost;
 	size_t last_size;    /* bytes of the last access unit */
-	int64_t last_key_ns; /* when the last key frame came out */
+	int64_t ended_ns;    /* when the last access unit came out */
+	int64_t last_key_ns; /* when the last key frame did */
 	bool online;         /* of the last access unit */
+	unsigned fps;        /* as in force, see struct encoder_tuning */
 };
 
 /*

@@ -20,6 +20,7 @@ struct fake_knobs {
 	atomic_int hang_in_open, hang_in_submit, hang_in_close; /* until it is 0 again */
 	atomic_int silent;                                      /* nothing comes out */
 	atomic_int takes;                                       /* frames in place */
+	atomic_int most_fps;                                    /* 0: any rate */
 	atomic_llong encode_ns;                                 /* until a unit is out */
 	atomic_int opened, closed, submitted, keys;             /* counts */
 	atomic_uint bitrate_kbps;                               /* as tuned last */
@@ -85,6 +86,8 @@ static inline int fake_open(struct encoder **out, const struct encoder_config *c
 	fake->knobs = knobs;
 	fake->first = true;
 	encoder_init(&fake->encoder, ops, config);
+	if (atomic_load(&knobs->most_fps))
+		fake->encoder.tuning.fps = MIN(config->tuning.fps, (unsigned)knobs->most_fps);
 	for (unsigned i = 0; i < ENCODER_INPUTS; i++) {
 		struct picture *picture = &fake->encoder.input[i];
 

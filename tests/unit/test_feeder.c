@@ -249,12 +249,14 @@ static void a_key_frame_is_made_of_a_still_picture_at_once(void **state)
 		run_for(bench, 5);
 	}
 	count_units(bench);
-	atomic_store(&bench->feeder.want_key, true);
+	atomic_store(&bench->feeder.asked_ns, now_ns());
 	post(bench, 7);
 	unit = await_unit(bench);
 	assert_true(unit->key);
 	frame_unref(unit);
-	assert_false(atomic_load(&bench->feeder.want_key));
+	post(bench, 7);
+	run_for(bench, 20); /* and no more than one */
+	assert_int_equal(count_units(bench), 0);
 }
 
 static void requests_for_key_frames_are_spaced(void **state)
@@ -266,7 +268,7 @@ static void requests_for_key_frames_are_spaced(void **state)
 	post(bench, 0);
 	frame_unref(await_unit(bench));
 	for (int i = 0; i < 50; i++) { /* half a second of a request with each frame */
-		atomic_store(&bench->feeder.want_key, true);
+		atomic_store(&bench->feeder.asked_ns, now_ns());
 		post(bench, (uint8_t)i);
 		run_for(bench, 10);
 	}
@@ -288,7 +290,7 @@ static void the_card_is_encoded_again_for_a_newcomer(void **state)
 	frame_unref(await_unit(bench));
 	run_for(bench, 50);
 	assert_int_equal(count_units(bench), 0);
-	atomic_store(&bench->feeder.want_key, true);
+	atomic_store(&bench->feeder.asked_ns, now_ns());
 	unit = await_unit(bench);
 	assert_true(unit->key);
 	assert_false(unit->online);
@@ -327,6 +329,45 @@ static void samples_that_mean_something_else_begin_with_a_key_frame(void **state
 		assert_int_equal(unit->key, i % 3 == 0);
 		frame_unref(unit);
 	}
+}
+
+static void no_more_frames_go_in_than_the_encoder_may_be_given(void **state)
+{
+	struct bench *bench = *state;
+	int64_t at = now_ns();
+
+	bench->opt.desired_fps = 60;
+	atomic_store(&fake_hardware.most_fps, 30);
+	for (int i = 0; i < 60; i++) { /* one second at 60 fps */
+		struct frame *frame = make_frame(bench, SIDE, (uint8_t)i);
+
+		frame->fps = 60;
+		frame->captured_ns = at += NS_PER_S / 60;
+		mailbox_put(bench->mailbox, frame);
+		run_for(bench, 3);
+	}
+	assert_in_range(count_units(bench), 28, 33);
+}
+
+/* Each viewer that came while the first encoder opened has asked. */
+static void one_key_frame_serves_all_who_asked_before_it(void **state)
+{
+	struct bench *bench = *state;
+	unsigned keys = 0;
+	struct frame *unit;
+
+	atomic_store(&fake_hardware.encode_ns, 30 * NS_PER_MS);
+	for (int i = 0; i < 40; i++) {
+		if (i < 4)
+			atomic_store(&bench->feeder.asked_ns, now_ns());
+		post(bench, (uint8_t)i);
+		run_for(bench, 5);
+	}
+	while ((unit = mailbox_take(bench->viewer))) {
+		keys += unit->key;
+		frame_unref(unit);
+	}
+	assert_int_equal(keys, 1);
 }
 
 static void frames_are_read_in_place_where_the_encoder_can(void **state)
@@ -411,6 +452,8 @@ int main(void)
 		TEST(the_card_is_encoded_again_for_a_newcomer),
 		TEST(each_size_opens_one_encoder),
 		TEST(samples_that_mean_something_else_begin_with_a_key_frame),
+		TEST(no_more_frames_go_in_than_the_encoder_may_be_given),
+		TEST(one_key_frame_serves_all_who_asked_before_it),
 		TEST(frames_are_read_in_place_where_the_encoder_can),
 		TEST(damaged_jpegs_are_counted_and_known),
 		TEST(a_rate_that_changes_is_told_to_the_encoder),

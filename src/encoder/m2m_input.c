@@ -10,9 +10,6 @@
 #define LOG_TOPIC "m2m"
 #include "log.h"
 
-/* A binding is given up when its memory did not come by for so many rounds of all buffers. */
-#define IDLE_ROUNDS 2
-
 static size_t round_to_page(size_t size)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -136,26 +133,25 @@ static unsigned n_shared(const struct m2m_input *input)
 	return input->queue.n_buffers - ENCODER_INPUTS;
 }
 
-/* The buffer for that memory: its own, or one that is free, or one whose memory is long gone. */
-static struct m2m_slot *find_slot(struct m2m_input *input, uint64_t id)
+/*
+ * The buffer for that memory: its own, else one whose memory is of a set that is gone, so that it is
+ * let go of at last, else a free one.
+ */
+static struct m2m_slot *find_slot(struct m2m_input *input, const struct frame_dmabuf *dmabuf)
 {
-	struct m2m_slot *unbound = NULL, *oldest = NULL;
+	struct m2m_slot *unbound = NULL, *gone = NULL;
 
 	for (unsigned i = 0; i < n_shared(input); i++) {
 		struct m2m_slot *slot = &input->slot[i];
 
-		if (slot->id == id)
+		if (slot->id == dmabuf->id)
 			return slot->queued ? NULL : slot;
-		if (!slot->id && !unbound)
+		if (!slot->id)
 			unbound = slot;
-		else if (!slot->queued && (!oldest || slot->used_at < oldest->used_at))
-			oldest = slot;
+		else if (slot->set != dmabuf->set && !slot->queued)
+			gone = slot;
 	}
-	if (unbound)
-		return unbound;
-	return oldest && input->submissions - oldest->used_at > IDLE_ROUNDS * n_shared(input)
-		       ? oldest
-		       : NULL;
+	return gone ? gone : unbound;
 }
 
 static int put_slot(struct m2m_input *input, struct m2m_slot *slot, const struct m2m_slot *next,
@@ -173,7 +169,6 @@ static int put_slot(struct m2m_input *input, struct m2m_slot *slot, const struct
 		return res;
 	*slot = *next;
 	slot->queued = true;
-	slot->used_at = input->submissions;
 	if (slot->frame)
 		frame_ref(slot->frame);
 	return 0;
@@ -220,10 +215,11 @@ static int put_frame(struct m2m_input *input, const struct encoder_submission *i
 	int64_t timestamp_us)
 {
 	struct m2m_slot next = { .id = in->frame->dmabuf.id,
+		.set = in->frame->dmabuf.set,
 		.timestamp_us = timestamp_us,
 		.input = -1,
 		.frame = in->frame };
-	struct m2m_slot *slot = find_slot(input, next.id);
+	struct m2m_slot *slot = find_slot(input, &in->frame->dmabuf);
 	int res;
 
 	if (!slot || !atomic_load(&input->imports))
@@ -318,7 +314,6 @@ int m2m_input_put(struct m2m_input *input, const struct encoder_submission *in,
 {
 	int res;
 
-	input->submissions++;
 	res = in->input < 0 ? put_frame(input, in, timestamp_us)
 			    : put_input(input, in->input, timestamp_us);
 	return res == -EAGAIN ? -EIO : res;

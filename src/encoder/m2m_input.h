@@ -23,9 +23,9 @@
 /* One buffer of the queue, and what is in it. */
 struct m2m_slot {
 	uint64_t id; /* imported: of the memory it is bound to; 0: none yet */
+	uint64_t set;
 	bool queued;
 	int64_t timestamp_us;
-	uint64_t used_at;    /* counts submissions */
 	int input;           /* -1: none */
 	struct frame *frame; /* a reference, while the driver may read its memory; NULL: none */
 };
@@ -42,7 +42,6 @@ struct m2m_input {
 	struct m2m_format format;
 	struct m2m_queue queue;
 	struct m2m_slot slot[M2M_BUFFERS];
-	uint64_t submissions;
 	uint32_t used[FRAME_PLANES];           /* bytes of a picture */
 	const struct picture *picture;         /* the encoder's inputs */
 	struct m2m_map memory[ENCODER_INPUTS]; /* imported: theirs, until the driver's takes over */

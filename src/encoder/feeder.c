@@ -222,8 +222,8 @@ static void encode(struct feeder *feeder, struct frame *frame, bool direct)
 		return;
 	feeder->submitted_ns = now_ns();
 	feeder->in_time = feeder->keeper->view.in_flight ? feeder->keeper->view.units + 1 : 0;
-	in.want_key = (wants_key(feeder) && feeder->submitted_ns >= key_ns(feeder)) ||
-		      is_other_meaning(feeder, &origin);
+	in.want_key = is_other_meaning(feeder, &origin) ||
+		      (wants_key(feeder) && feeder->submitted_ns >= key_ns(feeder));
 	if (in.want_key || feeder->is_first) {
 		feeder->keys_due = feeder->keeper->view.keys + 1;
 		feeder->key_sent_ns = feeder->submitted_ns;

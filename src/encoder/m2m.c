@@ -142,8 +142,9 @@ static int set_up(struct m2m *m2m, const struct encoder_config *config)
 	if (res == 0)
 		res = m2m_input_start(&m2m->input);
 	if (res == 0)
-		log_info("%s (%s): %ux%u from %.4s with rows of %u bytes%s, level %u.%u, %u + %u "
-			 "buffers",
+		log_verbose("%s (%s): %ux%u from %.4s with rows of %u bytes%s, level %u.%u, %u + "
+			    "%u "
+			    "buffers",
 			m2m->device.path, m2m->device.card, encoder->width, encoder->height,
 			(const char *)&format.fourcc, format.stride[0],
 			format.as_source ? " in place" : "", encoder->level / 10,

@@ -358,9 +358,12 @@ static void one_key_frame_serves_all_who_asked_before_it(void **state)
 
 	atomic_store(&fake_hardware.encode_ns, 30 * NS_PER_MS);
 	for (int i = 0; i < 40; i++) {
+		struct frame *frame = make_frame(bench, SIDE, (uint8_t)i);
+
 		if (i < 4)
 			atomic_store(&bench->feeder.asked_ns, now_ns());
-		post(bench, (uint8_t)i);
+		frame->range = RANGE_FULL;
+		mailbox_put(bench->mailbox, frame);
 		run_for(bench, 5);
 	}
 	while ((unit = mailbox_take(bench->viewer))) {

@@ -187,13 +187,13 @@ def measure(size, fps, latency_ms, seconds, fmt="MJPG"):
         with Viewer(daemon) as viewer:
             list(viewer.units(seconds=1))
             units = list(viewer.units(seconds=seconds))
-            state = h264(daemon)
+            state, fps = h264(daemon), len(units) / seconds
         while not units[0].key:
             units.pop(0)
     ages, _ = ages_ms(units, int(size.split("x")[0]), log)
     median, p95 = median_and_p95(ages)
     figure(f"{size} at {fps} fps, {fmt}, encoder {latency_ms} ms: {median:.1f} ms median, {p95:.1f} ms p95, "
-           f"{len(units) / seconds:.0f} fps, conversion {state['convert_ms']:.1f} ms")
+           f"{fps:.1f} fps, conversion {state['convert_ms']:.1f} ms")
     return median, p95, state
 
 

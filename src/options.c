@@ -91,6 +91,12 @@ static const struct choice sources[] = {
 	{ "v4l2", 0, NULL }, { "testcard", 1, NULL }, { 0 },
 };
 
+#ifdef WITH_X264
+#define X264_SIGN "+"
+#else
+#define X264_SIGN "-"
+#endif
+
 #define AT(field)    offsetof(struct options, field)
 #define OF_CONTROL(id) offsetof(struct options, control[id])
 #define NO_EFFECT    "has no effect any more; accepted for old command lines"
@@ -485,12 +491,7 @@ static void run_action(const struct row *row)
 		puts(VERSION);
 	else
 		puts("+ WITH_SYSTEMD\n+ WITH_PTHREAD_NP\n+ WITH_SETPROCTITLE\n- WITH_PYTHON\n"
-		     "- WITH_JANUS\n- WITH_V4P\n- WITH_GPIO");
-#ifdef WITH_X264
-		puts("+ WITH_X264");
-#else
-		puts("- WITH_X264");
-#endif
+		     "- WITH_JANUS\n- WITH_V4P\n- WITH_GPIO\n" X264_SIGN " WITH_X264");
 }
 
 /* The tables of getopt_long(3), made of ours: its val is the row's number. */

@@ -13,18 +13,21 @@
  * A second copy of the pipeline, under names of its own beside the one in the program, that gets
  * its source from us.
  */
-#define source_find           scripted_find
-#define pipeline_create       tested_create
-#define pipeline_start        tested_start
-#define pipeline_stop         tested_stop
-#define pipeline_destroy      tested_destroy
-#define pipeline_jpeg         tested_jpeg
-#define pipeline_raw          tested_raw
-#define pipeline_get_status   tested_get_status
-#define pipeline_drops        tested_drops
-#define pipeline_encoder_type tested_encoder_type
-#define pipeline_change_fd    tested_change_fd
-#define pipeline_alive_ns     tested_alive_ns
+#define source_find              scripted_find
+#define pipeline_create          tested_create
+#define pipeline_start           tested_start
+#define pipeline_stop            tested_stop
+#define pipeline_destroy         tested_destroy
+#define pipeline_jpeg            tested_jpeg
+#define pipeline_h264            tested_h264
+#define pipeline_raw             tested_raw
+#define pipeline_get_h264_status tested_get_h264_status
+#define pipeline_tune_h264       tested_tune_h264
+#define pipeline_get_status      tested_get_status
+#define pipeline_drops           tested_drops
+#define pipeline_encoder_type    tested_encoder_type
+#define pipeline_change_fd       tested_change_fd
+#define pipeline_alive_ns        tested_alive_ns
 #include "../../src/pipeline.c"
 
 #include <fcntl.h>

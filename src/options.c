@@ -184,7 +184,7 @@ static const struct row rows[] = {
 	{ "sink-timeout", 0, INT, AT(jpeg_sink.timeout_s), 1, 60, "SECONDS", "of --jpeg-sink-timeout", NULL, NULL },
 
 	{ "H.264", 0, GROUP, 0, 0, 0, NULL, NULL, NULL, NULL },
-	{ "h264-encoder", 0, CHOICE, AT(h264_encoder), 0, 0, "NAME", "m2m: hardware; x264: software; auto: hardware, else software", h264_encoders, NULL },
+	{ "h264-encoder", 0, CHOICE, AT(h264_encoder), 0, 0, "NAME", "hardware (m2m) where there is some, else x264; or one of them, or none", h264_encoders, NULL },
 	{ "h264-m2m-device", 0, TEXT, AT(h264_m2m_device), 0, 0, "PATH", "hardware encoder; empty: found by capability", NULL, NULL },
 	{ "h264-bitrate", 0, INT, AT(h264_bitrate_kbps), 25, 20000, "KBPS", "of the H.264 stream", NULL, NULL },
 	{ "h264-gop", 0, INT, AT(h264_gop), 0, 60, "N", "frames from key frame to key frame; 0: on demand only", NULL, NULL },

@@ -15,6 +15,7 @@
 #include "log.h"
 
 #define MAX_BUFFERS 32 /* of a queue, in all kernels before 6.9 */
+#define MAX_IMPORTS 30 /* of those an encoder can import, beside two of its own */
 
 struct v4l2 {
 	struct source source;
@@ -62,9 +63,10 @@ static uint32_t wanted_buffers(const struct v4l2 *dev)
 	const struct options *opt = dev->config->opt;
 	int count = opt->buffers;
 
-	if (!dev->format.compressed)
-		count = MAX(count, opt->workers + 2) + (makes_h264(dev) ? 2 : 0);
-	return (uint32_t)MIN(count, MAX_BUFFERS);
+	if (dev->format.compressed)
+		return (uint32_t)MIN(count, MAX_BUFFERS);
+	count = MAX(count, opt->workers + 2);
+	return (uint32_t)(makes_h264(dev) ? MIN(count + 2, MAX_IMPORTS) : MIN(count, MAX_BUFFERS));
 }
 
 static int create_stream(struct v4l2 *dev)

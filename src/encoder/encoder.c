@@ -61,7 +61,7 @@ static struct encoder_pending *free_entry(struct encoder *encoder)
 		if (pending->timestamp_us < oldest->timestamp_us)
 			oldest = pending;
 	}
-	encoder->lost++;
+	encoder_lose(encoder, oldest);
 	return oldest;
 }
 
@@ -71,14 +71,15 @@ int64_t encoder_note(struct encoder *encoder, const struct encoder_submission *i
 	int64_t captured_us = in->origin->captured_ns / NS_PER_US;
 
 	assert(in->input < (int)encoder->n_inputs && (in->input >= 0 || in->frame));
-	encoder->range = in->origin->range;
-	encoder->matrix = in->origin->matrix;
 	/* A source that starts again, and the card in between, may step back. */
 	encoder->last_timestamp_us = MAX(captured_us, encoder->last_timestamp_us + 1);
 	pending->timestamp_us = encoder->last_timestamp_us;
 	pending->begin_ns = now_ns();
 	frame_init(&pending->origin, NULL, NULL);
 	frame_copy_origin(&pending->origin, in->origin);
+	pending->origin.range = in->origin->range;
+	pending->origin.matrix = in->origin->matrix;
+	pending->want_key = in->want_key;
 	return pending->timestamp_us;
 }
 
@@ -93,10 +94,8 @@ struct encoder_pending *encoder_match(struct encoder *encoder, int64_t timestamp
 	for (unsigned i = 0; i < ENCODER_IN_FLIGHT && found; i++) {
 		struct encoder_pending *pending = &encoder->pending[i];
 
-		if (pending->timestamp_us && pending->timestamp_us < timestamp_us) {
-			encoder_forget(encoder, pending);
-			encoder->lost++;
-		}
+		if (pending->timestamp_us && pending->timestamp_us < timestamp_us)
+			encoder_lose(encoder, pending);
 	}
 	return found;
 }
@@ -105,6 +104,13 @@ void encoder_forget(struct encoder *encoder, struct encoder_pending *pending)
 {
 	assert(pending >= encoder->pending && pending < encoder->pending + ENCODER_IN_FLIGHT);
 	*pending = (struct encoder_pending){ 0 };
+}
+
+void encoder_lose(struct encoder *encoder, struct encoder_pending *pending)
+{
+	encoder->lost++;
+	encoder->lost_key |= pending->want_key;
+	encoder_forget(encoder, pending);
 }
 
 unsigned encoder_count_pending(const struct encoder *encoder)
@@ -261,6 +267,10 @@ int encoder_make_unit(struct encoder *encoder, struct encoder_pending *pending, 
 	size_t most;
 	int res;
 
+	if (pending) {
+		encoder->range = pending->origin.range;
+		encoder->matrix = pending->origin.matrix;
+	}
 	sort_unit(encoder, &unit, data, size);
 	if (!unit.slices || !pending)
 		return -EBADMSG;
@@ -270,8 +280,7 @@ int encoder_make_unit(struct encoder *encoder, struct encoder_pending *pending, 
 		most += START_CODE_SIZE + unit.prefix[i].size;
 	res = frame_pool_get(encoder->pool, most, &frame);
 	if (res < 0) {
-		encoder_forget(encoder, pending);
-		encoder->lost++;
+		encoder_lose(encoder, pending);
 		return res;
 	}
 	describe(encoder, pending, frame);

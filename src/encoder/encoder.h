@@ -48,7 +48,8 @@ struct encoder_config {
 struct encoder_pending {
 	int64_t timestamp_us; /* unique and increasing; 0: this entry is free */
 	int64_t begin_ns;     /* submitted */
-	struct frame origin;  /* its times, number, online: see frame_copy_origin() */
+	struct frame origin;  /* its times, number, online, range, matrix */
+	bool want_key;        /* it was to be an IDR */
 };
 
 struct encoder_ops;
@@ -75,11 +76,12 @@ struct encoder {
 	struct encoder_pending pending[ENCODER_IN_FLIGHT];
 	int64_t last_timestamp_us;
 	uint64_t lost; /* frames that went in and never came out: rate control dropped them */
+	bool lost_key; /* one of them was to be an IDR; the encoder clears it when it makes another */
 
 	struct frame_pool *pool; /* of access units; encoder_init() makes it */
 	uint8_t sps[AVC_SPS_MAX + 4], pps[AVC_SPS_MAX + 4]; /* the last ones, start code first */
 	size_t sps_size, pps_size;
-	enum frame_range range; /* what the samples mean that were submitted last */
+	enum frame_range range; /* what the last access unit's samples mean */
 	enum frame_matrix matrix;
 };
 
@@ -141,6 +143,8 @@ int64_t encoder_note(struct encoder *encoder, const struct encoder_submission *i
  */
 struct encoder_pending *encoder_match(struct encoder *encoder, int64_t timestamp_us);
 void encoder_forget(struct encoder *encoder, struct encoder_pending *pending);
+/* Forgets one that will not come out, and counts it; sets lost_key if it was to be an IDR. */
+void encoder_lose(struct encoder *encoder, struct encoder_pending *pending);
 unsigned encoder_count_pending(const struct encoder *encoder);
 
 /*

@@ -79,6 +79,7 @@ void failover_note_success(struct failover *failover, const struct encoder_ops *
 		return;
 	}
 	failover->failures = 0;
+	failover->was_stuck = false;
 	failover->error = 0;
 	failover->delay_ns = failover->retry_ns = 0;
 }
@@ -91,22 +92,55 @@ void failover_note_size(struct failover *failover)
 		failover->software_error = failover->software_retry_ns = 0;
 }
 
+/* What went wrong, for people. */
+static const char *describe(int error)
+{
+	return error == -ETIMEDOUT ? "no answer" : strerror(-error);
+}
+
 static void explain_hardware(const struct failover *failover, int64_t now, char *text, size_t size)
 {
-	long long seconds = (failover->retry_ns - now) / NS_PER_S + 1;
+	long long seconds = MAX((failover->retry_ns - now) / NS_PER_S + 1, 0);
+	bool named = failover->device && *failover->device;
 
 	if (failover->stuck)
 		snprintf(text, size, "hardware encoder stuck, reboot needed to use it again");
 	else if (failover->error == -ENODEV)
-		snprintf(text, size, "no hardware encoder found");
+		snprintf(text, size, "no hardware encoder found%s%s", named ? " at " : "",
+			named ? failover->device : "");
 	else if (failover->error == -ERANGE)
 		snprintf(text, size, "this size or rate is beyond the hardware encoder");
+	else if (failover->was_stuck)
+		snprintf(text, size,
+			"hardware encoder stuck, reboot needed to use it again (tried in %lld s)",
+			seconds);
 	else if (failover->failures <= TOLERATED)
 		snprintf(text, size, "hardware encoder failed (%s), opened again",
-			strerror(-failover->error));
+			describe(failover->error));
 	else
 		snprintf(text, size, "hardware encoder failed (%s), tried again in %lld s",
-			strerror(-failover->error), MAX(seconds, 0));
+			describe(failover->error), seconds);
+}
+
+static void explain_software(const struct failover *failover, char *text, size_t size)
+{
+	const char *and = text[0] ? "; " : "";
+	size_t used = strlen(text);
+
+	if (failover->software_error == -ERANGE)
+		snprintf(text + used, size - used,
+			"%sx264 cannot encode this size (odd, or beyond 4096x2304)", and);
+	else if (failover->software_error)
+		snprintf(text + used, size - used, "%sx264 failed: %s", and,
+			strerror(-failover->software_error));
+	else if (!failover->software && (text[0] || !failover->hardware))
+		snprintf(text + used, size - used,
+#ifdef WITH_X264
+			"%s--h264-encoder auto would use x264",
+#else
+			"%sthis build has no x264",
+#endif
+			and);
 }
 
 void failover_explain(const struct failover *failover, const struct encoder_ops *ops, int64_t now,
@@ -121,19 +155,6 @@ void failover_explain(const struct failover *failover, const struct encoder_ops 
 		text[0] = '\0'; /* nothing is wrong with a machine that has none */
 	else if (is_software && text[0])
 		snprintf(text + strlen(text), size - strlen(text), "; x264 encodes meanwhile");
-	if (ops)
-		return;
-	if (failover->software_error)
-		snprintf(text + strlen(text), size - strlen(text), "%sx264 failed: %s",
-			text[0] ? "; " : "", strerror(-failover->software_error));
-	else if (!failover->software && text[0])
-		snprintf(text + strlen(text), size - strlen(text),
-#ifdef WITH_X264
-			"; --h264-encoder auto would use x264"
-#else
-			"; this build has no x264"
-#endif
-		);
-	else if (!failover->software && !failover->hardware)
-		snprintf(text, size, "this build has no x264");
+	if (!ops)
+		explain_software(failover, text, size);
 }

@@ -21,7 +21,9 @@
 struct failover {
 	const struct encoder_ops *hardware; /* NULL: not allowed */
 	const struct encoder_ops *software; /* NULL: not allowed or not built in */
+	const char *device;                 /* the node that was asked for; NULL or "": any */
 	bool stuck;                 /* a hardware encoder has not come back from its driver */
+	bool was_stuck;             /* and none has worked since one had not */
 	unsigned failures;          /* of the hardware, in a row */
 	int error;                  /* the last one's -errno; 0: none since it last worked */
 	int software_error;         /* the same for software */

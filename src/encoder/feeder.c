@@ -16,8 +16,11 @@
 /* The next frame should lie ready that long before the encoder is: a wake-up more or less. */
 #define READY_NS NS_PER_MS
 
-/* A picture that stands still is encoded on until it is sharp, at most that long. */
-#define SETTLE_NS (500 * NS_PER_MS)
+/* A picture that stands still is encoded on until so many access units in a row were small … */
+#define SETTLED_UNITS 8
+/* … which is not much of what the bitrate has for one, and at most that long. */
+#define SMALL_PART 16
+#define SETTLE_NS  (2 * NS_PER_S)
 
 #define DEFAULT_FPS 30
 
@@ -106,9 +109,21 @@ static void want_encoder(struct feeder *feeder, const struct frame *frame)
 }
 
 /*
- * Whether the picture may be left out because it is the one before. It is encoded on for a while
- * after it changed, until the encoder has nothing to add: text has to become sharp.
+ * Whether the encoder has nothing to add to a picture that stands still: text has to become sharp.
+ * One small access unit says little, for rate control makes them in between.
  */
+static bool is_settled(struct feeder *feeder, size_t budget, int64_t now)
+{
+	const struct session_view *view = &feeder->keeper->view;
+
+	if (view->units != feeder->judged && !view->in_flight) {
+		feeder->judged = view->units;
+		feeder->small = view->last_size > budget / SMALL_PART ? 0 : feeder->small + 1;
+	}
+	return feeder->small >= SETTLED_UNITS || now - feeder->changed_ns >= SETTLE_NS;
+}
+
+/* Whether the picture may be left out because it is the one before, and sharp. */
 static bool is_left_out(struct feeder *feeder, const struct frame *frame, int64_t now)
 {
 	const struct encoder_tuning *tuning = &feeder->keeper->config.tuning;
@@ -119,10 +134,10 @@ static bool is_left_out(struct feeder *feeder, const struct frame *frame, int64_
 		return false;
 	if (!still_is_same(&feeder->still, frame)) {
 		feeder->changed_ns = now;
+		feeder->small = 0;
 		return false;
 	}
-	if (now - feeder->changed_ns < SETTLE_NS &&
-		(feeder->keeper->view.in_flight || feeder->keeper->view.last_size > budget / 16))
+	if (!is_settled(feeder, budget, now))
 		return false;
 	/* Half a frame early is nearer to the rate than half a frame late. */
 	return now - feeder->submitted_ns < NS_PER_S / fps - NS_PER_S / (2 * MAX(tuning->fps, 1));
@@ -361,6 +376,9 @@ void feeder_feed(struct feeder *feeder)
 	struct frame *frame;
 
 	learn_lead(feeder);
+	if (keeper->view.keys_lost != feeder->keys_lost)
+		atomic_store(&feeder->asked_ns, now_ns());
+	feeder->keys_lost = keeper->view.keys_lost;
 	if (keeper->session && !feeder_has_room(feeder))
 		return;
 	frame = take_newest(feeder);
@@ -386,13 +404,14 @@ void feeder_feed(struct feeder *feeder)
 
 int64_t feeder_due_ns(const struct feeder *feeder)
 {
-	int64_t due = INT64_MAX;
+	int64_t now = now_ns(), due = INT64_MAX;
 
 	if (!keeper_is_running(feeder->keeper))
 		return due;
 	if (feeder->keeper->view.in_flight == 1)
 		due = room_ns(feeder);
-	if (wants_card_again(feeder) && feeder->keeper->view.in_flight == 0)
-		due = MIN(due, key_ns(feeder));
-	return due;
+	else if (feeder->keeper->view.in_flight == 0 && wants_card_again(feeder))
+		due = key_ns(feeder);
+	/* What is past has been seen to: from there on a frame or an access unit wakes us. */
+	return due > now ? due : INT64_MAX;
 }

@@ -44,12 +44,15 @@ struct feeder {
 	enum frame_range range;
 	enum frame_matrix matrix; /* what the samples of the last frame meant */
 	int64_t changed_ns;       /* when the picture was another one than before */
+	unsigned small;           /* small access units in a row since then */
+	uint64_t judged;          /* how many there were when the last was judged */
 	int64_t submitted_ns;     /* when the last frame was handed over */
 	int64_t convert_ns;       /* what preparing a frame takes, smoothed */
 	int64_t lead_ns;          /* how much sooner than just in time preparing begins */
 	uint64_t in_time;         /* 0, or access units at which we know whether that was right */
 	uint64_t keys_due;      /* key frames that have come out when the last one asked for has */
 	int64_t key_sent_ns;    /* when that was handed over */
+	unsigned keys_lost;     /* as of the last view */
 	struct limiter limiter; /* to what the encoder may be given */
 	unsigned limit_fps;     /* what that is set to */
 	uint64_t same;          /* frames left out, since they were like the one before */

@@ -208,8 +208,6 @@ static void *run(void *arg)
 	log_name_thread("h264");
 	while (!atomic_load(&encoder->stop)) {
 		keeper_tend(&encoder->keeper, now_ns());
-		if (encoder->keeper.view.key_lost)
-			atomic_store(&encoder->feeder.asked_ns, now_ns());
 		obey_tuning(encoder);
 		tend_idleness(encoder, now_ns());
 		if (atomic_load(&encoder->wanted))
@@ -249,6 +247,7 @@ static int start(struct h264_encoder *encoder, struct drops *drops)
 		return -errno;
 	keeper_init(&encoder->keeper, encoder->opt->h264_encoder, encoder->outlet,
 		encoder->wake_fd);
+	encoder->keeper.failover.device = encoder->opt->h264_m2m_device;
 	if ((res = mailbox_create(&encoder->mailbox, 1)) < 0 ||
 		(res = feeder_init(&encoder->feeder, encoder->opt, drops, &encoder->keeper,
 			 encoder->mailbox)) < 0)

@@ -16,6 +16,9 @@
 /* The Pi's driver waits up to 2 s for buffers at STREAMOFF, 3 s for each message to a dead VPU. */
 #define CLOSE_NS NS_PER_S
 
+/* We are never so late while we have the CPU. */
+#define OVERSLEPT_NS (200 * NS_PER_MS)
+
 /* Access units that an encoder has to make until its failures are forgotten. */
 #define TRUSTED_UNITS 100
 
@@ -113,10 +116,12 @@ static void reap(struct keeper *keeper, int64_t now)
 		}
 	}
 	keeper->failover.stuck = stuck;
+	keeper->failover.was_stuck |= stuck;
 	if (stuck && !was_stuck)
-		log_warn("hardware encoder stuck: it does not close; reboot if it stays so");
+		log_warn("hardware encoder stuck: it does not even close; if it stays so, only a "
+			 "reboot helps");
 	else if (was_stuck && !stuck)
-		log_info("the hardware encoder has closed at last");
+		log_info("the hardware encoder has closed at last; whether it works will be seen");
 }
 
 static bool is_closing(const struct keeper *keeper)
@@ -134,19 +139,28 @@ static void log_failure(const struct encoder_ops *ops, int error)
 	if (error == -ENODEV || error == -ERANGE)
 		return;
 	if (error == -ETIMEDOUT)
-		log_warn("the %s encoder hangs: it is left alone and opened again", ops->name);
+		log_warn("the %s encoder gives no answer: it is given up", ops->name);
 	else
 		log_warn("the %s encoder failed: %s", ops->name, strerror(-error));
 }
 
 /* 0: it works or is about to. Else what is wrong with it. */
-static int find_fault(const struct session_view *view, int64_t now)
+static int find_fault(const struct keeper *keeper, const struct session_view *view, int64_t now)
 {
 	int64_t limit = view->state == SESSION_OPENING ? OPEN_NS : ENCODE_NS;
 
 	if (view->state == SESSION_FAILED)
 		return view->error;
-	return view->waiting_ns && now - view->waiting_ns >= limit ? -ETIMEDOUT : 0;
+	if (!view->waiting_ns || now < keeper->patient_ns)
+		return 0;
+	return now - view->waiting_ns >= limit ? -ETIMEDOUT : 0;
+}
+
+/* A process that was stopped, or had no CPU, must not take its own sleep for a driver's. */
+static void forgive_oversleeping(struct keeper *keeper, int64_t now)
+{
+	if (keeper->promised_ns && now - keeper->promised_ns > OVERSLEPT_NS)
+		keeper->patient_ns = now + ENCODE_NS;
 }
 
 static void announce(struct keeper *keeper)
@@ -168,7 +182,7 @@ static void tend_current(struct keeper *keeper, int64_t now)
 	int error;
 
 	session_get_view(keeper->session, &keeper->view);
-	error = find_fault(&keeper->view, now);
+	error = find_fault(keeper, &keeper->view, now);
 	if (error) {
 		log_failure(ops, error);
 		keeper->failures += error != -ENODEV && error != -ERANGE;
@@ -190,7 +204,7 @@ static void tend_probe(struct keeper *keeper, int64_t now)
 	int error;
 
 	session_get_view(keeper->probe, &keeper->probe_view);
-	error = find_fault(&keeper->probe_view, now);
+	error = find_fault(keeper, &keeper->probe_view, now);
 	if (error) {
 		log_failure(keeper->failover.hardware, error);
 		failover_note_failure(&keeper->failover, keeper->failover.hardware, error, now);
@@ -239,24 +253,11 @@ static bool wants_probe(const struct keeper *keeper)
 	       !is_closing(keeper);
 }
 
-void keeper_tend(struct keeper *keeper, int64_t now)
+static int64_t fault_due_ns(const struct keeper *keeper, const struct session_view *view)
 {
-	reap(keeper, now);
-	if (keeper->probe)
-		tend_probe(keeper, now);
-	if (keeper->session)
-		tend_current(keeper, now);
-	if (!keeper->session && keeper->config.width)
-		start_current(keeper, now);
-	else if (wants_probe(keeper) && failover_probe_ns(&keeper->failover) <= now)
-		keeper->probe = start(keeper, keeper->failover.hardware, now);
-}
+	int64_t limit = view->state == SESSION_OPENING ? OPEN_NS : ENCODE_NS;
 
-static int64_t fault_due_ns(const struct session_view *view)
-{
-	if (!view->waiting_ns)
-		return INT64_MAX;
-	return view->waiting_ns + (view->state == SESSION_OPENING ? OPEN_NS : ENCODE_NS);
+	return view->waiting_ns ? MAX(view->waiting_ns + limit, keeper->patient_ns) : INT64_MAX;
 }
 
 int64_t keeper_due_ns(const struct keeper *keeper)
@@ -264,9 +265,9 @@ int64_t keeper_due_ns(const struct keeper *keeper)
 	int64_t due = INT64_MAX;
 
 	if (keeper->session)
-		due = MIN(due, fault_due_ns(&keeper->view));
+		due = MIN(due, fault_due_ns(keeper, &keeper->view));
 	if (keeper->probe)
-		due = MIN(due, fault_due_ns(&keeper->probe_view));
+		due = MIN(due, fault_due_ns(keeper, &keeper->probe_view));
 	if (wants_probe(keeper))
 		due = MIN(due, failover_probe_ns(&keeper->failover));
 	else if (!keeper->session && keeper->config.width && !is_closing(keeper))
@@ -276,6 +277,24 @@ int64_t keeper_due_ns(const struct keeper *keeper)
 			due = MIN(due, keeper->old[i].since_ns + CLOSE_NS);
 	}
 	return due;
+}
+
+void keeper_tend(struct keeper *keeper, int64_t now)
+{
+	int64_t due;
+
+	forgive_oversleeping(keeper, now);
+	reap(keeper, now);
+	if (keeper->probe)
+		tend_probe(keeper, now);
+	if (keeper->session)
+		tend_current(keeper, now);
+	if (!keeper->session && keeper->config.width)
+		start_current(keeper, now);
+	else if (wants_probe(keeper) && failover_probe_ns(&keeper->failover) <= now)
+		keeper->probe = start(keeper, keeper->failover.hardware, now);
+	due = keeper_due_ns(keeper);
+	keeper->promised_ns = due == INT64_MAX ? 0 : due;
 }
 
 bool keeper_is_running(const struct keeper *keeper)

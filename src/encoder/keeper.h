@@ -35,6 +35,9 @@ struct keeper {
 	struct session_view probe_view;
 	struct keeper_old old[KEEPER_OLD];
 
+	int64_t promised_ns; /* when keeper_tend() was to be called at the latest; 0: no matter */
+	int64_t patient_ns;  /* nobody is judged by the clock before */
+
 	struct encoder_config config; /* for every session; width 0: none is wanted */
 	uint64_t opened, failures;
 	uint64_t units, keys, lost; /* of sessions that are gone */

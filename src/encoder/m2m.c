@@ -97,6 +97,18 @@ static int fit(struct m2m *m2m, struct encoder_tuning *tuning, bool boost)
 	return res;
 }
 
+/* What bound() changed, once. That something is lowered, encoder_fit() says. */
+static void say_raised(const struct m2m *m2m, const struct encoder_tuning *wanted)
+{
+	const struct encoder_tuning *tuning = &m2m->encoder.tuning;
+
+	if (tuning->bitrate_kbps > wanted->bitrate_kbps)
+		log_info("%u kbit/s instead of %u: with less, hardware hangs at this size",
+			tuning->bitrate_kbps, wanted->bitrate_kbps);
+	if (wanted->gop == 1)
+		log_info("a key frame in every two frames: hardware hangs when each is one");
+}
+
 static int check_size(const struct encoder_config *config)
 {
 	if (config->width && config->height && config->width % 2 == 0 && config->height % 2 == 0)
@@ -135,6 +147,7 @@ static int set_up(struct m2m *m2m, const struct encoder_config *config)
 	res = fit(m2m, &encoder->tuning, config->boost);
 	if (res < 0)
 		return res;
+	say_raised(m2m, &config->tuning);
 	m2m_control_setup(&m2m->device, encoder);
 	res = allocate(m2m, &format);
 	if (res == 0)
@@ -212,6 +225,8 @@ static void ask_key(struct m2m *m2m, bool wanted)
 {
 	int res;
 
+	m2m->need_key |= m2m->encoder.lost_key;
+	m2m->encoder.lost_key = false;
 	if (!m2m->has_key || !(wanted || m2m->need_key))
 		return;
 	res = m2m_control_force_key(&m2m->device);
@@ -226,10 +241,8 @@ static void forget_all(struct m2m *m2m)
 	struct encoder *encoder = &m2m->encoder;
 
 	for (unsigned i = 0; i < ENCODER_IN_FLIGHT; i++) {
-		if (!encoder->pending[i].timestamp_us)
-			continue;
-		encoder_forget(encoder, &encoder->pending[i]);
-		encoder->lost++;
+		if (encoder->pending[i].timestamp_us)
+			encoder_lose(encoder, &encoder->pending[i]);
 	}
 	encoder->busy_inputs = 0;
 	m2m->need_key = true;
@@ -250,7 +263,7 @@ static int m2m_submit(struct encoder *encoder, const struct encoder_submission *
 		encoder->busy_inputs |= in->input < 0 ? ENCODER_HOLDS_FRAMES : 1U << in->input;
 		return 0;
 	}
-	encoder_forget(encoder, pending);
+	encoder_lose(encoder, pending);
 	if (res == -ENOTSUP && in->input >= 0)
 		forget_all(m2m);
 	m2m->need_key |= in->want_key;
@@ -292,8 +305,7 @@ static void drop_silent(struct m2m *m2m, int64_t now)
 			now - m2m->read_ns[i] < DROPPED_NS ||
 			(m2m->unit.size && m2m->unit.timestamp_us == pending->timestamp_us))
 			continue;
-		encoder_forget(encoder, pending);
-		encoder->lost++;
+		encoder_lose(encoder, pending);
 	}
 }
 
@@ -309,10 +321,8 @@ static int finish_unit(struct m2m *m2m, bool doubtful, struct frame **out)
 	/* Parameter sets are remembered even when they belong to no frame. */
 	if (!unit->damaged)
 		res = encoder_make_unit(encoder, pending, unit->data, unit->size, out);
-	if (res == -EBADMSG && pending) {
-		encoder_forget(encoder, pending);
-		encoder->lost++;
-	}
+	if (res == -EBADMSG && pending)
+		encoder_lose(encoder, pending);
 	/* Damaged, or of a frame that was given up: later ones build on it. */
 	m2m->need_key |= res < 0 && unit->has_slice;
 	m2m_unit_reset(unit);

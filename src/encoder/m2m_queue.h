@@ -11,7 +11,7 @@
 #include "encoder/m2m_device.h"
 #include "frame.h"
 
-#define M2M_BUFFERS 16 /* of a queue, at most */
+#define M2M_BUFFERS 32 /* of a queue, at most: VB2_MAX_FRAME; imported ones take no memory */
 
 struct m2m_map {
 	uint8_t *at; /* NULL: not mapped */

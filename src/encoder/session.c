@@ -170,7 +170,7 @@ static int submit_first(struct session *session, const struct job *job)
 	session->n_jobs--;
 	memmove(&session->job[0], &session->job[1], session->n_jobs * sizeof(session->job[0]));
 	if (res == -ENOTSUP)
-		session->view.key_lost |= job->want_key;
+		session->view.keys_lost += job->want_key;
 	pthread_mutex_unlock(&session->lock);
 	frame_unref(job->frame);
 	return res == -ENOTSUP ? 0 : res;
@@ -356,7 +356,6 @@ void session_get_view(struct session *session, struct session_view *out)
 {
 	pthread_mutex_lock(&session->lock);
 	*out = session->view;
-	session->view.key_lost = false;
 	pthread_mutex_unlock(&session->lock);
 }
 

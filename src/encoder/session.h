@@ -33,7 +33,7 @@ struct session_view {
 	int64_t waiting_ns;   /* since when the oldest of them, or open or close, takes; 0: idle */
 	int64_t begin_ns;     /* when the encoder began with the oldest of them */
 	uint32_t free_inputs; /* a bit for each input that may be filled */
-	bool key_lost; /* a key frame was asked for, and its frame was not taken: ask again */
+	unsigned keys_lost;   /* frames that were to be key frames and were not taken: ask again */
 
 	int64_t encode_ns; /* what a frame takes, smoothed; 0: not known yet */
 	uint64_t units, keys, lost;

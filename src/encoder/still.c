@@ -114,6 +114,7 @@ void still_reset(struct still *still)
 {
 	still->sample = 0;
 	still->copied = false;
+	still->slow = 0; /* a busy machine is slow for a while, too */
 }
 
 void still_finish(struct still *still)

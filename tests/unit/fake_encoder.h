@@ -20,6 +20,7 @@ struct fake_knobs {
 	atomic_int hang_in_open, hang_in_submit, hang_in_close; /* until it is 0 again */
 	atomic_int silent;                                      /* nothing comes out */
 	atomic_int takes;                                       /* frames in place */
+	atomic_int big_units;                                   /* so many are, then small */
 	atomic_int most_fps;                                    /* 0: any rate */
 	atomic_llong encode_ns;                                 /* until a unit is out */
 	atomic_int opened, closed, submitted, keys;             /* counts */
@@ -144,13 +145,18 @@ static inline int fake_collect(struct encoder *encoder, struct frame **out)
 	struct fake_encoder *fake = (struct fake_encoder *)encoder;
 	struct encoder_pending *pending;
 	struct frame *unit;
+	size_t size = 8;
 
 	if (atomic_load(&fake->knobs->collect_error))
 		return atomic_load(&fake->knobs->collect_error);
 	if (atomic_load(&fake->knobs->silent) || !fake->n_jobs || fake->job[0].due_ns > now_ns())
 		return -EAGAIN;
 	pending = encoder_match(encoder, fake->job[0].timestamp_us);
-	if (!pending || frame_pool_get(encoder->pool, 8, &unit) < 0)
+	if (atomic_load(&fake->knobs->big_units) > 0) {
+		atomic_fetch_sub(&fake->knobs->big_units, 1);
+		size = 100000;
+	}
+	if (!pending || frame_pool_get(encoder->pool, size, &unit) < 0)
 		abort();
 	frame_copy_origin(unit, &pending->origin);
 	memcpy(unit->plane[0].data, &unit->sequence, 8);

@@ -177,6 +177,7 @@ static void sets_that_come_alone_are_remembered(void **state)
 static void sets_say_what_the_samples_mean_now(void **state)
 {
 	struct encoder *encoder = *state;
+	struct encoder_pending *pending;
 	struct frame *frame;
 	struct avc_walk walk;
 	struct avc_nal nal;
@@ -185,12 +186,12 @@ static void sets_say_what_the_samples_mean_now(void **state)
 	assert_int_equal(make(encoder, "00000001" SPS "00000001" PPS "0000000165b8", &frame), 0);
 	frame_unref(frame);
 	frame = NULL;
-	encoder_match(encoder, note(encoder, 0));
-	encoder->range = RANGE_FULL;
-	encoder->matrix = MATRIX_709;
-	assert_int_equal(encoder_make_unit(encoder,
-				 encoder_match(encoder, encoder->last_timestamp_us),
-				 (const uint8_t *)"\0\0\1\x65\xb8", 5, &frame),
+	pending = encoder_match(encoder, note(encoder, 0));
+	pending->origin.range = RANGE_FULL;
+	pending->origin.matrix = MATRIX_709;
+	note(encoder, 1); /* the next one, on its way already, means something else */
+	assert_int_equal(encoder_make_unit(encoder, pending, (const uint8_t *)"\0\0\1\x65\xb8", 5,
+				 &frame),
 		0);
 	walk = (struct avc_walk){ frame->plane[0].data,
 		frame->plane[0].data + frame->plane[0].size };

@@ -128,6 +128,43 @@ static void stuck_hardware_is_left_alone(void **state)
 		"hardware encoder stuck, reboot needed to use it again; x264 encodes meanwhile");
 }
 
+static void what_was_stuck_is_called_so_until_it_works(void **state)
+{
+	struct failover failover = make(H264_ENCODER_AUTO);
+
+	(void)state;
+	failover.was_stuck = true;
+	for (int i = 0; i < 2; i++)
+		failover_note_failure(&failover, &fake_hardware_ops, -EINVAL, AT(10));
+	assert_says(&failover, &fake_software_ops, AT(10),
+		"hardware encoder stuck, reboot needed to use it again (tried in 6 s); x264 "
+		"encodes "
+		"meanwhile");
+	failover_note_success(&failover, &fake_hardware_ops);
+	assert_says(&failover, &fake_hardware_ops, AT(10), "");
+}
+
+static void what_cannot_be_is_said_in_words(void **state)
+{
+	struct failover failover = make(H264_ENCODER_AUTO);
+
+	(void)state;
+	failover_note_failure(&failover, &fake_hardware_ops, -ENODEV, AT(10));
+	failover_note_failure(&failover, &fake_software_ops, -ERANGE, AT(10));
+	failover.device = "/dev/video11";
+	assert_says(&failover, NULL, AT(10),
+		"no hardware encoder found at /dev/video11; x264 cannot encode this size (odd, or "
+		"beyond 4096x2304)");
+	failover.software = NULL;
+	failover.software_error = 0;
+	failover_note_failure(&failover, &fake_hardware_ops, -ETIMEDOUT, AT(10));
+	failover_note_failure(&failover, &fake_hardware_ops, -ETIMEDOUT, AT(10));
+	assert_says(&failover, NULL, AT(10),
+		"hardware encoder failed (no answer), tried again in 6 s; --h264-encoder auto "
+		"would "
+		"use x264");
+}
+
 static void m2m_alone_never_means_software(void **state)
 {
 	struct failover failover = make(H264_ENCODER_M2M);
@@ -162,6 +199,8 @@ int main(void)
 		cmocka_unit_test(success_is_a_fresh_start),
 		cmocka_unit_test(a_size_beyond_the_hardware_is_a_matter_of_that_size),
 		cmocka_unit_test(stuck_hardware_is_left_alone),
+		cmocka_unit_test(what_was_stuck_is_called_so_until_it_works),
+		cmocka_unit_test(what_cannot_be_is_said_in_words),
 		cmocka_unit_test(m2m_alone_never_means_software),
 		cmocka_unit_test(x264_alone_never_means_hardware),
 	};

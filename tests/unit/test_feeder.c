@@ -214,8 +214,8 @@ static void a_picture_that_stands_still_is_left_out(void **state)
 		post(bench, 7);
 		run_for(bench, 10);
 	}
-	/* Once more for the copy that is compared with, then once a second. */
-	assert_in_range(count_units(bench), 2, 3);
+	/* Until it is sharp, which takes eight small ones, then once a second. */
+	assert_in_range(count_units(bench), 8, 11);
 	assert_true(bench->feeder.same > 100);
 	changed = now_ns();
 	post(bench, 8);
@@ -223,6 +223,19 @@ static void a_picture_that_stands_still_is_left_out(void **state)
 	assert_true(now_ns() - changed < 200 * NS_PER_MS);
 	assert_int_equal(unit->sequence, bench->sequence);
 	frame_unref(unit);
+}
+
+static void a_picture_that_stands_still_is_encoded_until_it_is_sharp(void **state)
+{
+	struct bench *bench = *state;
+
+	bench->opt.h264_static_fps = 1;
+	atomic_store(&fake_hardware.big_units, 30);
+	for (int i = 0; i < 80; i++) {
+		post(bench, 7);
+		run_for(bench, 10);
+	}
+	assert_in_range(count_units(bench), 36, 41);
 }
 
 static void static_fps_0_leaves_nothing_out(void **state)
@@ -427,6 +440,26 @@ static void a_rate_that_changes_is_told_to_the_encoder(void **state)
 	assert_int_equal(fake_hardware.opened, 1);
 }
 
+/* The encoder is late, and no frame comes meanwhile: there is nothing to do but to wait. */
+static void waiting_for_a_late_encoder_costs_nothing(void **state)
+{
+	struct bench *bench = *state;
+	unsigned turns = 0;
+	int64_t until;
+
+	atomic_store(&fake_hardware.encode_ns, 5 * NS_PER_MS);
+	for (int i = 0; i < 10; i++) {
+		post(bench, (uint8_t)i);
+		frame_unref(await_unit(bench));
+	}
+	atomic_store(&fake_hardware.encode_ns, 200 * NS_PER_MS);
+	post(bench, 100);
+	until = now_ns() + 150 * NS_PER_MS;
+	for (; now_ns() < until; turns++)
+		turn(bench, until);
+	assert_true(turns < 20);
+}
+
 static void resting_lets_go_of_everything(void **state)
 {
 	struct bench *bench = *state;
@@ -449,6 +482,7 @@ int main(void)
 		TEST(the_newest_frame_wins_while_an_encoder_opens),
 		TEST(an_overloaded_encoder_gets_fresh_frames_only),
 		TEST(a_picture_that_stands_still_is_left_out),
+		TEST(a_picture_that_stands_still_is_encoded_until_it_is_sharp),
 		TEST(static_fps_0_leaves_nothing_out),
 		TEST(a_key_frame_is_made_of_a_still_picture_at_once),
 		TEST(requests_for_key_frames_are_spaced),
@@ -460,6 +494,7 @@ int main(void)
 		TEST(frames_are_read_in_place_where_the_encoder_can),
 		TEST(damaged_jpegs_are_counted_and_known),
 		TEST(a_rate_that_changes_is_told_to_the_encoder),
+		TEST(waiting_for_a_late_encoder_costs_nothing),
 		TEST(resting_lets_go_of_everything),
 	};
 

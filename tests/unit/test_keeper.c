@@ -180,6 +180,21 @@ static void a_hanging_frame_costs_about_a_second(void **state)
 	assert_int_equal(fake_hardware.opened, 2);
 }
 
+/* As after SIGSTOP: it was us who slept, the encoder answered long ago. */
+static void who_oversleeps_blames_nobody(void **state)
+{
+	struct bench *bench = *state;
+
+	want(bench, 64, 64);
+	run_until(bench, is_hardware);
+	atomic_store(&fake_hardware.silent, 1);
+	submit(bench, false);
+	keeper_tend(&bench->keeper, now_ns());
+	keeper_tend(&bench->keeper, now_ns() + 1300 * NS_PER_MS);
+	assert_non_null(bench->keeper.session);
+	assert_int_equal(bench->keeper.failures, 0);
+}
+
 static void a_driver_that_never_returns_is_left_behind(void **state)
 {
 	struct bench *bench = *state;
@@ -305,6 +320,7 @@ int main(void)
 		TEST(frames_come_out_in_order),
 		TEST(a_size_beyond_hardware_goes_to_software),
 		TEST(a_hanging_frame_costs_about_a_second),
+		TEST(who_oversleeps_blames_nobody),
 		TEST(a_driver_that_never_returns_is_left_behind),
 		TEST(an_encoder_that_hangs_in_open_is_left_behind),
 		TEST(an_encoder_that_fails_is_opened_again_then_replaced),

@@ -34,11 +34,11 @@
 #define QUALITY 24
 
 /*
- * How much may come at once, as a part of a second's bits: the delay on a line that is just as
- * fast as the bitrate. With two frames' worth, a new page of text at 1080p and 5 Mbit/s begins with
- * 24 dB, which cannot be read, and is no sooner complete; with this, it begins with 34.
+ * How many frames' worth of bits may come at once: on a line that is just as fast as the bitrate, no
+ * access unit takes longer. A new page of text at 1080p and 5 Mbit/s begins with 25 dB then, and has
+ * 35 four and 50 sixteen frames later; with 250 ms at once it would begin with 35 and end as late.
  */
-#define BURST_MS 250
+#define BURST_FRAMES 2
 
 struct x264 {
 	struct encoder base;
@@ -85,11 +85,11 @@ static int n_threads(void)
 static void set_rate(x264_param_t *param, const struct encoder_tuning *tuning, unsigned opened_fps)
 {
 	uint64_t kbps = (uint64_t)tuning->bitrate_kbps * opened_fps / tuning->fps;
-	uint64_t burst = (uint64_t)tuning->bitrate_kbps * BURST_MS / 1000;
 
 	param->rc.i_vbv_max_bitrate = (int)CLAMP(kbps, 1U, 1000000U);
-	param->rc.i_vbv_buffer_size = (int)MAX(burst,
-		2 * (uint64_t)param->rc.i_vbv_max_bitrate / opened_fps);
+	param->rc.i_vbv_buffer_size = (int)((BURST_FRAMES * (uint64_t)param->rc.i_vbv_max_bitrate +
+						    opened_fps - 1) /
+					    opened_fps);
 }
 
 static void set_quality(x264_param_t *param, const struct encoder_tuning *tuning)

@@ -168,16 +168,16 @@ check-unit check-gates check-e2e check-vm: all
 unit-binaries: $(UNIT)
 
 # What a fuzzer finds worth keeping goes to build/fuzz/found; seeds are added to the tree by hand.
-fuzz: $(FUZZ)
-	for fuzzer in $^; do \
-		name=$${fuzzer##*/fuzz_}; echo "fuzzing $$name"; \
-		mkdir -p build/fuzz/found/$$name && \
-		$$fuzzer -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=build/fuzz/ -verbosity=0 \
-			-print_final_stats=1 build/fuzz/found/$$name tests/fuzz/corpus/$$name || exit 1; \
-	done
+fuzz: $(FUZZ:build/fuzz/fuzz_%=fuzz-%)
+
+fuzz-%: build/fuzz/fuzz_%
+	mkdir -p build/fuzz/found/$*
+	$< -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=build/fuzz/ -verbosity=0 \
+		-print_final_stats=1 build/fuzz/found/$* tests/fuzz/corpus/$*
 
 bench: all $(BENCH) $(BUILD)/fake/libfakev4l2.so
 	tests/bench/run
+	tests/bench/h264
 
 lint:
 	tests/lint

@@ -9,6 +9,13 @@
 #include "script.h"
 #include "vb2.h"
 
+/* A client under a sanitizer, on a busy machine, may take longer. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define STARVE_MS 4000
+#else
+#define STARVE_MS 1000
+#endif
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -83,7 +90,7 @@ struct device *device_create(const char *kind)
 	dev->frames = 30;
 	dev->quality = 80;
 	dev->look = 'm';
-	dev->starve_ms = 1000;
+	dev->starve_ms = STARVE_MS;
 	dev->queue = queue_create(dev, ops->buf_type);
 	ops->init(dev);
 	append_device(dev);

@@ -9,13 +9,6 @@
 #include "script.h"
 #include "vb2.h"
 
-/* A client under a sanitizer, on a busy machine, may take longer. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define STARVE_MS 4000
-#else
-#define STARVE_MS 1000
-#endif
-
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -24,6 +17,13 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+/* A client under a sanitizer, on a busy machine, may take longer. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define STARVE_MS 4000
+#else
+#define STARVE_MS 1000
+#endif
 
 struct device *devices;
 

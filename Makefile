@@ -77,7 +77,7 @@ $(BUILD)/%.o: %.c
 	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 # The page is built into the program; .incbin is not seen by -MMD.
-$(BUILD)/src/http/page.o: $(wildcard src/http/page/*)
+$(BUILD)/src/http/page.o build/fuzz/obj/src/http/page.o: $(wildcard src/http/page/*)
 
 # Loops over whole pictures: -O2 of gcc 12 vectorises too few of them.
 $(BUILD)/src/convert/%.o: VECTOR := -ftree-vectorize $(if $(findstring clang,$(CC)),,-fvect-cost-model=dynamic)
@@ -98,11 +98,18 @@ $(BUILD)/unit/test_picture $(BUILD)/bench/convert: LIB_LDLIBS += -lturbojpeg
 $(BUILD)/bench/x264: private LDLIBS += -lm
 
 # Fuzzers need clang's libFuzzer, so they get a build of everything of their own.
-build/fuzz/%: tests/fuzz/%.c $(filter-out src/main.c,$(SRC))
+FUZZ_FLAGS := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+
+build/fuzz/obj/%.o: %.c
 	$(call SAY,FUZZ,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)clang -std=gnu11 -O1 -g -pthread $(ALL_CPPFLAGS) -fsanitize=fuzzer,address,undefined \
-		-fno-sanitize-recover=all -o $@ $^ $(LIB_LDLIBS)
+	$(Q)clang -std=gnu11 -pthread $(ALL_CPPFLAGS) $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
+
+build/fuzz/%: build/fuzz/obj/tests/fuzz/%.o $(patsubst %.c,build/fuzz/obj/%.o,$(filter-out src/main.c,$(SRC)))
+	$(call SAY,LINK,$@)
+	$(Q)clang -pthread -fsanitize=fuzzer,address,undefined -o $@ $^ $(LIB_LDLIBS)
+
+-include $(patsubst %.c,build/fuzz/obj/%.d,$(SRC))
 
 include $(wildcard tests/fake/fake.mk)
 

@@ -61,6 +61,7 @@ class Watch:
         if mends:
             self.daemon.tell(mends)
         self.back(seconds)
+        self.daemon.wait_log(" Online: ", since=lines)  # its last line, and those before it
         equal(self.daemon.count_log(f" {text}: ", lines), 1, f"how often '{text}' was said")
         equal(self.daemon.count_log(" Online: ", lines), 1, "how often 'Online' was said")
 

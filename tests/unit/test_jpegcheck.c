@@ -17,7 +17,11 @@
 static uint8_t *make(bool progressive, size_t *size)
 {
 	uint8_t *pixels = malloc(3 * WIDTH * HEIGHT), *jpeg;
-	struct jpegs_make make = { pixels, WIDTH, HEIGHT, 3, progressive, 0 };
+	struct jpegs_make make = { .pixels = pixels,
+		.width = WIDTH,
+		.height = HEIGHT,
+		.components = 3,
+		.progressive = progressive };
 
 	for (int i = 0; i < 3 * WIDTH * HEIGHT; i++)
 		pixels[i] = (uint8_t)(i * 7 + i / 1000);

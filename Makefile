@@ -16,6 +16,8 @@ PKG_CONFIG ?= pkg-config
 INSTALL    ?= install
 PREFIX     ?= /usr/local
 BINDIR     ?= $(PREFIX)/bin
+LIBDIR     ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
 MANDIR     ?= $(PREFIX)/share/man
 UNITDIR    ?= $(PREFIX)/lib/systemd/system
 
@@ -45,11 +47,11 @@ LIB_LDLIBS := $(shell $(PKG_CONFIG) --libs libevent_core libevent_extra libjpeg 
 	      libbsd $(if $(X264),x264)) $(LIBYUV)
 endif
 
-ALL_CPPFLAGS = -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -Isrc $(LIB_CFLAGS) $(CPPFLAGS)
+ALL_CPPFLAGS = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DVERSION='"$(VERSION)"' -Isrc $(LIB_CFLAGS) $(CPPFLAGS)
 ALL_CFLAGS   = -std=gnu11 -pthread $(WARN) $(HARDEN) $(SANFLAG) $(VECTOR) $(CFLAGS)
 ALL_LDFLAGS  = -pthread -pie -Wl,-z,relro,-z,now -Wl,--as-needed -Wl,--gc-sections $(SANFLAG) $(LDFLAGS)
 
-SRC   := $(sort $(wildcard src/*.c src/capture/*.c src/convert/*.c src/encoder/*.c src/http/*.c))
+SRC   := $(sort $(wildcard src/*.c src/capture/*.c src/convert/*.c src/encoder/*.c src/http/*.c src/shm/*.c))
 SRC   := $(filter-out $(if $(X264),,src/encoder/x264.c),$(SRC))
 OBJ   := $(SRC:%.c=$(BUILD)/%.o)
 LIB   := $(filter-out $(BUILD)/src/main.o,$(OBJ))
@@ -58,6 +60,13 @@ FUZZ  := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(sort $(wildcard tests/fuzz/fuz
 BENCH := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard tests/bench/*.c)))
 BENCH := $(filter-out $(if $(X264),,$(BUILD)/bench/x264),$(BENCH))
 
+# libhdmicast-ring: what reads the shared memory, for programs of any kind (MIT). It shares no
+# object with the daemon, whose code is not for shared libraries.
+RING_SO   := libhdmicast-ring.so.1
+RING_SRC  := src/shm/ring_reader.c src/shm/ring_attach.c src/shm/ring_watch.c
+RING_OBJ  := $(RING_SRC:%.c=$(BUILD)/pic/%.o)
+RING_LIBS := $(BUILD)/$(RING_SO) $(BUILD)/libhdmicast-ring.so $(BUILD)/libhdmicast-ring.a
+
 ifeq ($(V),)
 Q    := @
 SAY  = @echo "  $(1)	$(2:$(BUILD)/%=%)"
@@ -65,7 +74,7 @@ else
 SAY  = @:
 endif
 
-all: $(BUILD)/hdmicast
+all: $(BUILD)/hdmicast $(RING_LIBS)
 
 $(BUILD)/hdmicast: $(OBJ)
 	$(call SAY,LINK,$@)
@@ -81,6 +90,32 @@ $(BUILD)/src/http/page.o build/fuzz/obj/src/http/page.o: $(wildcard src/http/pag
 
 # Loops over whole pictures: -O2 of gcc 12 vectorises too few of them.
 $(BUILD)/src/convert/%.o: VECTOR := -ftree-vectorize $(if $(findstring clang,$(CC)),,-fvect-cost-model=dynamic)
+
+$(BUILD)/pic/%.o: %.c
+	$(call SAY,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Isrc $(CPPFLAGS) $(filter-out -fPIE,$(ALL_CFLAGS)) -fPIC \
+		-MMD -MP -c -o $@ $<
+
+# The names that are not the interface stay inside.
+$(BUILD)/$(RING_SO): $(RING_OBJ) src/shm/hdmicast-ring.map
+	$(call SAY,LINK,$@)
+	$(Q)$(CC) -shared $(filter-out -pie,$(ALL_LDFLAGS)) -Wl,-soname,$(RING_SO) \
+		-Wl,--version-script=src/shm/hdmicast-ring.map -o $@ $(RING_OBJ) $(LDLIBS)
+
+$(BUILD)/libhdmicast-ring.so: $(BUILD)/$(RING_SO)
+	$(Q)ln -sf $(RING_SO) $@
+
+$(BUILD)/libhdmicast-ring.a: $(RING_OBJ)
+	$(call SAY,AR,$@)
+	$(Q)rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+# Against the static library, so that they run from here.
+$(BUILD)/examples/%: examples/%.c $(BUILD)/libhdmicast-ring.a
+	$(call SAY,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -Isrc/shm $(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(LIB)
 	$(call SAY,LINK,$@)
@@ -142,6 +177,15 @@ run: $(BUILD)/hdmicast
 install: all
 	$(INSTALL) -Dm755 $(BUILD)/hdmicast $(DESTDIR)$(BINDIR)/hdmicast
 	$(INSTALL) -Dm644 docs/hdmicast.1 $(DESTDIR)$(MANDIR)/man1/hdmicast.1
+	$(INSTALL) -Dm644 docs/hdmicast-ring.3 $(DESTDIR)$(MANDIR)/man3/hdmicast-ring.3
+	$(INSTALL) -Dm644 src/shm/hdmicast-ring.h $(DESTDIR)$(INCLUDEDIR)/hdmicast-ring.h
+	$(INSTALL) -Dm755 $(BUILD)/$(RING_SO) $(DESTDIR)$(LIBDIR)/$(RING_SO)
+	ln -sf $(RING_SO) $(DESTDIR)$(LIBDIR)/libhdmicast-ring.so
+	$(INSTALL) -Dm644 $(BUILD)/libhdmicast-ring.a $(DESTDIR)$(LIBDIR)/libhdmicast-ring.a
+	mkdir -p $(DESTDIR)$(LIBDIR)/pkgconfig
+	sed -e 's,@LIBDIR@,$(LIBDIR),' -e 's,@INCLUDEDIR@,$(INCLUDEDIR),' -e 's,@VERSION@,$(VERSION),' \
+		src/shm/hdmicast-ring.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/hdmicast-ring.pc
+	chmod 644 $(DESTDIR)$(LIBDIR)/pkgconfig/hdmicast-ring.pc
 	for unit in hdmicast.service hdmicast@.service hdmicast.socket; do \
 		mkdir -p $(DESTDIR)$(UNITDIR) && \
 		sed 's,@BINDIR@,$(BINDIR),' systemd/$$unit >$(DESTDIR)$(UNITDIR)/$$unit && \
@@ -196,5 +240,5 @@ format:
 	unit-binaries fuzz bench lint format
 .SECONDARY:
 
--include $(OBJ:.o=.d)
+-include $(OBJ:.o=.d) $(RING_OBJ:.o=.d)
 -include $(UNIT:$(BUILD)/unit/%=$(BUILD)/tests/unit/%.d)

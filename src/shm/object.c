@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * A name is given up and taken under the write lock of the data object: two writers never share
+ * one, and the kernel knows whether an old writer still lives.
+ */
+#include "shm/object.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "shm/shared.h"
+#include "util.h"
+
+int object_set_names(struct object_names *names, const char *name)
+{
+	size_t length;
+
+	name += *name == '/';
+	length = strlen(name);
+	if (!length || length > NAME_MAX - strlen(".ctl") || strchr(name, '/') || *name == '.')
+		return -EINVAL;
+	snprintf(names->data, sizeof(names->data), "/%s", name);
+	snprintf(names->control, sizeof(names->control), "/%s.ctl", name);
+	return 0;
+}
+
+/* -EBUSY when another writer has it. */
+static int lock_first_byte(int fd)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
+
+	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+		return 0;
+	return errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
+}
+
+/* Whether it is a ring, or one whose writer died before it wrote the first byte. */
+static bool is_ring(int fd)
+{
+	uint64_t magic = 0;
+	ssize_t size = pread(fd, &magic, sizeof(magic), 0);
+
+	return size == 0 || (size == sizeof(magic) && magic == HDMICAST_RING_MAGIC);
+}
+
+/* NULL when it is too short to have readers. */
+static struct hdmicast_ring_header *map_header(int fd)
+{
+	struct stat st;
+	void *header;
+
+	if (fstat(fd, &st) || st.st_size < (off_t)sizeof(struct hdmicast_ring_header))
+		return NULL;
+	header = mmap(NULL, sizeof(struct hdmicast_ring_header), PROT_READ | PROT_WRITE, MAP_SHARED,
+		fd, 0);
+	return header == MAP_FAILED ? NULL : header;
+}
+
+int object_take_over(const struct object_names *names, struct hdmicast_ring_header **old)
+{
+	AUTO(auto_close) int fd = shm_open(names->data, O_RDWR, 0);
+	int res;
+
+	*old = NULL;
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (!is_ring(fd))
+		return -EEXIST;
+	res = lock_first_byte(fd);
+	if (res)
+		return res;
+	if (shm_unlink(names->data))
+		return -errno;
+	*old = map_header(fd);
+	return 0;
+}
+
+void object_ring_bell(struct hdmicast_ring_header *header)
+{
+	shared_store_release(&header->bell, shared_load(&header->bell) + 1);
+	syscall(SYS_futex, &header->bell, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+void object_retire(struct hdmicast_ring_header *header)
+{
+	if (!header)
+		return;
+	shared_store_release(&header->state, HDMICAST_RING_GONE);
+	object_ring_bell(header);
+	munmap(header, sizeof(*header));
+}
+
+/* A name is taken by another writer at the same moment: that one is busy with it. */
+static int create(const char *name)
+{
+	int fd = shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
+
+	if (fd >= 0)
+		return fd;
+	return errno == EEXIST ? -EBUSY : -errno;
+}
+
+/* fchmod, because the umask counts for nothing here. */
+static int set_access(int fd, mode_t mode, gid_t group)
+{
+	if (group != (gid_t)-1 && fchown(fd, (uid_t)-1, group))
+		return -errno;
+	return fchmod(fd, mode) ? -errno : 0;
+}
+
+static int write_start(int fd, const void *start, size_t size)
+{
+	ssize_t done = pwrite(fd, start, size, 0);
+
+	if (done < 0)
+		return -errno;
+	return (size_t)done == size ? 0 : -ENOSPC;
+}
+
+/*
+ * The lock comes first, then the bytes that tell whose it is, then access for others: nobody else
+ * can lock it before us, and what is left if we die here is known for what it is. The memory is
+ * allocated now, since a full /dev/shm would end us by SIGBUS later.
+ */
+static int fill_data(int fd, const struct hdmicast_ring_header *like, mode_t mode, gid_t group)
+{
+	int res = lock_first_byte(fd);
+
+	if (!res)
+		res = write_start(fd, like, sizeof(*like));
+	if (!res)
+		res = -posix_fallocate(fd, 0, (off_t)like->object_bytes);
+	return res ? res : set_access(fd, (mode & 0444) | 0600, group);
+}
+
+int object_create_data(const struct object_names *names, const struct hdmicast_ring_header *like,
+	mode_t mode, gid_t group)
+{
+	AUTO(auto_close) int fd = create(names->data);
+	int res;
+
+	if (fd < 0)
+		return fd;
+	res = fill_data(fd, like, mode, group);
+	if (!res)
+		return steal_fd(&fd);
+	shm_unlink(names->data);
+	return res;
+}
+
+static int fill_control(int fd, uint64_t epoch, mode_t mode, gid_t group)
+{
+	const struct hdmicast_ring_control start = {
+		.magic = HDMICAST_RING_CONTROL_MAGIC,
+		.version = HDMICAST_RING_VERSION,
+		.readers = HDMICAST_RING_READERS,
+		.epoch = epoch,
+	};
+	const off_t bytes = sizeof(start) +
+			    HDMICAST_RING_READERS * sizeof(struct hdmicast_ring_reader);
+	int res = write_start(fd, &start, sizeof(start));
+
+	if (!res)
+		res = -posix_fallocate(fd, 0, bytes);
+	/* Who may read frames may also say that he does. */
+	return res ? res : set_access(fd, (mode & 0444) | (mode & 0444) >> 1 | 0600, group);
+}
+
+int object_create_control(const struct object_names *names, uint64_t epoch, mode_t mode,
+	gid_t group)
+{
+	AUTO(auto_close) int fd = -1;
+	int res;
+
+	shm_unlink(names->control);
+	fd = create(names->control);
+	if (fd < 0)
+		return fd;
+	res = fill_control(fd, epoch, mode, group);
+	if (!res)
+		return steal_fd(&fd);
+	shm_unlink(names->control);
+	return res;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The two shared memory objects of a ring, as their writer makes, takes over and removes them.
+ */
+#ifndef SHM_OBJECT_H
+#define SHM_OBJECT_H
+
+#include <limits.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "shm/hdmicast-ring.h"
+
+struct object_names {
+	char data[NAME_MAX + 2]; /* "/NAME" */
+	char control[NAME_MAX + 2];
+};
+
+/* -EINVAL when it is no name. */
+int object_set_names(struct object_names *names, const char *name);
+
+/*
+ * Finds what an earlier writer left under the name and takes it off the name. *old: its header,
+ * mapped, for object_retire(); NULL when there is none. Errors as ring_create().
+ */
+int object_take_over(const struct object_names *names, struct hdmicast_ring_header **old);
+/* Tells the readers of a ring that it is over, wakes them, and unmaps the header. NULL is fine. */
+void object_retire(struct hdmicast_ring_header *header);
+
+/*
+ * Makes the data object, locked, with all its memory allocated; *like is written to its beginning.
+ * Others may read it from then on, so like->state is NEW.
+ */
+int object_create_data(const struct object_names *names, const struct hdmicast_ring_header *like,
+	mode_t mode, gid_t group);
+/* Makes the control object. Both return a descriptor or -errno. */
+int object_create_control(const struct object_names *names, uint64_t epoch, mode_t mode,
+	gid_t group);
+
+/* Rings the bell and wakes all who wait for it. */
+void object_ring_bell(struct hdmicast_ring_header *header);
+
+#endif

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Rule: a stamp says that its slot and its frame's bytes are whole, so a stamp is taken away
+ * before one of those is written to, and set after. docs/ring.md proves it.
+ */
+#include "shm/ring.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "shm/object.h"
+#include "shm/shared.h"
+#include "util.h"
+
+#define ALIGNMENT     64u
+#define MIN_BYTES     4096u
+#define MAX_BYTES     (1ull << 40)
+#define READER_TTL_NS (10 * NS_PER_S)
+#define SHARED_READER (HDMICAST_RING_READERS - 1)
+
+/* What was heard of one reader, and when it was new. */
+struct heard {
+	uint32_t beat, keys;
+	int64_t beat_ns; /* 0: not there */
+};
+
+struct ring {
+	struct object_names names;
+	int fd, control_fd;
+	size_t object_bytes;
+	struct hdmicast_ring_header *header; /* where the object is mapped */
+	struct hdmicast_ring_slot *slots;
+	uint8_t *data;
+
+	/* Ours alone: nothing that decides where we write lies in shared memory. */
+	uint32_t slot_count;
+	uint64_t data_bytes;
+	uint64_t head, tail; /* sequences of the next frame and of the oldest whole one */
+	uint64_t position;   /* bytes ever used; modulo data_bytes, where the next frame goes */
+	uint64_t *placed;    /* for each slot, the position at which its frame begins */
+	uint64_t oversized;
+	struct heard heard[HDMICAST_RING_READERS];
+};
+
+static uint64_t align(uint64_t bytes)
+{
+	return (bytes + ALIGNMENT - 1) & ~(uint64_t)(ALIGNMENT - 1);
+}
+
+static uint32_t round_up_slots(unsigned slots)
+{
+	uint32_t count = 2;
+
+	while (count < slots)
+		count *= 2;
+	return count;
+}
+
+static void describe(struct hdmicast_ring_header *header, const struct ring_options *opt)
+{
+	*header = (struct hdmicast_ring_header){
+		.magic = HDMICAST_RING_MAGIC,
+		.version = HDMICAST_RING_VERSION,
+		.header_bytes = sizeof(*header),
+		.slot_bytes = sizeof(struct hdmicast_ring_slot),
+		.slot_count = round_up_slots(opt->slots),
+		.slot_offset = sizeof(*header),
+		.data_bytes = align(opt->bytes),
+		.epoch = (uint64_t)wall_us(),
+		.writer_pid = (uint32_t)getpid(),
+		.writer = "hdmicast " VERSION,
+		.state = HDMICAST_RING_NEW,
+	};
+	/* Frames begin on a page, so that raw pictures may be mapped by devices one day. */
+	header->data_offset = header->slot_offset + header->slot_count * header->slot_bytes;
+	header->data_offset = (header->data_offset + 4095) & ~UINT64_C(4095);
+	header->object_bytes = header->data_offset + header->data_bytes;
+}
+
+static int map(struct ring *ring, const struct hdmicast_ring_header *like)
+{
+	uint8_t *base;
+
+	if (like->object_bytes > SIZE_MAX)
+		return -ENOMEM;
+	ring->object_bytes = (size_t)like->object_bytes;
+	base = mmap(NULL, ring->object_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, ring->fd, 0);
+	if (base == MAP_FAILED)
+		return -errno;
+	ring->header = (struct hdmicast_ring_header *)base;
+	ring->slots = (struct hdmicast_ring_slot *)(base + like->slot_offset);
+	ring->data = base + like->data_offset;
+	ring->slot_count = like->slot_count;
+	ring->data_bytes = like->data_bytes;
+	ring->placed = xcalloc(ring->slot_count, sizeof(*ring->placed));
+	return 0;
+}
+
+static int make_objects(struct ring *ring, const struct ring_options *opt)
+{
+	struct hdmicast_ring_header like;
+	int res;
+
+	describe(&like, opt);
+	ring->control_fd = object_create_control(&ring->names, like.epoch, opt->mode, opt->group);
+	if (ring->control_fd < 0)
+		return ring->control_fd;
+	ring->fd = object_create_data(&ring->names, &like, opt->mode, opt->group);
+	if (ring->fd < 0)
+		return ring->fd;
+	res = map(ring, &like);
+	if (!res)
+		shared_store_release(&ring->header->state, HDMICAST_RING_LIVE);
+	return res;
+}
+
+int ring_create(struct ring **out, const struct ring_options *opt)
+{
+	struct hdmicast_ring_header *old = NULL;
+	struct ring *ring;
+	int res;
+
+	if (opt->bytes < MIN_BYTES || opt->bytes > MAX_BYTES || !opt->slots ||
+		opt->slots > HDMICAST_RING_MAX_SLOTS)
+		return -EINVAL;
+	ring = xcalloc(1, sizeof(*ring));
+	ring->fd = ring->control_fd = -1;
+	res = object_set_names(&ring->names, opt->name);
+	if (!res)
+		res = object_take_over(&ring->names, &old);
+	if (!res)
+		res = make_objects(ring, opt);
+	/* Only now: whoever it wakes finds the new ring. */
+	object_retire(old);
+	if (res) {
+		ring_destroy(ring);
+		return res;
+	}
+	*out = ring;
+	return 0;
+}
+
+void ring_destroy(struct ring *ring)
+{
+	if (!ring)
+		return;
+	if (ring->fd >= 0)
+		shm_unlink(ring->names.data);
+	if (ring->control_fd >= 0)
+		shm_unlink(ring->names.control);
+	if (ring->header) {
+		shared_store_release(&ring->header->state, HDMICAST_RING_GONE);
+		object_ring_bell(ring->header);
+		munmap(ring->header, ring->object_bytes);
+	}
+	close_fd(&ring->control_fd);
+	close_fd(&ring->fd);
+	free(ring->placed);
+	free(ring);
+}
+
+/* Takes the stamps of all frames that lose bytes up to position `end`, or their slot. */
+static void evict(struct ring *ring, uint64_t end)
+{
+	const uint32_t mask = ring->slot_count - 1;
+
+	while (ring->tail < ring->head &&
+		(ring->placed[ring->tail & mask] + ring->data_bytes < end ||
+			ring->head - ring->tail > mask)) {
+		shared_store(&ring->slots[ring->tail & mask].stamp, 0);
+		ring->tail++;
+	}
+	shared_store(&ring->header->tail, (uint32_t)ring->tail);
+	shared_fence_stores();
+}
+
+/* Makes room for one frame in one piece, where it lies from then on. */
+static uint64_t reserve(struct ring *ring, uint64_t size)
+{
+	const uint64_t need = align(size);
+	const uint64_t offset = ring->position % ring->data_bytes;
+	uint64_t begin = ring->position;
+
+	if (offset + need > ring->data_bytes)
+		begin += ring->data_bytes - offset;
+	evict(ring, begin + need);
+	ring->placed[ring->head & (ring->slot_count - 1)] = begin;
+	ring->position = begin + need;
+	return begin % ring->data_bytes;
+}
+
+/* Word by word: a reader may look at the same time. */
+static void write_slot(struct hdmicast_ring_slot *slot, const struct hdmicast_ring_slot *from)
+{
+	uint32_t words[sizeof(*slot) / sizeof(uint32_t)];
+	uint32_t *to = (uint32_t *)slot;
+
+	memcpy(words, from, sizeof(words));
+	for (size_t i = 1; i < ARRAY_SIZE(words); i++)
+		shared_store(&to[i], words[i]);
+	shared_store_release(&slot->stamp, HDMICAST_RING_STAMP(from->sequence));
+}
+
+/* The order matters: who sees the bell sees the head, who sees the head sees the frame. */
+static void announce(struct ring *ring, bool key)
+{
+	const uint32_t next = (uint32_t)++ring->head;
+
+	if (key)
+		shared_store_release(&ring->header->key, next);
+	shared_store_release(&ring->header->head, next);
+	object_ring_bell(ring->header);
+}
+
+int ring_publish(struct ring *ring, const struct iovec *pieces, unsigned count,
+	const struct hdmicast_ring_slot *what)
+{
+	struct hdmicast_ring_slot slot = *what;
+	uint8_t *to;
+
+	slot.size = 0;
+	for (unsigned i = 0; i < count; i++)
+		slot.size += pieces[i].iov_len;
+	if (slot.size > ring->data_bytes) {
+		ring->oversized++;
+		return -EMSGSIZE;
+	}
+	slot.sequence = ring->head;
+	slot.oversized = ring->oversized;
+	slot.offset = reserve(ring, slot.size);
+	to = ring->data + slot.offset;
+	for (unsigned i = 0; i < count; i++) {
+		shared_copy(to, pieces[i].iov_base, pieces[i].iov_len);
+		to += pieces[i].iov_len;
+	}
+	slot.published_ns = now_ns();
+	write_slot(&ring->slots[ring->head & (ring->slot_count - 1)], &slot);
+	announce(ring, slot.flags & HDMICAST_FRAME_KEY);
+	return 0;
+}
+
+static uint32_t frame_flags(const struct frame *frame)
+{
+	return (frame->key ? HDMICAST_FRAME_KEY : 0) | (frame->online ? HDMICAST_FRAME_ONLINE : 0) |
+	       (frame->range == RANGE_FULL ? HDMICAST_FRAME_FULL_RANGE : 0) |
+	       (frame->matrix == MATRIX_709 ? HDMICAST_FRAME_BT709 : 0);
+}
+
+int ring_publish_frame(struct ring *ring, const struct frame *frame, uint64_t dropped)
+{
+	const struct hdmicast_ring_slot what = {
+		.flags = frame_flags(frame),
+		.captured_ns = frame->captured_ns,
+		.fourcc = frame->format,
+		.width = frame->width,
+		.height = frame->height,
+		.stride = frame->plane[0].stride,
+		.stride2 = frame->plane[1].stride,
+		.source_sequence = frame->sequence,
+		.dropped = dropped,
+		.encode_begin_ns = frame->encode_begin_ns,
+		.encode_end_ns = frame->encode_end_ns,
+	};
+	struct iovec pieces[FRAME_PLANES];
+	unsigned count = 0;
+
+	for (; count < FRAME_PLANES && frame->plane[count].data; count++)
+		pieces[count] = (struct iovec){ frame->plane[count].data,
+			frame->plane[count].size };
+	return ring_publish(ring, pieces, count, &what);
+}
+
+/* Whether anyone holds a reader's lock: they end with their holder, at once. */
+static bool any_lock(int fd)
+{
+	struct flock lock = { .l_type = F_WRLCK,
+		.l_whence = SEEK_SET,
+		.l_start = sizeof(struct hdmicast_ring_control) };
+
+	return fcntl(fd, F_OFD_GETLK, &lock) || lock.l_type != F_UNLCK;
+}
+
+/* Whether a reader is there, by what it says now. */
+static bool hear(struct heard *heard, const struct hdmicast_ring_reader *said, int64_t now,
+	bool *key_request)
+{
+	if (said->keys != heard->keys)
+		*key_request = true;
+	if (said->beat != heard->beat)
+		heard->beat_ns = said->beat ? now : 0;
+	heard->keys = said->keys;
+	heard->beat = said->beat;
+	return heard->beat_ns && now - heard->beat_ns < READER_TTL_NS;
+}
+
+void ring_get_readers(struct ring *ring, struct ring_readers *out)
+{
+	struct hdmicast_ring_reader said[HDMICAST_RING_READERS] = { 0 };
+	const int64_t now = now_ns();
+	bool shared = false;
+
+	*out = (struct ring_readers){ 0 };
+	/* Shorter when someone cut it: then nobody says anything. */
+	if (pread(ring->control_fd, said, sizeof(said), sizeof(struct hdmicast_ring_control)) < 0)
+		return;
+	for (unsigned i = 0; i < HDMICAST_RING_READERS; i++) {
+		if (!hear(&ring->heard[i], &said[i], now, &out->key_request))
+			continue;
+		shared = i == SHARED_READER;
+		out->count++;
+		out->lost += said[i].lost;
+	}
+	if (out->count && !shared && !any_lock(ring->control_fd))
+		out->count = 0;
+}
+
+uint64_t ring_published(const struct ring *ring)
+{
+	return ring->head;
+}

@@ -28,13 +28,14 @@ struct hdmicast_ring {
 	int64_t asked_ns; /* for a key frame, after losses */
 };
 
-static void ask_key_after_loss(struct hdmicast_ring *ring)
+/* At once when a loss is new, then again, should the first request not have been heard. */
+static void need_key(struct hdmicast_ring *ring)
 {
 	const int64_t now = ring_now_ns();
 
-	ring->needs_key = 1;
-	if (now - ring->asked_ns < 100 * NS_PER_MS)
+	if (ring->needs_key && now - ring->asked_ns < 500 * NS_PER_MS)
 		return;
+	ring->needs_key = 1;
 	ring->asked_ns = now;
 	hdmicast_ring_request_key(ring);
 }
@@ -52,7 +53,7 @@ static void resume(struct hdmicast_ring *ring, uint32_t head)
 	}
 	ring->gap += (uint32_t)(head - ring->next);
 	ring->next = head;
-	ask_key_after_loss(ring);
+	need_key(ring);
 }
 
 /* A new reader: nothing was lost yet. */
@@ -62,15 +63,14 @@ static void start(struct hdmicast_ring *ring)
 	const uint32_t key = shared_load_acquire(&ring->map.header->key) - 1;
 	struct hdmicast_ring_slot slot;
 
-	ring->needs_key = 1;
+	ring->needs_key = 0;
 	ring->gap = 0;
-	ring->asked_ns = 0;
 	ring->next = head;
 	if ((uint32_t)(head - key) - 1 < ring->map.slot_count &&
 		ring_map_read(&ring->map, key, &slot))
 		ring->next = key;
 	else
-		ask_key_after_loss(ring);
+		need_key(ring);
 }
 
 static int attach(struct hdmicast_ring *ring)
@@ -139,6 +139,7 @@ static int find(struct hdmicast_ring *ring, struct hdmicast_ring_slot *slot)
 			return 0;
 		ring->next++;
 		ring->gap++;
+		need_key(ring);
 	}
 	return -EAGAIN;
 }
@@ -316,7 +317,7 @@ int hdmicast_ring_valid(struct hdmicast_ring *ring, struct hdmicast_frame *frame
 	frame->data = NULL;
 	ring->gap++;
 	/* What follows an H.264 frame that was lost cannot be decoded. */
-	ask_key_after_loss(ring);
+	need_key(ring);
 	return 0;
 }
 

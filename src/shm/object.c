@@ -61,7 +61,9 @@ static struct hdmicast_ring_header *map_header(int fd)
 		return NULL;
 	header = mmap(NULL, sizeof(struct hdmicast_ring_header), PROT_READ | PROT_WRITE, MAP_SHARED,
 		fd, 0);
-	return header == MAP_FAILED ? NULL : header;
+	if (header == MAP_FAILED)
+		return NULL;
+	return header;
 }
 
 int object_take_over(const struct object_names *names, struct hdmicast_ring_header **old)

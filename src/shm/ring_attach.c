@@ -19,10 +19,7 @@
 
 #define NS_PER_S INT64_C(1000000000)
 
-#if defined(_FILE_OFFSET_BITS) && _FILE_OFFSET_BITS == 64 || defined(__LP64__)
-#else
-#error "compile with -D_FILE_OFFSET_BITS=64"
-#endif
+_Static_assert(sizeof(off_t) == 8, "compile with -D_FILE_OFFSET_BITS=64");
 
 int64_t ring_now_ns(void)
 {
@@ -131,7 +128,7 @@ static int map_object(struct ring_map *map, const struct hdmicast_ring_header *l
 
 int ring_map_open(struct ring_map *out, const char *name)
 {
-	struct hdmicast_ring_header header;
+	struct hdmicast_ring_header header = { 0 };
 	struct ring_map map = { .fd = shm_open(name, O_RDONLY, 0) };
 	int res;
 

@@ -21,6 +21,7 @@ static inline uint32_t shared_load_acquire(const uint32_t *word)
 	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
 }
 
+/* NOLINTBEGIN(readability-non-const-parameter): clang-tidy does not know what the builtin does */
 static inline void shared_store(uint32_t *word, uint32_t value)
 {
 	__atomic_store_n(word, value, __ATOMIC_RELAXED);
@@ -30,6 +31,7 @@ static inline void shared_store_release(uint32_t *word, uint32_t value)
 {
 	__atomic_store_n(word, value, __ATOMIC_RELEASE);
 }
+/* NOLINTEND(readability-non-const-parameter) */
 
 #if defined(__SANITIZE_THREAD__)
 #define SHARED_TSAN 1

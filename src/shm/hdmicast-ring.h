@@ -89,7 +89,7 @@ struct hdmicast_ring_slot {
 	uint64_t size;            /*  24: of the bytes, which are in one piece */
 	int64_t captured_ns;      /*  32: first pixel at the grabber, as its driver says */
 	int64_t published_ns;     /*  40: when the frame was complete in the ring */
-	uint32_t fourcc;          /*  48: V4L2 pixel format; the planes follow each other */
+	uint32_t fourcc;          /*  48: V4L2 pixel format */
 	uint32_t width;           /*  52: pixels, as shown */
 	uint32_t height;          /*  56 */
 	uint32_t stride;          /*  60: bytes from row to row of the first plane; 0: compressed */
@@ -99,7 +99,8 @@ struct hdmicast_ring_slot {
 	int64_t encode_begin_ns;  /*  88: 0: was not encoded */
 	int64_t encode_end_ns;    /*  96 */
 	uint32_t stride2;         /* 104: of the other planes; 0: there are none */
-	uint32_t reserved[5];     /* 108 */
+	uint32_t plane_offset[2]; /* 108: of the second and third plane in the bytes; 0: none */
+	uint32_t reserved[3];     /* 116 */
 };
 
 #define HDMICAST_RING_STAMP(n) ((uint32_t)((uint32_t)(n)*2u + 1u))
@@ -147,13 +148,14 @@ HDMICAST_ASSERT(offsetof(struct hdmicast_ring_slot, sequence) == 8);
 HDMICAST_ASSERT(offsetof(struct hdmicast_ring_slot, fourcc) == 48);
 HDMICAST_ASSERT(offsetof(struct hdmicast_ring_slot, source_sequence) == 64);
 HDMICAST_ASSERT(offsetof(struct hdmicast_ring_slot, stride2) == 104);
+HDMICAST_ASSERT(offsetof(struct hdmicast_ring_slot, plane_offset) == 108);
 HDMICAST_ASSERT(sizeof(struct hdmicast_ring_control) == 64);
 HDMICAST_ASSERT(sizeof(struct hdmicast_ring_reader) == 32);
 
 /* ---- the library */
 
 /*
- * A reader's handle: one thread at a time. All functions return 0 or a negative errno, if nothing
+ * A reader's handle: for one thread at a time, and of no use to a child after fork(). All functions return 0 or a negative errno, if nothing
  * else is said. None waits but hdmicast_ring_wait(). When the writer ends, dies or makes a ring of
  * another size, the handle finds the new one by itself; hdmicast_frame.epoch tells.
  */
@@ -172,7 +174,7 @@ struct hdmicast_frame {
 	uint64_t sequence;
 	uint64_t lost; /* frames that this reader missed since the one before, for any reason */
 	uint32_t flags;
-	uint32_t fourcc, width, height, stride, stride2;
+	uint32_t fourcc, width, height, stride, stride2, plane_offset[2];
 	int64_t captured_ns, published_ns, encode_begin_ns, encode_end_ns;
 	uint64_t source_sequence, dropped, oversized;
 };
@@ -201,7 +203,7 @@ int hdmicast_ring_open(struct hdmicast_ring **out, const char *name, unsigned fl
 /* NULL is fine. */
 void hdmicast_ring_close(struct hdmicast_ring *ring);
 
-/* Until a frame can be had: 0, or -ETIMEDOUT. timeout_ms: below 0 waits for ever. */
+/* Until a frame can be had: 0, or -ETIMEDOUT. timeout_ms: below 0 waits for ever. Signals do not end it. */
 int hdmicast_ring_wait(struct hdmicast_ring *ring, int timeout_ms);
 /*
  * A descriptor for poll(): readable when hdmicast_ring_next() may have something. It is the

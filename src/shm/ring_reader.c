@@ -262,6 +262,7 @@ static void lend(struct hdmicast_ring *ring, const struct hdmicast_ring_slot *sl
 		.height = slot->height,
 		.stride = slot->stride,
 		.stride2 = slot->stride2,
+		.plane_offset = { slot->plane_offset[0], slot->plane_offset[1] },
 		.captured_ns = slot->captured_ns,
 		.published_ns = slot->published_ns,
 		.encode_begin_ns = slot->encode_begin_ns,

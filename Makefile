@@ -12,6 +12,9 @@ VERSION := 0.1.0
 ifeq ($(origin CC),default)
 CC := gcc
 endif
+ifeq ($(origin AR),default)
+AR := $(if $(filter %-gcc,$(CC)),$(CC:gcc=ar),ar)
+endif
 PKG_CONFIG ?= pkg-config
 INSTALL    ?= install
 PREFIX     ?= /usr/local

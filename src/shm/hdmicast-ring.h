@@ -203,7 +203,10 @@ int hdmicast_ring_open(struct hdmicast_ring **out, const char *name, unsigned fl
 /* NULL is fine. */
 void hdmicast_ring_close(struct hdmicast_ring *ring);
 
-/* Until a frame can be had: 0, or -ETIMEDOUT. timeout_ms: below 0 waits for ever. Signals do not end it. */
+/*
+ * Until a frame can be had: 0, or -ETIMEDOUT. timeout_ms: below 0 waits for ever. Signals do not
+ * end it.
+ */
 int hdmicast_ring_wait(struct hdmicast_ring *ring, int timeout_ms);
 /*
  * A descriptor for poll(): readable when hdmicast_ring_next() may have something. It is the

@@ -251,7 +251,7 @@ static uint32_t frame_flags(const struct frame *frame)
 
 int ring_publish_frame(struct ring *ring, const struct frame *frame, uint64_t dropped)
 {
-	const struct hdmicast_ring_slot what = {
+	struct hdmicast_ring_slot what = {
 		.flags = frame_flags(frame),
 		.captured_ns = frame->captured_ns,
 		.fourcc = frame->format,
@@ -266,10 +266,15 @@ int ring_publish_frame(struct ring *ring, const struct frame *frame, uint64_t dr
 	};
 	struct iovec pieces[FRAME_PLANES];
 	unsigned count = 0;
+	size_t size = 0;
 
-	for (; count < FRAME_PLANES && frame->plane[count].data; count++)
+	for (; count < FRAME_PLANES && frame->plane[count].data; count++) {
 		pieces[count] = (struct iovec){ frame->plane[count].data,
 			frame->plane[count].size };
+		if (count)
+			what.plane_offset[count - 1] = (uint32_t)size;
+		size += frame->plane[count].size;
+	}
 	return ring_publish(ring, pieces, count, &what);
 }
 

@@ -44,6 +44,8 @@ static void a_frame_arrives_as_it_was_sent(void **state)
 	assert_int_equal(got.height, 1080);
 	assert_int_equal(got.stride, 2048);
 	assert_int_equal(got.stride2, 1024);
+	assert_int_equal(got.plane_offset[0], 5);
+	assert_int_equal(got.plane_offset[1], 0);
 	assert_int_equal(got.flags, HDMICAST_FRAME_KEY | HDMICAST_FRAME_ONLINE |
 					    HDMICAST_FRAME_FULL_RANGE | HDMICAST_FRAME_BT709);
 	assert_int_equal(got.source_sequence, 1ull << 40);

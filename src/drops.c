@@ -19,6 +19,7 @@ static const char *const names[DROP_REASONS] = {
 	[DROP_LYING] = "lying",
 	[DROP_NO_MEMORY] = "no_memory",
 	[DROP_ENCODER] = "encoder",
+	[DROP_SINK] = "sink",
 };
 
 const char *drops_name(enum drop_reason reason)

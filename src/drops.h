@@ -23,6 +23,7 @@ enum drop_reason {
 	DROP_LYING,     /* a JPEG whose data are not of the size that its header claims */
 	DROP_NO_MEMORY,
 	DROP_ENCODER, /* the encoder refused the picture */
+	DROP_SINK,    /* a shared-memory sink had no room for it */
 	DROP_REASONS
 };
 

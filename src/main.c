@@ -16,6 +16,7 @@
 #include "options.h"
 #include "pipeline.h"
 #include "reason.h"
+#include "shm/sinks.h"
 
 #define LOG_TOPIC "main"
 #include "log.h"
@@ -35,6 +36,7 @@ struct app {
 	struct event_base *base;
 	struct pipeline *pipe;
 	struct server *server;
+	struct sinks *sinks;
 	struct event *signals[3], *change, *watchdog, *clients;
 	int64_t watched_ns; /* when somebody was watching last */
 	int exit_code;
@@ -89,7 +91,7 @@ static void on_count_clients(evutil_socket_t fd, short what, void *arg)
 	struct app *app = arg;
 
 	(void)fd, (void)what;
-	if (server_clients(app->server) > 0)
+	if (server_clients(app->server) > 0 || sinks_have_clients(app->sinks))
 		app->watched_ns = now_ns();
 	if (now_ns() - app->watched_ns < app->opt.exit_on_no_clients_s * NS_PER_S)
 		return;
@@ -170,6 +172,12 @@ static int start(struct app *app)
 	res = server_create(&app->server, app->base, app->pipe, &app->opt);
 	if (res < 0)
 		return res;
+	res = sinks_create(&app->sinks, &app->opt, app->pipe);
+	if (res < 0) {
+		log_error("cannot start the shared-memory sinks: %s", strerror(-res));
+		return res;
+	}
+	server_set_sinks(app->server, app->sinks);
 	res = pipeline_start(app->pipe);
 	if (res < 0)
 		log_error("cannot start the capture thread: %s", strerror(-res));
@@ -215,6 +223,7 @@ static void stop(struct app *app)
 {
 	limit_stop(app);
 	server_destroy(app->server);
+	sinks_destroy(app->sinks);
 	if (app->pipe)
 		pipeline_stop(app->pipe);
 	pipeline_destroy(app->pipe);

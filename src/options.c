@@ -87,6 +87,8 @@ static const struct choice h264_profiles[] = {
 	{ "high", AVC_HIGH, NULL }, { 0 },
 };
 
+static const struct choice sink_abis[] = { { "7", 7, NULL }, { "10", 10, NULL }, { 0 } };
+
 static const struct choice sources[] = {
 	{ "v4l2", 0, NULL }, { "testcard", 1, NULL }, { 0 },
 };
@@ -102,7 +104,7 @@ static const struct choice sources[] = {
 #define NO_EFFECT    "has no effect any more; accepted for old command lines"
 #define NOT_YET      "is not served by this version yet"
 #define SINK(medium, field)                                                                        \
-	{ medium "-sink", 0, TEXT, AT(field.name), 0, 0, "NAME", "shared-memory sink", NULL, NOT_YET }, \
+	{ medium "-sink", 0, TEXT, AT(field.name), 0, 0, "NAME", "shared-memory sink", NULL, NULL }, \
 	{ medium "-sink-mode", 0, OCTAL, AT(field.mode), 0, 0777, "MODE", "its permissions", NULL,    \
 		NULL },                                                                               \
 	{ medium "-sink-rm", 0, FLAG, AT(field.remove), 0, 0, NULL, "remove it at exit", NULL, NULL }, \
@@ -177,11 +179,12 @@ static const struct row rows[] = {
 
 	{ "Shared memory", 0, GROUP, 0, 0, 0, NULL, NULL, NULL, NULL },
 	SINK("jpeg", jpeg_sink), SINK("raw", raw_sink), SINK("h264", h264_sink),
-	{ "sink", 0, TEXT, AT(jpeg_sink.name), 0, 0, "NAME", "another name of --jpeg-sink", NULL, NOT_YET },
+	{ "sink", 0, TEXT, AT(jpeg_sink.name), 0, 0, "NAME", "another name of --jpeg-sink", NULL, NULL },
 	{ "sink-mode", 0, OCTAL, AT(jpeg_sink.mode), 0, 0777, "MODE", "of --jpeg-sink-mode", NULL, NULL },
 	{ "sink-rm", 0, FLAG, AT(jpeg_sink.remove), 0, 0, NULL, "of --jpeg-sink-rm", NULL, NULL },
 	{ "sink-client-ttl", 0, INT, AT(jpeg_sink.client_ttl_s), 1, 60, "SECONDS", "of --jpeg-sink-client-ttl", NULL, NULL },
 	{ "sink-timeout", 0, INT, AT(jpeg_sink.timeout_s), 1, 60, "SECONDS", "of --jpeg-sink-timeout", NULL, NULL },
+	{ "sink-abi", 0, CHOICE, AT(sink_abi), 0, 0, "VERSION", "layout of all of them; $HDMICAST_SINK_ABI without the option", sink_abis, NULL },
 
 	{ "H.264", 0, GROUP, 0, 0, 0, NULL, NULL, NULL, NULL },
 	{ "h264-encoder", 0, CHOICE, AT(h264_encoder), 0, 0, "NAME", "hardware (m2m) where there is some, else x264; or one of them, or none", h264_encoders, NULL },
@@ -255,6 +258,7 @@ static void set_defaults(struct options *opt)
 		.jpeg_sink = { "", 0660, false, 10, 1 },
 		.raw_sink = { "", 0660, false, 10, 1 },
 		.h264_sink = { "", 0660, false, 10, 1 },
+		.sink_abi = sink_abis[0].value,
 		.h264_bitrate_kbps = 5000,
 		.h264_gop = 30,
 		.h264_m2m_device = "",
@@ -541,6 +545,23 @@ static void complain(int found, const char *argument)
 			argument);
 }
 
+/* For launchers whose command line cannot be changed. */
+static bool take_environment(struct options *opt)
+{
+	const char *abi = getenv("HDMICAST_SINK_ABI");
+
+	if (!abi || !*abi)
+		return true;
+	for (const struct choice *choice = sink_abis; choice->name; choice++) {
+		if (strcmp(choice->name, abi) == 0) {
+			opt->sink_abi = (int)choice->value;
+			return true;
+		}
+	}
+	fprintf(stderr, "hdmicast: HDMICAST_SINK_ABI: '%s' is not one of 7 10\n", abi);
+	return false;
+}
+
 enum options_action options_parse(struct options *out, int argc, char *argv[])
 {
 	struct option longs[ARRAY_SIZE(rows) + 1];
@@ -548,6 +569,8 @@ enum options_action options_parse(struct options *out, int argc, char *argv[])
 	int found;
 
 	set_defaults(out);
+	if (!take_environment(out))
+		return OPTIONS_WRONG;
 	memset(given_note, 0, sizeof(given_note));
 	make_getopt_tables(longs, letters);
 	optind = 0; /* a fresh start: tests parse many times */

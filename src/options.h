@@ -93,8 +93,9 @@ struct options {
 	int server_timeout_s;
 	int max_clients;
 
-	/* sinks: parsed, served by later versions */
+	/* shared memory */
 	struct option_sink jpeg_sink, raw_sink, h264_sink;
+	int sink_abi; /* 7 or 10: uStreamer's version of the layout */
 
 	/* H.264 */
 	enum h264_choice h264_encoder;

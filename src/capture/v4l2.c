@@ -56,16 +56,17 @@ static bool makes_h264(const struct v4l2 *dev)
 
 /*
  * A raw picture is read while it is compressed: one is being filled then, and one waits. An H.264
- * encoder in hardware reads one or two more at the same time.
+ * encoder in hardware reads one or two more at the same time, and a raw sink one.
  */
 static uint32_t wanted_buffers(const struct v4l2 *dev)
 {
 	const struct options *opt = dev->config->opt;
-	int count = opt->buffers;
+	int sink = *opt->raw_sink.name ? 1 : 0;
+	int count = opt->buffers + sink;
 
 	if (dev->format.compressed)
 		return (uint32_t)MIN(count, MAX_BUFFERS);
-	count = MAX(count, opt->workers + 2);
+	count = MAX(count, opt->workers + 2 + sink);
 	return (uint32_t)(makes_h264(dev) ? MIN(count + 2, MAX_IMPORTS) : MIN(count, MAX_BUFFERS));
 }
 

@@ -34,6 +34,7 @@ struct viewer {
 struct server {
 	const struct options *opt;
 	struct pipeline *pipeline;
+	struct sinks *sinks;
 	struct event_base *base;
 	struct hub *hub;
 	struct video *video;

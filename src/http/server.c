@@ -191,6 +191,11 @@ int server_create(struct server **out, struct event_base *base, struct pipeline 
 	return 0;
 }
 
+void server_set_sinks(struct server *server, struct sinks *sinks)
+{
+	server->sinks = sinks;
+}
+
 void server_destroy(struct server *server)
 {
 	if (!server)

@@ -11,6 +11,7 @@
 
 #include "options.h"
 #include "pipeline.h"
+#include "shm/sinks.h"
 
 struct server;
 
@@ -20,6 +21,8 @@ struct server;
  */
 int server_create(struct server **out, struct event_base *base, struct pipeline *pipeline,
 	const struct options *opt);
+/* Borrows the sinks that /state tells about, until the server is destroyed; NULL: there are none. */
+void server_set_sinks(struct server *server, struct sinks *sinks);
 /* Closes every connection at once. NULL is fine. */
 void server_destroy(struct server *server);
 

@@ -113,18 +113,29 @@ static json_t *describe_drops(const struct server *server)
 	return list;
 }
 
-/* Only what was asked for: readers take the presence of a sink for a promise. */
-static void add_sinks(json_t *result, const struct options *opt)
+/* uStreamer's name is has_clients. */
+static void add_sink(json_t *list, const char *name, struct sinks *sinks, enum sinks_medium medium)
 {
-	json_t *sinks = json_object();
+	struct sink_status status;
 
-	if (*opt->jpeg_sink.name)
-		json_object_set_new(sinks, "jpeg", json_pack("{s:b}", "has_clients", 0));
-	if (*opt->h264_sink.name)
-		json_object_set_new(sinks, "h264", json_pack("{s:b}", "has_clients", 0));
-	if (json_object_size(sinks))
-		json_object_set(result, "sinks", sinks);
-	json_decref(sinks);
+	if (!sinks_get_status(sinks, medium, &status))
+		return;
+	json_object_set_new(list, name,
+		json_pack("{s:b, s:I, s:I, s:I}", "has_clients", status.has_clients, "written",
+			(json_int_t)status.written, "skipped", (json_int_t)status.skipped,
+			"dropped", (json_int_t)status.dropped));
+}
+
+/* Only what was asked for: readers take the presence of a sink for a promise. Never the raw one. */
+static void add_sinks(json_t *result, struct sinks *sinks)
+{
+	json_t *list = json_object();
+
+	add_sink(list, "jpeg", sinks, SINKS_JPEG);
+	add_sink(list, "h264", sinks, SINKS_H264);
+	if (json_object_size(list))
+		json_object_set(result, "sinks", list);
+	json_decref(list);
 }
 
 static json_t *describe(const struct server *server)
@@ -135,7 +146,7 @@ static json_t *describe(const struct server *server)
 	pipeline_get_status(server->pipeline, &status);
 	json_object_set_new(result, "instance_id", json_string(server->opt->instance_id));
 	json_object_set_new(result, "encoder", describe_encoder(server));
-	add_sinks(result, server->opt);
+	add_sinks(result, server->sinks);
 	json_object_set_new(result, "h264", describe_h264(server));
 	json_object_set_new(result, "source", describe_source(server, &status));
 	json_object_set_new(result, "stream", describe_stream(server));

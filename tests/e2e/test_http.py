@@ -147,7 +147,7 @@ OURS = {
     "source": {"state": WORD, "text": WORD, "hint": WORD, "format": WORD, "captured": INTEGER, "skipped": INTEGER,
                "restarts": INTEGER},
     "drops": {name: INTEGER for name in ("empty", "small", "flagged", "short", "truncated", "malformed",
-                                         "oversized", "no_memory", "encoder")},
+                                         "oversized", "no_memory", "encoder", "sink")},
 }
 CLIENT = {"fps": INTEGER, "extra_headers": BOOL, "advance_headers": BOOL, "dual_final_frames": BOOL,
           "zero_data": BOOL, "key": WORD}

@@ -109,13 +109,28 @@ static void only_a_picture_at_the_first_byte_can_be_imported(void **state)
 	assert_int_equal(id_of_picture_at(64), 0);
 }
 
+static const char *raw_sink = "";
+
 static uint32_t buffers(bool compressed, int asked_for, int workers, enum h264_choice choice)
 {
-	struct options opt = { .buffers = asked_for, .workers = workers, .h264_encoder = choice };
+	struct options opt = { .buffers = asked_for,
+		.workers = workers,
+		.h264_encoder = choice,
+		.raw_sink.name = raw_sink };
 	struct source_config config = { .opt = &opt };
 	struct v4l2 dev = { .config = &config, .format = { .compressed = compressed } };
 
 	return wanted_buffers(&dev);
+}
+
+static void a_raw_sink_may_hold_one_buffer_more(void **state)
+{
+	(void)state;
+	raw_sink = "a.raw";
+	assert_int_equal(buffers(false, 5, 4, H264_ENCODER_OFF), 7);
+	assert_int_equal(buffers(true, 5, 4, H264_ENCODER_AUTO), 6);
+	assert_int_equal(buffers(false, 32, 4, H264_ENCODER_OFF), 32);
+	raw_sink = "";
 }
 
 static void an_encoder_may_hold_two_buffers_more(void **state)
@@ -135,6 +150,7 @@ int main(void)
 		cmocka_unit_test(a_driver_that_cannot_export_is_fine),
 		cmocka_unit_test(only_a_picture_at_the_first_byte_can_be_imported),
 		cmocka_unit_test(an_encoder_may_hold_two_buffers_more),
+		cmocka_unit_test(a_raw_sink_may_hold_one_buffer_more),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #include "shm/memsink.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/videodev2.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -94,6 +95,8 @@ int memsink_open(struct memsink **out, const char *name, unsigned mode, unsigned
 
 	if (!capacity)
 		return -EPROTO;
+	if (strlen(name) >= NAME_MAX)
+		return -ENAMETOOLONG; /* shm_open(3) says -EINVAL, as of a slash */
 	fd = open_object(name);
 	if (fd < 0)
 		return fd;

@@ -81,11 +81,10 @@ static void open_memory(struct sink *sink, int64_t now)
 
 	sink->open_due_ns = now + OPEN_NS;
 	if (res == 0)
-		log_info("%s %s: ready, mode %o, layout %u", config->option, opt->name, opt->mode,
-			config->abi);
+		log_info("%s is ready: mode %o, layout %u", opt->name, opt->mode, config->abi);
 	else if (res != sink->open_error)
-		log_error("%s %s is off: %s; %s (tried every 10 s)", config->option, opt->name,
-			strerror(-res), remedy(res));
+		log_error("no sink %s: %s; %s (tried every 10 s)", opt->name, strerror(-res),
+			remedy(res));
 	sink->open_error = res;
 	sink->look_due_ns = sink->pulse_due_ns = now;
 }
@@ -101,7 +100,7 @@ static void ask_key(struct sink *sink, int64_t now, int64_t apart_ns)
 /* Somebody removed it, or worse: a new one is made under the name. */
 static void lose_memory(struct sink *sink, int res)
 {
-	log_warn("%s %s: %s; opening it again", sink->config.option, sink->config.opt->name,
+	log_warn("%s: %s; opening it again", sink->config.opt->name,
 		res == -ESTALE ? "somebody removed it" : strerror(-res));
 	memsink_close(sink->memory, false);
 	sink->memory = NULL;

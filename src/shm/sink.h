@@ -17,7 +17,6 @@
 struct sink;
 
 struct sink_config {
-	const char *option; /* for the log: "--h264-sink" */
 	const char *thread; /* its name */
 	const struct option_sink *opt;
 	unsigned abi;  /* 7 or 10 */

@@ -11,22 +11,19 @@ struct sinks {
 int sinks_create(struct sinks **out, const struct options *opt, struct pipeline *pipeline)
 {
 	const struct {
-		const char *option, *thread;
+		const char *thread;
 		const struct option_sink *opt;
 		struct outlet *outlet;
 	} row[SINKS_MEDIA] = {
-		[SINKS_JPEG] = { "--jpeg-sink", "sink-jpeg", &opt->jpeg_sink,
-			pipeline_jpeg(pipeline) },
-		[SINKS_RAW] = { "--raw-sink", "sink-raw", &opt->raw_sink, pipeline_raw(pipeline) },
-		[SINKS_H264] = { "--h264-sink", "sink-h264", &opt->h264_sink,
-			pipeline_h264(pipeline) },
+		[SINKS_JPEG] = { "sink-jpeg", &opt->jpeg_sink, pipeline_jpeg(pipeline) },
+		[SINKS_RAW] = { "sink-raw", &opt->raw_sink, pipeline_raw(pipeline) },
+		[SINKS_H264] = { "sink-h264", &opt->h264_sink, pipeline_h264(pipeline) },
 	};
 	struct sinks *sinks = xcalloc(1, sizeof(*sinks));
 	int res = 0;
 
 	for (unsigned i = 0; i < SINKS_MEDIA && res == 0; i++) {
-		struct sink_config config = { .option = row[i].option,
-			.thread = row[i].thread,
+		struct sink_config config = { .thread = row[i].thread,
 			.opt = row[i].opt,
 			.abi = (unsigned)opt->sink_abi,
 			.gop = i == SINKS_H264 ? (unsigned)opt->h264_gop : 0,

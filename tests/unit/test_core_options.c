@@ -95,6 +95,7 @@ static const struct contract {
 	SINK("raw-", raw_sink),
 	SINK("h264-", h264_sink),
 	SINK("", jpeg_sink),
+	{ "sink-abi", '-', WORD, AT(sink_abi), 0, 0, 7, "7 10" },
 	{ "h264-bitrate", '-', NUMBER, AT(h264_bitrate_kbps), 25, 20000, 5000, NULL },
 	{ "h264-gop", '-', NUMBER, AT(h264_gop), 0, 60, 30, NULL },
 	{ "h264-m2m-device", '-', STRING, AT(h264_m2m_device), 0, 0, 0, "" },
@@ -527,6 +528,24 @@ static void unambiguous_abbreviations_are_taken(void **state)
 	assert_wrong("--log", "");
 }
 
+static void the_environment_chooses_the_layout_of_sinks(void **state)
+{
+	struct options opt;
+
+	(void)state;
+	setenv("HDMICAST_SINK_ABI", "10", 1);
+	assert_runs(&opt, "");
+	assert_int_equal(opt.sink_abi, 10);
+	assert_runs(&opt, "--sink-abi 7");
+	assert_int_equal(opt.sink_abi, 7);
+	setenv("HDMICAST_SINK_ABI", "8", 1);
+	assert_int_equal(parse(&opt, ""), OPTIONS_WRONG);
+	setenv("HDMICAST_SINK_ABI", "", 1);
+	assert_runs(&opt, "");
+	assert_int_equal(opt.sink_abi, 7);
+	unsetenv("HDMICAST_SINK_ABI");
+}
+
 static void letters_may_stand_together(void **state)
 {
 	struct options opt;
@@ -704,6 +723,7 @@ int main(void)
 		cmocka_unit_test(sizes_have_limits),
 		cmocka_unit_test(controls_take_numbers_and_words),
 		cmocka_unit_test(unambiguous_abbreviations_are_taken),
+		cmocka_unit_test(the_environment_chooses_the_layout_of_sinks),
 		cmocka_unit_test(letters_may_stand_together),
 		cmocka_unit_test(the_last_value_counts),
 		cmocka_unit_test(levels_of_the_log_have_names),

@@ -1,0 +1,393 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Shared-memory sinks, read as uStreamer's Janus plugins of 6.36 and 6.62 read them."""
+
+import contextlib
+import ctypes
+import fcntl
+import mmap
+import os
+import struct
+import subprocess
+import time
+
+from harness import DAEMON, SLOWER, Daemon, check, equal, free_name, jpeg_size, no_rates, test, wait_until
+from test_cli import TINYPILOT
+from test_h264 import Unit, check_decodes, check_units, h264
+
+CARD = ("--source", "testcard", "--resolution", "320x240", "--h264-encoder", "x264")
+H264, JPEG, YU12 = (int.from_bytes(name, "little") for name in (b"H264", b"JPEG", b"YU12"))
+
+# Offsets of 64-bit readers: key request, width (height, format and stride follow), online (key follows),
+# gop, the times, payload.
+LAYOUTS = {
+    7: (48, 52, 68, 72, {"grab": 80, "encode_begin": 96, "encode_end": 112}, 128),
+    10: (64, 68, 84, 88, {"grab": 96, "grab_end": 112, "encode_begin": 128, "encode_end": 144}, 160),
+}
+CAPACITY = {("h264", 7): 2 << 20, ("h264", 10): 2 << 20, ("jpeg", 7): 4 << 20, ("jpeg", 10): 4 << 20,
+            ("raw", 7): 1920 * 1200 * 3, ("raw", 10): 3840 * 2160 * 3}
+
+
+class Frame:
+    def __init__(self, memory, abi):
+        _, sizes, flags, gop, times, payload = LAYOUTS[abi]
+        self.used, = struct.unpack_from("Q", memory, 24)
+        self.width, self.height, self.format, self.stride = struct.unpack_from("4I", memory, sizes)
+        self.online, self.key = memory[flags], memory[flags + 1]
+        self.gop, = struct.unpack_from("I", memory, gop)
+        self.times = {name: ctypes.c_longdouble.from_buffer_copy(memory[at:at + 16]).value for name, at in times.items()}
+        self.data = memory[payload:payload + self.used]
+
+    def unit(self):
+        return Unit([nal.rstrip(b"\0") for nal in self.data.split(b"\0\0\1") if nal.rstrip(b"\0")], 0)
+
+
+class Reader:
+    """A program with a sink open, as a context. quiet: as 6.36, it says that it is there only when it takes a
+    frame; else it does at every look."""
+
+    def __init__(self, name, abi=7, quiet=False):
+        self.abi, self.quiet, self.last = abi, quiet, None
+        self.fd = wait_until(lambda: os.path.exists(f"/dev/shm/{name}") and os.open(f"/dev/shm/{name}", os.O_RDWR),
+                             f"/dev/shm/{name} is there")
+        size = LAYOUTS[abi][-1] + CAPACITY[name.replace(":", ".").split(".")[-1], abi]
+        wait_until(lambda: os.fstat(self.fd).st_size >= size, "it has its size")
+        self.memory = mmap.mmap(self.fd, size)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.memory.close()
+        os.close(self.fd)
+
+    @contextlib.contextmanager
+    def lock(self, seconds=1.0):
+        def try_it():
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            return False
+        wait_until(try_it, "the lock", seconds, every=0.001)
+        try:
+            yield
+        finally:
+            fcntl.flock(self.fd, fcntl.LOCK_UN)
+
+    def show_up(self):
+        self.memory[32:48] = bytes(ctypes.c_longdouble(time.monotonic()))[:16]
+
+    def ask_key(self):
+        with self.lock():
+            self.memory[LAYOUTS[self.abi][0]] = 1
+
+    def wants_key(self):
+        return self.memory[LAYOUTS[self.abi][0]]
+
+    def look(self):
+        """A new frame, or None."""
+        with self.lock():
+            magic, version, identity = struct.unpack_from("QI4xQ", self.memory, 0)
+            if magic != 0xCAFEBABECAFEBABE:
+                return None
+            equal(version, self.abi, "the version")
+            if not self.quiet:
+                self.show_up()
+            if identity == self.last:
+                return None
+            self.last = identity
+            self.show_up()
+            return Frame(self.memory, self.abi)
+
+    def frame(self, seconds=5.0):
+        return wait_until(self.look, "a frame", seconds, every=0.001)
+
+    def frames(self, count):
+        return [self.frame() for _ in range(count)]
+
+    def flow(self):
+        """Looks until frames follow each other closely, which is when the daemon knows of us."""
+        def is_close():
+            began = time.monotonic()
+            self.frame()
+            return time.monotonic() - began < 0.2
+        wait_until(lambda: is_close() and is_close(), "frames follow each other")
+
+
+def own_name(suffix):
+    return f"hdmicast-e2e-{os.getpid()}-{os.path.basename(free_name())}::{suffix}"
+
+
+@contextlib.contextmanager
+def named(suffix):
+    """A name of this test's own; nothing of it is left."""
+    name = own_name(suffix)
+    try:
+        yield name
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"/dev/shm/{name}")
+
+
+def mode(name):
+    return os.stat(f"/dev/shm/{name}").st_mode & 0o7777
+
+
+def has_clients(daemon, medium="h264"):
+    return daemon.state()["sinks"][medium]["has_clients"]
+
+
+def from_key(frames):
+    """The access units of frames, from the first key frame on."""
+    units = [frame.unit() for frame in frames]
+    for frame, unit in zip(frames, units):
+        equal(bool(frame.key), unit.key, "the key flag")
+    while units and not units[0].key:
+        units.pop(0)
+    return units
+
+
+@test(alone=True)
+def tinypilots_janus_plugin_gets_every_frame():
+    with named("h264") as name:
+        line = TINYPILOT.format(encoder="hw", format="jpeg").replace("tinypilot::ustreamer::h264", name)
+        line += " --desired-fps 30 --resolution 640x480 --h264-encoder x264"
+        with Daemon(*line.split(), fake="uvc:size=640x480", node="/dev/video0") as daemon:
+            daemon.wait_state("online")
+            with Reader(name, 7, quiet=True) as reader:
+                equal(os.stat(f"/dev/shm/{name}").st_size, 2097280, "the size of the object")
+                equal(mode(name), 0o777, "its mode")
+                reader.flow()
+                frames = reader.frames(60)
+                equal(has_clients(daemon), True, "has_clients")
+                last = frames[-1]
+                equal((last.width, last.height, last.format, last.stride, last.online, last.gop),
+                      (640, 480, H264, 0, 1, 30), "the frame's fields")
+                age = time.monotonic() - last.times["grab"]
+                check(0 <= age < 1.0 * SLOWER, f"it was grabbed {age:.3f} s ago")
+                check(last.times["grab"] < last.times["encode_begin"] < last.times["encode_end"], f"{last.times}")
+                units = from_key(frames)
+                if SLOWER == 1:
+                    check_units(units)
+                    check_decodes(units)
+        check(not os.path.exists(f"/dev/shm/{name}"), "it was not removed")
+
+
+@test
+def pikvms_programs_read_both_sinks():
+    with named("h264") as video, named("jpeg") as pictures:
+        with Daemon(*CARD, "--h264-sink", video, "--jpeg-sink", pictures, "--h264-gop", 0, "--jpeg-sink-mode", "0660",
+                    env={"HDMICAST_SINK_ABI": "10"}) as daemon, \
+                Reader(video, 10) as reader, Reader(pictures, 10) as jpeg:
+            equal((mode(video), mode(pictures)), (0o660, 0o660), "the modes")
+            reader.flow()
+            frame = jpeg.frame()
+            equal(jpeg_size(frame.data), (320, 240), "the size of the JPEG")
+            equal((frame.width, frame.height, frame.format, frame.stride, frame.online, frame.key, frame.gop),
+                  (320, 240, JPEG, 0, 1, 1, 0), "the fields of the JPEG")
+            equal(reader.frame().gop, 0, "the gop")
+            wait_until(lambda: has_clients(daemon) and has_clients(daemon, "jpeg"), "both have clients")
+            check("raw" not in daemon.state()["sinks"], "the raw sink is listed")
+        equal(sorted(map(os.path.exists, (f"/dev/shm/{video}", f"/dev/shm/{pictures}"))), [True] * 2, "they are kept")
+
+
+@test
+def a_key_frame_comes_on_request():
+    with named("h264") as name, Daemon(*CARD, "--h264-sink", name, "--h264-gop", 0) as daemon, Reader(name) as reader:
+        reader.flow()
+        for _ in range(3):
+            wait_until(lambda: not reader.frame().key, "a frame that is no key frame")
+            time.sleep(0.15)  # requests are kept 100 ms apart
+            reader.look()
+            reader.ask_key()
+            frames = [reader.frame()]
+            while not frames[-1].key:
+                frames.append(reader.frame())
+            check(len(frames) <= 6 * SLOWER, f"it was number {len(frames)} after the request")
+            equal(reader.wants_key(), 0, "the request after that")
+        keys = h264(daemon)["keys"]
+        check(keys <= 8, f"{keys} key frames for three requests")
+
+
+@test
+def without_a_reader_one_frame_a_second_is_made():
+    with named("h264") as video, named("jpeg") as pictures, \
+            Daemon(*CARD, "--h264-sink", video, "--jpeg-sink", pictures) as daemon:
+        wait_until(lambda: daemon.state()["sinks"]["h264"]["written"] > 0, "the first frame")
+        before = daemon.state()
+        began = time.monotonic()
+        wait_until(lambda: daemon.state()["sinks"]["h264"]["written"] >= before["sinks"]["h264"]["written"] + 3,
+                   "three more")
+        took = time.monotonic() - began
+        after = daemon.state()
+        check(2.5 < took < 4 * SLOWER, f"three frames in {took:.1f} s")
+        made = after["h264"]["encoded"] - before["h264"]["encoded"]
+        check(made <= 12, f"{made} access units were made")
+        check(after["sinks"]["jpeg"]["written"] - before["sinks"]["jpeg"]["written"] <= 5, "JPEGs")
+        equal(after["sinks"]["h264"]["has_clients"], False, "has_clients")
+
+
+@test
+def a_reader_that_comes_back_after_long_is_noticed():
+    """6.36's plugin says nothing until it gets a frame, and the daemon encodes only for those it heard of."""
+    with named("h264") as name, Daemon(*CARD, "--h264-sink", name, "--h264-sink-client-ttl", 1) as daemon, \
+            Reader(name, quiet=True) as reader:
+        reader.flow()
+        wait_until(lambda: has_clients(daemon), "it is noticed")
+        wait_until(lambda: not has_clients(daemon), "it is forgotten")
+        reader.look()
+        reader.flow()
+        equal(has_clients(daemon), True, "has_clients")
+
+
+@test(alone=True)
+def a_reader_that_stops_inside_the_lock_harms_nobody_else():
+    no_rates()
+    with named("h264") as video, named("jpeg") as pictures, \
+            Daemon(*CARD, "--h264-sink", video, "--jpeg-sink", pictures, "--desired-fps", 30) as daemon, \
+            Reader(video) as reader, Reader(pictures) as jpeg, daemon.stream() as stream:
+        reader.flow()
+        jpeg.flow()
+        frames = reader.frames(10)
+        keys = h264(daemon)["keys"]
+        with reader.lock(), jpeg.lock():
+            for _ in stream.parts(30):  # what waited
+                pass
+            began = time.monotonic()
+            for _ in stream.parts(90):
+                pass
+            took = time.monotonic() - began
+            fps = h264(daemon)["fps"]
+            check(fps > 25, f"H.264 has {fps} fps")
+        made = h264(daemon)["keys"] - keys
+        check(2.7 < took < 3.3, f"90 pictures in {took:.2f} s")
+        check(made <= 5, f"{made} key frames in 3 s for a reader that takes none")
+        reader.look()  # the last one before
+        frame = reader.frame()
+        check(frame.key, "it goes on with a frame that leans on one that was skipped")
+        frames += [frame, *reader.frames(30)]
+        check_units(from_key(frames))
+        skipped = daemon.state()["sinks"]["h264"]["skipped"]
+        check(skipped > 60, f"{skipped} frames were skipped")
+
+
+@test
+def a_restart_is_not_noticed_by_readers():
+    with named("h264") as name:
+        daemon = Daemon(*CARD, "--h264-sink", name)
+        with daemon, Reader(name, quiet=True) as reader:
+            reader.flow()
+            with Daemon(*CARD, "--h264-sink", name):
+                daemon.stop()
+                reader.look()
+                frame = reader.frame()
+                while not frame.key:
+                    frame = reader.frame()
+                reader.flow()
+
+
+@test
+def readers_of_a_removed_sink_are_told():
+    with named("h264") as name, Daemon(*CARD, "--h264-sink", name, "--h264-sink-rm") as daemon, \
+            Reader(name) as reader:
+        reader.flow()
+        daemon.stop()
+        equal(struct.unpack_from("I", reader.memory, 8)[0], 0, "the version")
+        check(not os.path.exists(f"/dev/shm/{name}"), "it was not removed")
+
+
+@test
+def it_stops_at_once_whatever_readers_do():
+    with named("h264") as video, named("jpeg") as pictures, named("raw") as raw, \
+            Daemon(*CARD, "--h264-sink", video, "--jpeg-sink", pictures, "--raw-sink", raw, "--h264-sink-rm") as daemon:
+        with Reader(video) as reader, Reader(pictures) as jpeg, Reader(raw) as third:
+            for each in (reader, jpeg, third):
+                each.flow()
+            with reader.lock(), jpeg.lock():
+                took = daemon.stop()
+            check(took < (1.0 if SLOWER == 1 else 3.0), f"{took:.2f} s to stop")
+
+
+@test
+def raw_pictures_lie_as_v4l2_has_them():
+    with named("raw") as name, Daemon("--format", "UYVY", "--raw-sink", name, "--sink-abi", 10,
+                                      fake="csi:edid=set,signal=640x480@30") as daemon, Reader(name, 10) as reader:
+        daemon.wait_state("online")
+        reader.flow()
+        frame = reader.frame()
+        equal((frame.width, frame.height, frame.format), (640, 480, int.from_bytes(b"UYVY", "little")), "the picture")
+        check(frame.stride >= 1280, f"a stride of {frame.stride}")
+        check(frame.used >= frame.stride * 479 + 1280, f"{frame.used} bytes")
+        check(any(frame.data), "it is empty")
+
+
+@test
+def the_card_goes_to_sinks_too():
+    with named("h264") as video, named("raw") as raw, \
+            Daemon("--device", "/dev/not-there", "--resolution", "320x240", "--h264-encoder", "x264",
+                   "--h264-sink", video, "--raw-sink", raw) as daemon, Reader(video) as reader, Reader(raw) as second:
+        daemon.wait_state("no-device")
+        frame = reader.frame()
+        equal((frame.online, frame.key, frame.width), (0, 1, 320), "the card")
+        frame = second.frame()
+        equal((frame.online, frame.format, frame.used), (0, YU12, 320 * 240 * 3 // 2), "the raw card")
+
+
+@test
+def an_object_that_somebody_removes_is_made_again():
+    with named("h264") as name, Daemon(*CARD, "--h264-sink", name) as daemon:
+        with Reader(name):
+            os.unlink(f"/dev/shm/{name}")
+        daemon.wait_log("somebody removed it")
+        with Reader(name) as reader:
+            reader.flow()
+
+
+@test
+def sinks_that_cannot_be_are_off_and_nothing_else():
+    with named("jpeg") as name:
+        os.mkfifo(f"/dev/shm/{name}")
+        with Daemon(*CARD, "--h264-sink", "no-suffix", "--raw-sink", "a/b.raw", "--jpeg-sink", name) as daemon:
+            daemon.wait_log("no sink no-suffix: ")
+            daemon.wait_log("no sink a/b.raw: ")
+            daemon.wait_log(f"no sink {name}: ")
+            equal(daemon.get("/snapshot").status, 200, "the status of /snapshot")
+            equal(has_clients(daemon), False, "has_clients")
+
+
+@test
+def garbage_from_readers_harms_nothing():
+    with named("h264") as name, Daemon(*CARD, "--h264-sink", name) as daemon, Reader(name) as reader:
+        reader.flow()
+        end = time.monotonic() + 1
+        while time.monotonic() < end:
+            reader.memory[0:128] = os.urandom(128)
+            os.ftruncate(reader.fd, int.from_bytes(os.urandom(2), "little"))
+            time.sleep(0.002)
+        os.ftruncate(reader.fd, 2097280)
+        reader.flow()
+        check_units([until_key(reader)])
+        equal(daemon.get("/snapshot").status, 200, "the status of /snapshot")
+
+
+def until_key(reader):
+    reader.ask_key()
+    return wait_until(lambda: next((frame for frame in reader.frames(1) if frame.key), None), "a key frame").unit()
+
+
+@test
+def readers_of_sinks_are_clients():
+    with named("h264") as name, Daemon(*CARD, "--h264-sink", name, "--h264-sink-client-ttl", 1,
+                                       "--exit-on-no-clients", 2) as daemon:
+        with Reader(name) as reader:
+            end = time.monotonic() + 3.5
+            while time.monotonic() < end:
+                reader.frame()
+        daemon.wait_exit(8)
+        check(daemon.count_log("nobody watched"), "it does not say why it ended")
+
+
+@test
+def a_layout_that_is_not_known_is_refused():
+    done = subprocess.run([DAEMON, "--version"], env={**os.environ, "HDMICAST_SINK_ABI": "8"}, stderr=subprocess.PIPE,
+                          stdout=subprocess.DEVNULL, check=False, timeout=10)
+    equal((done.returncode, done.stderr.decode().count("\n")), (2, 1), "the exit status and lines")

@@ -197,7 +197,8 @@ def state_has_every_field_of_the_contract():
 
 @test
 def state_has_sinks_when_they_are_asked_for():
-    with Daemon(*CARD, "--h264-sink", "t::h264", "--jpeg-sink", "t::jpeg", "--h264-bitrate", 1234, "--h264-gop", 7,
+    with Daemon(*CARD, "--h264-sink", "t::h264", "--h264-sink-rm", "--jpeg-sink", "t::jpeg", "--sink-rm",
+                "--h264-bitrate", 1234, "--h264-gop", 7,
                 "--fake-resolution", "4096x2160") as daemon:
         result = daemon.state()
         equal({name: result["h264"][name] for name in ("bitrate", "gop")}, {"bitrate": 1234, "gop": 7}, "h264")

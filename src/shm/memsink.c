@@ -277,7 +277,7 @@ static int write_locked(const struct memsink *sink, const struct frame *frame,
 int memsink_write(struct memsink *sink, const struct frame *frame, unsigned gop)
 {
 	union layout_header header = { 0 };
-	struct part part[FRAME_PLANES];
+	struct part part[FRAME_PLANES] = { 0 };
 	size_t used = measure(frame, part);
 	int res;
 

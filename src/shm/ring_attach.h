@@ -14,10 +14,10 @@
 #define RING_NAME_SIZE 256
 
 /*
- * Waiting is cut into pieces: for a look whether the writer lives, and against control objects and
- * wakes that never come. 105: two system calls each, and fewer than twenty a second.
+ * Waiting is cut into pieces, for a look whether the writer lives. A successor tells of itself;
+ * it cannot if someone removed the object by hand, so every second look is enough.
  */
-#define RING_SLICE_MS  105
+#define RING_SLICE_MS  100
 #define RING_SEARCH_MS 50 /* between two looks for a ring that is not there */
 
 /* A mapped data object. The copies of its geometry were checked; its own are not looked at again. */

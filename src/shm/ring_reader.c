@@ -26,6 +26,7 @@ struct hdmicast_ring {
 	uint64_t lost;    /* in all */
 	uint64_t gap;     /* before the next frame; not in `lost` yet */
 	int64_t asked_ns; /* for a key frame, after losses */
+	unsigned slices;  /* of waiting for nothing */
 };
 
 /* At once when a loss is new, then again, should the first request not have been heard. */
@@ -206,7 +207,8 @@ static void wait_slice(struct hdmicast_ring *ring, uint32_t bell, int64_t left_n
 
 	if (ring->map.fd < 0)
 		nanosleep(&ts, NULL);
-	else if (ring_futex_wait(&ring->map.header->bell, bell, ns) == -ETIMEDOUT && ns == slice)
+	else if (ring_futex_wait(&ring->map.header->bell, bell, ns) == -ETIMEDOUT && ns == slice &&
+		 ++ring->slices % 2 == 0)
 		look_for_successor(ring);
 }
 

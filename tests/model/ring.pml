@@ -17,6 +17,7 @@ int stamp[SLOTS]; /* number + 1; 0: not whole */
 int cell[SLOTS];  /* the bytes: number + 1 of the frame they are of; -1: half written */
 int head, bell, gone;
 int asleep[2];    /* queued at the futex */
+int next[2];      /* what each reader reads next */
 
 inline wake() {
 	atomic { asleep[0] = 0; asleep[1] = 0 }
@@ -38,26 +39,30 @@ active proctype writer()
 		n++
 	:: else -> break
 	od;
-	gone = GONE;
-	bell++;
-	wake()
+	/* It says that it ends, or is silent from now on. */
+	if
+	:: gone = GONE;
+		bell++;
+		wake()
+	:: skip
+	fi
 }
 
 proctype reader(int me)
 {
-	int next = 0, h, b, copy, taken = 0;
+	int h, b, copy;
 
 	do
 	:: b = bell;
 		h = head;
 		if
-		:: h == next ->
+		:: h == next[me] ->
 			if
 			:: gone == GONE ->
 				/* All was said before it: nothing may be left unseen. */
 				h = head;
 				if
-				:: h == next -> break
+				:: h == next[me] -> break
 				:: else -> skip
 				fi
 			:: else ->
@@ -68,31 +73,34 @@ proctype reader(int me)
 					:: else -> skip
 					fi
 				};
+end_sleep:
 				asleep[me] == 0
 			fi
-		:: h - next > SLOTS -> next = h - 1 /* lapped */
+		:: h - next[me] > SLOTS -> next[me] = h - 1 /* lapped */
 		:: else ->
 			if
-			:: stamp[next % SLOTS] != next + 1 -> next = h - 1;
+			:: stamp[next[me] % SLOTS] != next[me] + 1 -> next[me] = h - 1;
 				if
-				:: stamp[next % SLOTS] != next + 1 -> next = h
+				:: stamp[next[me] % SLOTS] != next[me] + 1 -> next[me] = h
 				:: else -> skip
 				fi
 			:: else ->
-				copy = cell[next % SLOTS];
+				copy = cell[next[me] % SLOTS];
 				if
-				:: stamp[next % SLOTS] == next + 1 ->
-					assert(copy == next + 1); /* no torn read */
-					taken++
+				:: stamp[next[me] % SLOTS] == next[me] + 1 ->
+					assert(copy == next[me] + 1); /* no torn read */
+					skip
 				:: else -> skip /* thrown away */
 				fi;
-				next++
+				next[me]++
 			fi
 		fi
 	od;
-	assert(next == FRAMES)
+	assert(next[me] == FRAMES)
 }
 
 init {
-	atomic { run reader(0); run reader(1) }
+	atomic { run reader(0); run reader(1) };
+	/* Nobody can go on: then nobody sleeps over a frame. */
+	timeout -> assert(next[0] == FRAMES && next[1] == FRAMES)
 }

@@ -65,10 +65,13 @@ BENCH := $(filter-out $(if $(X264),,$(BUILD)/bench/x264),$(BENCH))
 
 # libhdmicast-ring: what reads the shared memory, for programs of any kind (MIT). It shares no
 # object with the daemon, whose code is not for shared libraries.
-RING_SO   := libhdmicast-ring.so.1
-RING_SRC  := src/shm/ring_reader.c src/shm/ring_attach.c src/shm/ring_watch.c
-RING_OBJ  := $(RING_SRC:%.c=$(BUILD)/pic/%.o)
-RING_LIBS := $(BUILD)/$(RING_SO) $(BUILD)/libhdmicast-ring.so $(BUILD)/libhdmicast-ring.a
+RING_SO       := libhdmicast-ring.so.1
+RING_SRC      := src/shm/ring_reader.c src/shm/ring_attach.c src/shm/ring_watch.c
+RING_CPPFLAGS = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Isrc $(CPPFLAGS)
+RING_CFLAGS   = -std=gnu11 -pthread $(WARN) $(HARDEN:-fPIE=-fPIC) $(SANFLAG) $(CFLAGS)
+RING_LDFLAGS  = -shared -Wl,--version-script=src/shm/hdmicast-ring.map $(filter-out -pie,$(ALL_LDFLAGS))
+RING_OBJ      := $(RING_SRC:%.c=$(BUILD)/pic/%.o)
+RING_LIBS     := $(BUILD)/$(RING_SO) $(BUILD)/libhdmicast-ring.so $(BUILD)/libhdmicast-ring.a
 
 ifeq ($(V),)
 Q    := @
@@ -97,14 +100,12 @@ $(BUILD)/src/convert/%.o: VECTOR := -ftree-vectorize $(if $(findstring clang,$(C
 $(BUILD)/pic/%.o: %.c
 	$(call SAY,CC,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Isrc $(CPPFLAGS) $(filter-out -fPIE,$(ALL_CFLAGS)) -fPIC \
-		-MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(RING_CPPFLAGS) $(RING_CFLAGS) -MMD -MP -c -o $@ $<
 
 # The names that are not the interface stay inside.
 $(BUILD)/$(RING_SO): $(RING_OBJ) src/shm/hdmicast-ring.map
 	$(call SAY,LINK,$@)
-	$(Q)$(CC) -shared $(filter-out -pie,$(ALL_LDFLAGS)) -Wl,-soname,$(RING_SO) \
-		-Wl,--version-script=src/shm/hdmicast-ring.map -o $@ $(RING_OBJ) $(LDLIBS)
+	$(Q)$(CC) $(RING_LDFLAGS) -Wl,-soname,$(RING_SO) -o $@ $(RING_OBJ) $(LDLIBS)
 
 $(BUILD)/libhdmicast-ring.so: $(BUILD)/$(RING_SO)
 	$(Q)ln -sf $(RING_SO) $@

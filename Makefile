@@ -42,7 +42,7 @@ LIBYUV ?= -Wl,-Bstatic -lyuv -Wl,-Bdynamic
 # Software H.264, for machines without an encoder in hardware. X264= builds without it.
 X264 ?= 1
 
-NEEDS_LIBS := $(filter-out deps clean format help,$(or $(MAKECMDGOALS),all))
+NEEDS_LIBS := $(filter-out deps clean format help model,$(or $(MAKECMDGOALS),all))
 ifneq ($(NEEDS_LIBS),)
 LIB_CFLAGS := $(shell $(PKG_CONFIG) --cflags libevent libjpeg jansson libbsd $(if $(X264),x264)) \
 	      $(if $(X264),-DWITH_X264)
@@ -162,7 +162,7 @@ DEPS_BUILD := gcc make pkg-config libevent-dev libjpeg62-turbo-dev libyuv-dev li
 	      libx264-dev
 DEPS_TEST  := libcmocka-dev libturbojpeg0-dev python3 curl ffmpeg v4l-utils chromium chromium-driver \
 	      clang libclang-rt-14-dev clang-tidy clang-format cppcheck valgrind mandoc shellcheck \
-	      systemd procps iproute2 socat netcat-openbsd ustreamer
+	      systemd procps iproute2 socat spin netcat-openbsd ustreamer
 DEPS_VM    := qemu-system-x86 busybox-static cpio kmod bc xz-utils linux-source-6.1 linux-headers-amd64
 APT        := $(if $(filter 0,$(shell id -u)),,sudo )apt-get -o DPkg::Lock::Timeout=600
 
@@ -205,6 +205,7 @@ help:
 	@echo 'run       stream a grabber, or the test card when there is none'
 	@echo 'check     every test: check-unit check-gates check-e2e check-vm'
 	@echo 'bench     measure against ustreamer'
+	@echo 'model     prove the protocol of the ring with spin'
 	@echo 'lint      clang-tidy and cppcheck'
 	@echo 'format    clang-format, in place'
 	@echo 'fuzz      each fuzzer for FUZZ_SECONDS (30)'
@@ -235,6 +236,12 @@ bench: all $(BENCH) $(BUILD)/fake/libfakev4l2.so
 	tests/bench/h264
 	$(BUILD)/bench/ring
 
+# The ring's protocol, all its states: half a minute, 2 GiB of memory.
+model:
+	mkdir -p build/model
+	cd build/model && spin -a ../../tests/model/ring.pml && $(CC) -O2 -o pan pan.c && ./pan -m1000000 | tee log
+	@! grep -q -e 'errors: [1-9]' -e 'max search depth too small' build/model/log
+
 lint:
 	tests/lint
 
@@ -242,7 +249,7 @@ format:
 	clang-format -i $(shell git ls-files 'src/*.[ch]' 'tests/*.[ch]' | grep -v -e src/font.c -e src/options.c)
 
 .PHONY: all deps run install clean help check check-unit check-gates check-e2e check-vm \
-	unit-binaries fuzz bench lint format
+	unit-binaries fuzz bench model lint format
 .SECONDARY:
 
 -include $(OBJ:.o=.d) $(RING_OBJ:.o=.d)

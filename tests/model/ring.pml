@@ -4,7 +4,7 @@
  * are one cell for each slot, so a frame takes its slot's cell and its stamp together. Numbers
  * are not cut here, so that a slot and a number never agree by chance.
  *
- *     spin -a ring.pml && gcc -O2 -o pan pan.c && ./pan -m100000
+ * `make model` runs it.
  *
  * States are what a sequentially consistent machine goes through; that the fences are in the
  * right places for weaker ones is argued in docs/ring.md.

@@ -34,7 +34,7 @@ static int reader; /* a descriptor of the object, so that its lock is another on
 static uint8_t *memory;
 static atomic_int wanted, asked; /* how often the encoder was started; asked for a key frame */
 static uint8_t bytes[64];
-static uint8_t shown; /* what the reader says last */
+static uint64_t shown; /* what the reader says last */
 
 static void on_wanted(void *arg, bool is_wanted)
 {
@@ -98,7 +98,8 @@ static struct sink_status status(void)
 
 static void show_up(void)
 {
-	memory[CLIENT_AT] = ++shown;
+	shown++;
+	memcpy(memory + CLIENT_AT, &shown, sizeof(shown));
 }
 
 static int set_up(void **state)

@@ -343,7 +343,7 @@ def an_object_that_somebody_removes_is_made_again():
 
 
 @test
-def sinks_that_cannot_be_are_off_and_nothing_else():
+def sinks_that_cannot_be_are_off_until_they_can():
     with named("jpeg") as name:
         os.mkfifo(f"/dev/shm/{name}")
         with Daemon(*CARD, "--h264-sink", "no-suffix", "--raw-sink", "a/b.raw", "--jpeg-sink", name) as daemon:
@@ -352,6 +352,9 @@ def sinks_that_cannot_be_are_off_and_nothing_else():
             daemon.wait_log(f"no sink {name}: ")
             equal(daemon.get("/snapshot").status, 200, "the status of /snapshot")
             equal(has_clients(daemon), False, "has_clients")
+            os.unlink(f"/dev/shm/{name}")
+            daemon.wait_log(f"{name} is ready", seconds=12)
+            equal(daemon.count_log("no sink "), 3, "complaints, tried again or not")
 
 
 @test

@@ -665,32 +665,42 @@ static void a_frame_that_could_not_be_written_is_not_there(void **state)
 	memsink_close(sink, true);
 }
 
+/* Also when it failed. */
+static int clean_up(void **state)
+{
+	(void)state;
+	shm_unlink(name);
+	return 0;
+}
+
+#define TEST(function) cmocka_unit_test_teardown(function, clean_up)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(fields_are_where_6_36_reads_them),
-		cmocka_unit_test(fields_are_where_6_62_reads_them),
-		cmocka_unit_test(each_frame_has_another_id),
-		cmocka_unit_test(the_end_of_the_name_says_how_large_it_is),
-		cmocka_unit_test(a_dot_serves_where_there_is_no_colon),
-		cmocka_unit_test(names_that_cannot_be_are_refused),
-		cmocka_unit_test(the_mode_is_exact_whatever_the_umask),
-		cmocka_unit_test(what_was_left_behind_is_used_on),
-		cmocka_unit_test(what_was_left_behind_grows_but_never_shrinks),
-		cmocka_unit_test(what_is_no_shared_memory_is_refused),
-		cmocka_unit_test(another_users_object_is_used_or_refused_by_its_mode),
-		cmocka_unit_test(a_reader_that_keeps_the_lock_costs_two_milliseconds),
-		cmocka_unit_test(only_a_key_frame_answers_a_request_for_one),
-		cmocka_unit_test(a_reader_counts_for_the_time_to_live),
-		cmocka_unit_test(readers_from_before_a_restart_count_on),
-		cmocka_unit_test(writing_leaves_what_readers_write),
-		cmocka_unit_test(a_frame_that_is_too_large_is_refused),
-		cmocka_unit_test(raw_planes_lie_as_v4l2_has_them),
-		cmocka_unit_test(a_reader_that_truncates_it_harms_nobody),
-		cmocka_unit_test(garbage_everywhere_harms_nothing),
-		cmocka_unit_test(an_object_that_was_removed_is_noticed),
-		cmocka_unit_test(readers_of_a_removed_object_are_sent_away),
-		cmocka_unit_test(a_frame_that_could_not_be_written_is_not_there),
+		TEST(fields_are_where_6_36_reads_them),
+		TEST(fields_are_where_6_62_reads_them),
+		TEST(each_frame_has_another_id),
+		TEST(the_end_of_the_name_says_how_large_it_is),
+		TEST(a_dot_serves_where_there_is_no_colon),
+		TEST(names_that_cannot_be_are_refused),
+		TEST(the_mode_is_exact_whatever_the_umask),
+		TEST(what_was_left_behind_is_used_on),
+		TEST(what_was_left_behind_grows_but_never_shrinks),
+		TEST(what_is_no_shared_memory_is_refused),
+		TEST(another_users_object_is_used_or_refused_by_its_mode),
+		TEST(a_reader_that_keeps_the_lock_costs_two_milliseconds),
+		TEST(only_a_key_frame_answers_a_request_for_one),
+		TEST(a_reader_counts_for_the_time_to_live),
+		TEST(readers_from_before_a_restart_count_on),
+		TEST(writing_leaves_what_readers_write),
+		TEST(a_frame_that_is_too_large_is_refused),
+		TEST(raw_planes_lie_as_v4l2_has_them),
+		TEST(a_reader_that_truncates_it_harms_nobody),
+		TEST(garbage_everywhere_harms_nothing),
+		TEST(an_object_that_was_removed_is_noticed),
+		TEST(readers_of_a_removed_object_are_sent_away),
+		TEST(a_frame_that_could_not_be_written_is_not_there),
 	};
 
 	return cmocka_run_group_tests_name("memsink", tests, NULL, NULL);

@@ -8,19 +8,16 @@
 #include "encoder/h264.h"
 
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 
 #include "encoder/feeder.h"
 #include "encoder/keeper.h"
 #include "rate.h"
+#include "thread.h"
 #include "util.h"
 
 #define LOG_TOPIC "h264"
 #include "log.h"
-
-#define STACK_SIZE (256 * 1024)
 
 /* Encoders that nobody watches are kept that long, then their memory is of more use to others. */
 #define IDLE_NS (60 * NS_PER_S)
@@ -221,23 +218,6 @@ static void *run(void *arg)
 
 /* ---- for everyone */
 
-static int start_thread(struct h264_encoder *encoder)
-{
-	pthread_attr_t attr;
-	sigset_t all, saved;
-	int res;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &saved);
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	res = -pthread_create(&encoder->thread, &attr, run, encoder);
-	pthread_attr_destroy(&attr);
-	pthread_sigmask(SIG_SETMASK, &saved, NULL);
-	encoder->started = res == 0;
-	return res;
-}
-
 static int start(struct h264_encoder *encoder, struct drops *drops)
 {
 	int res;
@@ -253,7 +233,9 @@ static int start(struct h264_encoder *encoder, struct drops *drops)
 			 encoder->mailbox)) < 0)
 		return res;
 	update_status(encoder, now_ns());
-	return start_thread(encoder);
+	res = thread_start(&encoder->thread, run, encoder);
+	encoder->started = res == 0;
+	return res;
 }
 
 int h264_encoder_create(struct h264_encoder **out, const struct options *opt, struct outlet *raw,

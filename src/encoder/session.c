@@ -9,17 +9,15 @@
 #include "encoder/session.h"
 
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <sys/eventfd.h>
+
+#include "thread.h"
 
 #define LOG_TOPIC "h264"
 #include "log.h"
 
 /* How long an encoder may keep silent before it is asked again. */
 #define COLLECT_MS 50
-
-#define STACK_SIZE (256 * 1024)
 
 /* A frame that was handed over and has not gone in. */
 struct job {
@@ -305,25 +303,6 @@ static void *run(void *arg)
 	return NULL;
 }
 
-static int start_thread(struct session *session)
-{
-	pthread_attr_t attr;
-	pthread_t thread;
-	sigset_t all, saved;
-	int res;
-
-	/* A signal in an ioctl of the Pi's encoder loses a buffer for good (linux#6701): none here. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &saved);
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	res = -pthread_create(&thread, &attr, run, session);
-	pthread_attr_destroy(&attr);
-	pthread_sigmask(SIG_SETMASK, &saved, NULL);
-	return res;
-}
-
 int session_start(struct session **out, const struct encoder_ops *ops,
 	const struct encoder_config *config, struct outlet *to, int wake_fd)
 {
@@ -341,7 +320,8 @@ int session_start(struct session **out, const struct encoder_ops *ops,
 	if (session->fd < 0)
 		res = -errno;
 	else
-		res = start_thread(session);
+		/* A signal in an ioctl of the Pi's encoder loses a buffer for good (linux#6701). */
+		res = thread_start(NULL, run, session);
 	if (res < 0) {
 		pthread_mutex_destroy(&session->lock);
 		close_fd(&session->fd);

@@ -6,17 +6,14 @@
 #include "shm/sink.h"
 
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 
 #include "shm/memsink.h"
+#include "thread.h"
 #include "util.h"
 
 #define LOG_TOPIC "sink"
 #include "log.h"
-
-#define STACK_SIZE (256 * 1024)
 
 #define OPEN_NS  (10 * NS_PER_S)   /* from try to try */
 #define LOOK_NS  (100 * NS_PER_MS) /* how soon a reader is noticed */
@@ -267,17 +264,8 @@ static void *run(void *arg)
 
 static int start(struct sink *sink)
 {
-	pthread_attr_t attr;
-	sigset_t all, saved;
-	int res;
+	int res = thread_start(&sink->thread, run, sink);
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &saved);
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	res = -pthread_create(&sink->thread, &attr, run, sink);
-	pthread_attr_destroy(&attr);
-	pthread_sigmask(SIG_SETMASK, &saved, NULL);
 	sink->started = res == 0;
 	return res;
 }

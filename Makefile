@@ -162,7 +162,8 @@ DEPS_BUILD := gcc make pkg-config libevent-dev libjpeg62-turbo-dev libyuv-dev li
 	      libx264-dev
 DEPS_TEST  := libcmocka-dev libturbojpeg0-dev python3 curl ffmpeg v4l-utils chromium chromium-driver \
 	      clang libclang-rt-14-dev clang-tidy clang-format cppcheck valgrind mandoc shellcheck \
-	      systemd procps iproute2 socat spin netcat-openbsd ustreamer
+	      systemd procps iproute2 socat spin netcat-openbsd ustreamer \
+	      mpv gstreamer1.0-tools gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
 DEPS_VM    := qemu-system-x86 busybox-static cpio kmod bc xz-utils linux-source-6.1 linux-headers-amd64
 APT        := $(if $(filter 0,$(shell id -u)),,sudo )apt-get -o DPkg::Lock::Timeout=600
 

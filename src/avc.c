@@ -392,6 +392,13 @@ int avc_read_sps(struct avc_sps *out, const struct avc_nal *nal)
 	return 0;
 }
 
+void avc_name_codec(char name[AVC_CODEC_SIZE], const struct avc_nal *sps)
+{
+	if (sps->type == AVC_NAL_SPS && sps->size >= 4)
+		snprintf(name, AVC_CODEC_SIZE, "avc1.%02X%02X%02X", sps->data[1], sps->data[2],
+			sps->data[3]);
+}
+
 /* ---- writing them */
 
 /* Puts emulation prevention between the bytes. */

@@ -69,6 +69,11 @@ struct avc_sps {
 	unsigned matrix; /* matrix_coefficients, Table E-5; 2 is unspecified */
 };
 
+/* Its name in MIME types (RFC 6381): "avc1.42C01F". */
+#define AVC_CODEC_SIZE 12
+/* Writes nothing when the NAL unit is no sequence parameter set. */
+void avc_name_codec(char name[AVC_CODEC_SIZE], const struct avc_nal *sps);
+
 #define AVC_SPS_MAX 256 /* bytes; the longest we handle */
 
 /* -EBADMSG when it is damaged or longer than AVC_SPS_MAX. */

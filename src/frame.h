@@ -60,7 +60,7 @@ struct frame {
 	bool still;  /* heap memory that an outlet may keep for newcomers: the card */
 
 	uint64_t sequence;       /* counts up for each frame of a source, losses included */
-	unsigned fps;            /* of the source, as it says of itself; 0: it does not */
+	unsigned fps;            /* of the source, as it says; 0: it does not; H.264: nominal */
 	int64_t captured_ns;     /* first pixel, as the driver says; all times CLOCK_MONOTONIC */
 	int64_t grabbed_ns;      /* taken from the driver */
 	int64_t encode_begin_ns; /* 0 when nothing was encoded */

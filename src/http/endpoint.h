@@ -56,8 +56,9 @@ struct endpoint {
 };
 
 extern const struct endpoint endpoint_page, endpoint_favicon;
-extern const struct endpoint endpoint_stream, endpoint_snapshot, endpoint_h264;
-extern const struct endpoint endpoint_state;
+extern const struct endpoint endpoint_stream, endpoint_snapshot;
+extern const struct endpoint endpoint_h264, endpoint_mp4, endpoint_avc;
+extern const struct endpoint endpoint_state, endpoint_clock;
 /* Everything else, with --static. */
 extern const struct endpoint endpoint_static;
 

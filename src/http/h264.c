@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
- * /stream.h264: access units one after the other, as a byte stream (Annex B), without end.
+ * /stream.mp4, /stream.avc, /stream.h264: access units one after the other, without end: in MP4 with
+ * a fragment for each, with our own head before each, and as a plain byte stream (Annex B).
  *
  * Whoever asks is answered when the first key frame is there, so that a status other than 200 can
  * still say why there is none. An encoder that fails later does not end the stream: it is tried
  * again, and then goes on with a key frame.
  */
 #include "http/endpoint.h"
+#include "http/framing.h"
 #include "http/reply.h"
 
 #define LOG_TOPIC "http"
@@ -16,10 +18,21 @@
 #define LOOK_AGAIN_MS 500  /* meanwhile: whether the encoder has failed */
 #define RETRY_AFTER_S 5
 
+/* One of the ways in which it is sent. */
+struct format {
+	struct video_framing framing;
+	int (*add)(struct framing *framing, struct evbuffer *out, struct frame *packed);
+	const char *type;
+	bool has_codecs; /* the type says which */
+	bool is_bare;    /* without chunks: the body ends with the connection, as that of /stream */
+};
+
 struct h264_viewer {
 	struct video_viewer viewer;
 	struct server *server;
+	const struct format *format;
 	int64_t asked_ns;
+	struct framing framing;
 };
 
 static const struct connection_holder holder; /* below */
@@ -39,6 +52,7 @@ static void on_closed(void *arg)
 	log_verbose("H.264 viewer left after %llu access units, %llu skipped, %u viewers now",
 		(unsigned long long)self->viewer.sent, (unsigned long long)self->viewer.skipped,
 		video_viewers(self->server->video));
+	framing_finish(&self->framing);
 	free(self);
 }
 
@@ -79,22 +93,74 @@ static void on_expired(void *arg)
 
 static const struct connection_holder holder = { on_drained, on_expired, on_closed };
 
-/* 1.0, for the body ends with the connection, as that of /stream does. */
-static void begin(struct video_viewer *viewer)
+/* ---- the reply */
+
+static void write_headers(const struct h264_viewer *self, const struct frame *key)
 {
-	connection_stream(viewer->conn, &holder, container_of(viewer, struct h264_viewer, viewer));
-	evbuffer_add_printf(connection_output(viewer->conn),
-		"HTTP/1.0 200 OK\r\n%s" REPLY_NO_CACHE "Content-Type: video/h264\r\n\r\n",
-		connection_headers(viewer->conn));
+	struct connection *conn = self->viewer.conn;
+	struct evbuffer *out = connection_output(conn);
+	char codec[AVC_CODEC_SIZE] = "";
+	struct avc_nal sps;
+
+	if (framing_find_sps(key, &sps))
+		avc_name_codec(codec, &sps);
+	/* 1.0 where readers and proxies have always seen that. */
+	evbuffer_add_printf(out, "HTTP/1.%d 200 OK\r\n%s" REPLY_NO_CACHE, !self->format->is_bare,
+		connection_headers(conn));
+	evbuffer_add_printf(out,
+		"X-Hdmicast-Codecs: %s\r\nAccess-Control-Expose-Headers: X-Hdmicast-Codecs\r\n",
+		codec);
+	evbuffer_add_printf(out, "Content-Type: %s", self->format->type);
+	if (self->format->has_codecs)
+		evbuffer_add_printf(out, "; codecs=\"%s\"", codec);
+	evbuffer_add_printf(out, "\r\n%s\r\n",
+		self->framing.chunked ? "Transfer-Encoding: chunked\r\n" : "Connection: close\r\n");
 }
 
-static int add(struct video_viewer *viewer, struct evbuffer *out, struct frame *unit)
+static bool begin(struct video_viewer *viewer, const struct frame *packed)
 {
-	(void)viewer;
-	return multipart_add_frame(out, unit);
+	struct h264_viewer *self = container_of(viewer, struct h264_viewer, viewer);
+	struct connection *conn = viewer->conn;
+	bool head_only = connection_wants_head(conn);
+
+	if (head_only)
+		connection_release(conn);
+	else
+		connection_stream(conn, &holder, self);
+	write_headers(self, packed);
+	if (!head_only)
+		return true;
+	on_closed(self);
+	connection_finish(conn);
+	return false;
 }
 
-static const struct video_framing annex_b = { begin, add };
+static int add(struct video_viewer *viewer, struct evbuffer *out, struct frame *packed)
+{
+	struct h264_viewer *self = container_of(viewer, struct h264_viewer, viewer);
+
+	return self->format->add(&self->framing, out, packed);
+}
+
+static const struct format format_mp4 = {
+	.framing = { framing_pack_mp4, begin, add },
+	.add = framing_add_mp4,
+	.type = "video/mp4",
+	.has_codecs = true,
+};
+
+static const struct format format_avc = {
+	.framing = { NULL, begin, add },
+	.add = framing_add_avc,
+	.type = "application/x-hdmicast-avc",
+};
+
+static const struct format format_h264 = {
+	.framing = { NULL, begin, add },
+	.add = framing_add_h264,
+	.type = "video/h264",
+	.is_bare = true,
+};
 
 /* Whether there is no point in waiting. Without viewers, a failed encoder may not know better. */
 static bool is_hopeless(const struct server *server, const struct h264_status *status)
@@ -102,29 +168,67 @@ static bool is_hopeless(const struct server *server, const struct h264_status *s
 	return has(status, "off") || (has(status, "failed") && video_viewers(server->video));
 }
 
-static void handle(struct server *server, struct connection *conn, const struct request *req)
+static void watch(struct server *server, struct connection *conn, const struct request *req,
+	const struct format *format)
 {
 	struct h264_status status;
 	struct h264_viewer *self;
 
-	(void)req;
 	pipeline_get_h264_status(server->pipeline, &status);
 	if (is_hopeless(server, &status))
 		return refuse(conn, &status);
-	if (connection_wants_head(conn))
+	if (connection_wants_head(conn) && format->is_bare)
 		return reply_head(conn);
 	self = xcalloc(1, sizeof(*self));
 	self->server = server;
+	self->format = format;
+	self->framing.chunked = req->is_1_1 && !format->is_bare;
 	self->asked_ns = now_ns();
 	connection_hold(conn, &holder, self, LOOK_AGAIN_MS);
-	video_watch(server->video, &self->viewer, conn, &annex_b);
+	video_watch(server->video, &self->viewer, conn, &format->framing);
 	log_verbose("H.264 viewer came from %s, %u now", connection_name(conn),
 		video_viewers(server->video));
 }
 
+static void handle_mp4(struct server *server, struct connection *conn, const struct request *req)
+{
+	AUTO(auto_free) char *format = request_param(req, "format");
+
+	if (!format || strcmp(format, "mp4") == 0)
+		watch(server, conn, req, &format_mp4);
+	else if (strcmp(format, "annexb") == 0)
+		watch(server, conn, req, &format_avc);
+	else
+		reply_text(conn, 400, "There is format=mp4 and format=annexb.");
+}
+
+static void handle_avc(struct server *server, struct connection *conn, const struct request *req)
+{
+	watch(server, conn, req, &format_avc);
+}
+
+static void handle_h264(struct server *server, struct connection *conn, const struct request *req)
+{
+	watch(server, conn, req, &format_h264);
+}
+
+const struct endpoint endpoint_mp4 = {
+	.path = "/stream.mp4",
+	.methods = METHOD_GET | METHOD_HEAD,
+	.handle = handle_mp4,
+	.help = "H.264 in fragmented MP4, for browsers and players",
+};
+
+const struct endpoint endpoint_avc = {
+	.path = "/stream.avc",
+	.methods = METHOD_GET | METHOD_HEAD,
+	.handle = handle_avc,
+	.help = "H.264 with size and times before each frame, for WebCodecs",
+};
+
 const struct endpoint endpoint_h264 = {
 	.path = "/stream.h264",
 	.methods = METHOD_GET | METHOD_HEAD,
-	.handle = handle,
+	.handle = handle_h264,
 	.help = "H.264 as a byte stream (Annex B), for players",
 };

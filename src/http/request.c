@@ -144,7 +144,8 @@ static int parse_request_line(struct request *req, char *line)
 		return 400;
 	if (version[5] != '1')
 		return 505;
-	req->keep_alive = version[7] != '0';
+	req->is_1_1 = version[7] != '0';
+	req->keep_alive = req->is_1_1;
 	req->method = find_method(line);
 	return req->method ? parse_target(req, target) : 501;
 }

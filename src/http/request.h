@@ -23,6 +23,7 @@ enum request_method {
 
 struct request {
 	enum request_method method;
+	bool is_1_1;             /* the client knows chunks */
 	bool keep_alive;         /* whether the client wants to send another one */
 	uint64_t content_length; /* never other than 0 for GET, HEAD and OPTIONS */
 	char *path;              /* decoded; begins with '/' */

@@ -23,9 +23,12 @@ static const struct endpoint *const endpoints[] = {
 	&endpoint_page,
 	&endpoint_favicon,
 	&endpoint_stream,
+	&endpoint_mp4,
+	&endpoint_avc,
 	&endpoint_h264,
 	&endpoint_snapshot,
 	&endpoint_state,
+	&endpoint_clock,
 };
 
 /* mjpg-streamer's addresses, which many programs have built in: /?action=stream. */

@@ -98,6 +98,7 @@ static json_t *describe_h264(const struct server *server)
 	result = describe_h264_encoder(&status);
 	counts = count_h264(server, &status);
 	json_object_update(result, counts);
+	json_object_set_new(result, "codec", json_string(video_codec(server->video)));
 	json_decref(counts);
 	return result;
 }

@@ -5,6 +5,7 @@
  */
 #include "http/video.h"
 
+#include "avc.h"
 #include "http/connection.h"
 #include "util.h"
 
@@ -17,6 +18,8 @@
 
 #define NOBODY (-1)
 
+#define MAX_PACKED 2 /* framings that make something of their own */
+
 struct video {
 	struct outlet *outlet;
 	struct mailbox *mailbox;
@@ -26,6 +29,13 @@ struct video {
 	uint64_t skipped;
 	int64_t asked_ns; /* when a key frame was asked for last */
 	bool is_asked;    /* and none has come since */
+	char codec[AVC_CODEC_SIZE];
+	struct frame_pool *pool; /* for what framings make */
+	unsigned n_packed;       /* what they made of the access unit that is being handed on */
+	struct {
+		const struct video_framing *framing;
+		struct frame *frame; /* NULL: no memory */
+	} packed[MAX_PACKED];
 };
 
 static bool is_line_free(const struct video_viewer *viewer)
@@ -109,14 +119,17 @@ static void empty_queue(struct video_viewer *viewer)
 		frame_unref(pop(viewer));
 }
 
-/* Borrows the unit. May be the end of the viewer. */
-static void send_unit(struct video_viewer *viewer, struct frame *unit)
+/* Borrows what was packed. May be the end of the viewer. */
+static void send_unit(struct video_viewer *viewer, struct frame *packed)
 {
-	if (viewer->is_new)
-		viewer->framing->begin(viewer);
+	int res;
+
+	if (viewer->is_new && !viewer->framing->begin(viewer, packed))
+		return;
 	viewer->is_new = false;
-	if (viewer->framing->add(viewer, connection_output(viewer->conn), unit) < 0)
-		return connection_close(viewer->conn, "out of memory");
+	res = viewer->framing->add(viewer, connection_output(viewer->conn), packed);
+	if (res < 0)
+		return connection_close(viewer->conn, "cannot be sent: %s", strerror(-res));
 	viewer->sent++;
 	connection_flush(viewer->conn); /* and the next one after it, by video_go_on() */
 }
@@ -130,7 +143,7 @@ static bool is_too_far_behind(const struct video_viewer *viewer, int64_t now)
 }
 
 /* The one overflow rule: what is full empties itself and starts again at a key frame. */
-static void enqueue(struct video_viewer *viewer, struct frame *unit)
+static void enqueue(struct video_viewer *viewer, struct frame *packed)
 {
 	int64_t now = now_ns();
 	unsigned at;
@@ -138,27 +151,56 @@ static void enqueue(struct video_viewer *viewer, struct frame *unit)
 	if (is_too_far_behind(viewer, now)) {
 		count_skipped(viewer, viewer->used);
 		empty_queue(viewer);
-		viewer->waits_for_key = !unit->key;
+		viewer->waits_for_key = !packed->key;
 	}
 	if (viewer->waits_for_key)
 		return count_skipped(viewer, 1);
 	at = (viewer->head + viewer->used++) % VIDEO_MAX_UNITS;
-	viewer->queue[at].unit = frame_ref(unit);
+	viewer->queue[at].unit = frame_ref(packed);
 	viewer->queue[at].since_ns = now;
+}
+
+/* What this framing sends of the unit, made for the first viewer who needs it. Lends it. */
+static struct frame *pack(struct video *video, const struct video_framing *framing,
+	struct frame *unit)
+{
+	unsigned at = 0;
+
+	if (!framing->pack)
+		return unit;
+	while (at < video->n_packed && video->packed[at].framing != framing)
+		at++;
+	if (at == MAX_PACKED)
+		abort();
+	if (at == video->n_packed) {
+		video->packed[at].framing = framing;
+		video->packed[at].frame = framing->pack(video->pool, unit);
+		video->n_packed++;
+	}
+	return video->packed[at].frame;
+}
+
+static void forget_packed(struct video *video)
+{
+	while (video->n_packed)
+		frame_unref(video->packed[--video->n_packed].frame);
 }
 
 /* May be the end of the viewer. */
 static void offer(struct video_viewer *viewer, struct frame *unit)
 {
-	if (unit->key)
-		viewer->waits_for_key = false;
-	if (viewer->waits_for_key) {
+	struct frame *packed = NULL;
+
+	if (!viewer->waits_for_key || unit->key)
+		packed = pack(viewer->video, viewer->framing, unit);
+	viewer->waits_for_key = !packed;
+	if (!packed) {
 		if (!viewer->is_new)
 			count_skipped(viewer, 1);
 	} else if (is_line_free(viewer)) {
-		send_unit(viewer, unit);
+		send_unit(viewer, packed);
 	} else {
-		enqueue(viewer, unit);
+		enqueue(viewer, packed);
 	}
 }
 
@@ -174,6 +216,16 @@ void video_go_on(struct video_viewer *viewer)
 
 /* ---- all of them */
 
+static void note_key(struct video *video, const struct frame *unit)
+{
+	struct avc_walk walk = { unit->plane[0].data, unit->plane[0].data + unit->plane[0].size };
+	struct avc_nal sps;
+
+	video->is_asked = false;
+	if (avc_next_nal(&walk, &sps))
+		avc_name_codec(video->codec, &sps);
+}
+
 static void on_arrival(evutil_socket_t fd, short what, void *arg)
 {
 	struct video *video = arg;
@@ -184,11 +236,12 @@ static void on_arrival(evutil_socket_t fd, short what, void *arg)
 	if (!unit)
 		return;
 	if (unit->key)
-		video->is_asked = false;
+		note_key(video, unit);
 	for (at = TAILQ_FIRST(&video->viewers); at; at = next) {
 		next = TAILQ_NEXT(at, link);
 		offer(at, unit);
 	}
+	forget_packed(video);
 	mind_keys(video);
 }
 
@@ -235,6 +288,11 @@ unsigned video_viewers(const struct video *video)
 	return video->n_viewers;
 }
 
+const char *video_codec(const struct video *video)
+{
+	return video->codec;
+}
+
 uint64_t video_skipped(const struct video *video)
 {
 	return video->skipped;
@@ -250,6 +308,7 @@ int video_create(struct video **out, struct event_base *base, struct outlet *h26
 		return res;
 	}
 	video->outlet = h264;
+	video->pool = frame_pool_create(MAILBOX_DEPTH);
 	TAILQ_INIT(&video->viewers);
 	video->arrival = event_new(base, mailbox_fd(video->mailbox), EV_READ | EV_PERSIST,
 		on_arrival, video);
@@ -267,5 +326,6 @@ void video_destroy(struct video *video)
 	event_free(video->arrival);
 	event_free(video->key_due);
 	mailbox_destroy(video->mailbox);
+	frame_pool_destroy(video->pool);
 	free(video);
 }

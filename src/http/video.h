@@ -39,15 +39,21 @@ struct video_viewer;
 /* How an endpoint sends video. All functions run inside those of video.c. */
 struct video_framing {
 	/*
-	 * The first key frame is there: turns the connection into a stream and writes what comes
-	 * before all video.
+	 * Makes what is sent of an access unit: once, for all viewers of this framing. It has the
+	 * unit's key, times and rate. NULL without memory: they skip to the next key frame. Without
+	 * this function the unit is sent as it is.
 	 */
-	void (*begin)(struct video_viewer *viewer);
+	struct frame *(*pack)(struct frame_pool *pool, const struct frame *unit);
 	/*
-	 * Writes one access unit to the connection's output, by reference. Without memory returns
-	 * -ENOMEM, and the connection is closed.
+	 * The first key frame is there: turns the connection into a stream and writes what comes
+	 * before all video. False: that was all this viewer wanted, and it is gone.
 	 */
-	int (*add)(struct video_viewer *viewer, struct evbuffer *out, struct frame *unit);
+	bool (*begin)(struct video_viewer *viewer, const struct frame *packed);
+	/*
+	 * Writes one access unit to the connection's output, by reference. Any -errno closes the
+	 * connection.
+	 */
+	int (*add)(struct video_viewer *viewer, struct evbuffer *out, struct frame *packed);
 };
 
 /* Part of what an endpoint keeps for a viewer, zeroed; video.c fills it. */
@@ -62,7 +68,7 @@ struct video_viewer {
 	uint64_t skipped;   /* access units it did not get, since its first */
 	unsigned head, used;
 	struct {
-		struct frame *unit;
+		struct frame *unit; /* packed */
 		int64_t since_ns;
 	} queue[VIDEO_MAX_UNITS]; /* a ring */
 };
@@ -80,6 +86,8 @@ void video_unwatch(struct video_viewer *viewer);
 void video_go_on(struct video_viewer *viewer);
 
 unsigned video_viewers(const struct video *video);
+/* As in "avc1.42C01F": of the last key frame that somebody watched; "" before the first. */
+const char *video_codec(const struct video *video);
 /* Access units that viewers did not get because their lines were too slow, since the start. */
 uint64_t video_skipped(const struct video *video);
 

@@ -365,7 +365,7 @@ def without_an_encoder_it_says_why():
 
 STATE = {
     "bitrate": INTEGER, "gop": INTEGER, "online": BOOL, "fps": INTEGER,  # as uStreamer has them
-    "state": WORD, "encoder": WORD, "device": WORD, "text": WORD, "profile": WORD, "level": WORD,
+    "state": WORD, "encoder": WORD, "device": WORD, "text": WORD, "profile": WORD, "level": WORD, "codec": WORD,
     "width": INTEGER, "height": INTEGER, "bitrate_in_force": INTEGER, "gop_in_force": INTEGER,
     **{name: INTEGER for name in ("encoded", "keys", "same", "late", "lost", "opened", "failures", "clients",
                                   "skipped_frames")},

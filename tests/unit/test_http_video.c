@@ -61,10 +61,12 @@ static void on_expired(void *arg)
 
 static const struct connection_holder holder = { on_drained, on_expired, on_closed };
 
-static void begin(struct video_viewer *viewer)
+static bool begin(struct video_viewer *viewer, const struct frame *packed)
 {
+	assert_true(packed->key);
 	connection_stream(viewer->conn, &holder, viewer);
 	evbuffer_add(connection_output(viewer->conn), "HEAD", 4);
+	return true;
 }
 
 static void unref_sent(const void *data, size_t size, void *arg)
@@ -82,7 +84,30 @@ static int add(struct video_viewer *viewer, struct evbuffer *out, struct frame *
 		frame_ref(unit));
 }
 
-static const struct video_framing framing = { begin, add };
+static const struct video_framing framing = { .begin = begin, .add = add };
+
+/* One that makes something of its own. */
+static unsigned n_packed;
+
+static struct frame *pack(struct frame_pool *pool, const struct frame *unit)
+{
+	struct frame *packed;
+
+	n_packed++;
+	assert_int_equal(frame_pool_get(pool, unit->plane[0].size, &packed), 0);
+	memcpy(packed->plane[0].data, unit->plane[0].data, unit->plane[0].size);
+	packed->key = unit->key;
+	return packed;
+}
+
+static struct frame *pack_keys(struct frame_pool *pool, const struct frame *unit)
+{
+	return unit->key ? pack(pool, unit) : NULL;
+}
+
+static const struct video_framing packing = { pack, begin, add };
+static const struct video_framing failing = { pack_keys, begin, add };
+static const struct video_framing *wanted_framing;
 
 static void on_request(void *arg, struct connection *conn, const struct request *req)
 {
@@ -90,7 +115,7 @@ static void on_request(void *arg, struct connection *conn, const struct request 
 
 	(void)arg, (void)req;
 	connection_hold(conn, &holder, viewer, 60000);
-	video_watch(video, viewer, conn, &framing);
+	video_watch(video, viewer, conn, wanted_framing);
 }
 
 static void on_refuse(void *arg, struct connection *conn, int status)
@@ -106,7 +131,8 @@ static int start(void **state)
 	struct connection_limits limits = { .connections = 200, .timeout_s = 1 };
 
 	(void)state;
-	next_unit = n_asked = 0;
+	next_unit = n_asked = n_packed = 0;
+	wanted_framing = &framing;
 	base = event_base_new();
 	outlet = outlet_create(&events, NULL);
 	set = connection_set_create(base, &limits, &server, NULL);
@@ -385,6 +411,50 @@ static void every_viewer_gets_everything(void **state)
 	assert_int_equal(video_skipped(video), 0);
 }
 
+static void what_a_framing_makes_is_made_once_for_all_its_viewers(void **state)
+{
+	struct client *client[4];
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(client); i++) {
+		wanted_framing = i ? &packing : &framing;
+		client[i] = watch(i == 3 ? 4096 : 0);
+	}
+	publish(false, 100);
+	assert_int_equal(n_packed, 0); /* nobody has begun */
+	publish(true, 100);
+	for (unsigned n = 1; n < 40; n++) {
+		publish(false, LONG);
+		for (unsigned i = 0; i < 3; i++)
+			hear(client[i], next_unit);
+		read_some(client[3], LONG);
+	}
+	assert_int_equal(n_packed, 40);
+	for (unsigned i = 0; i < ARRAY_SIZE(client); i++)
+		leave(client[i]);
+	while (video_viewers(video))
+		turn();
+	assert_int_equal(alive, 0);
+}
+
+static void what_cannot_be_made_is_skipped_up_to_a_key_frame(void **state)
+{
+	struct client *client;
+
+	(void)state;
+	wanted_framing = &failing;
+	client = watch(0);
+	publish(true, 100);
+	hear(client, 1);
+	publish(false, 100);
+	publish(false, 100);
+	assert_int_equal(video_skipped(video), 2);
+	publish(true, 100);
+	hear(client, 4);
+	assert_int_equal(client->n_gaps, 1);
+	leave(client);
+}
+
 /* ---- when key frames are asked for */
 
 static void a_newcomer_asks_at_once(void **state)
@@ -635,6 +705,8 @@ int main(void)
 		TEST(nobody_watches_nothing_is_wanted),
 		TEST(the_next_viewer_sees_nothing_of_the_one_before),
 		TEST(every_viewer_gets_everything),
+		TEST(what_a_framing_makes_is_made_once_for_all_its_viewers),
+		TEST(what_cannot_be_made_is_skipped_up_to_a_key_frame),
 		TEST(a_newcomer_asks_at_once),
 		TEST(newcomers_share_a_request),
 		TEST(a_request_that_was_not_heard_is_repeated),

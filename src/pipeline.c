@@ -407,6 +407,11 @@ void pipeline_tune_h264(struct pipeline *pipe, const struct encoder_tuning *tuni
 	h264_encoder_tune(pipe->h264, tuning);
 }
 
+void pipeline_limit_h264(struct pipeline *pipe, const struct encoder_limit *limit)
+{
+	h264_encoder_limit(pipe->h264, limit);
+}
+
 void pipeline_get_status(struct pipeline *pipe, struct pipeline_status *out)
 {
 	pthread_mutex_lock(&pipe->lock);

@@ -49,6 +49,7 @@ struct outlet *pipeline_raw(struct pipeline *pipeline);
 void pipeline_get_status(struct pipeline *pipeline, struct pipeline_status *out);
 void pipeline_get_h264_status(struct pipeline *pipeline, struct h264_status *out);
 void pipeline_tune_h264(struct pipeline *pipeline, const struct encoder_tuning *tuning);
+void pipeline_limit_h264(struct pipeline *pipeline, const struct encoder_limit *limit);
 struct drops *pipeline_drops(struct pipeline *pipeline);
 /* How /state names the JPEG encoder: "HW" when pictures are passed through, else "CPU". */
 const char *pipeline_encoder_type(struct pipeline *pipeline);

@@ -31,6 +31,11 @@ struct encoder_tuning {
 	unsigned min_qp, max_qp;
 };
 
+/* What bitrate and rate may be at most, whatever was asked for; 0: no limit. */
+struct encoder_limit {
+	unsigned bitrate_kbps, fps;
+};
+
 struct encoder_config {
 	uint32_t width, height; /* pixels, as shown */
 	/*

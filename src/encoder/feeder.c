@@ -64,6 +64,10 @@ static struct encoder_tuning effective_tuning(const struct feeder *feeder)
 
 	if (!tuning.fps)
 		tuning.fps = desired ? MIN(desired, fps) : fps;
+	if (feeder->limit.fps)
+		tuning.fps = MIN(tuning.fps, feeder->limit.fps);
+	if (feeder->limit.bitrate_kbps)
+		tuning.bitrate_kbps = MIN(tuning.bitrate_kbps, feeder->limit.bitrate_kbps);
 	return tuning;
 }
 
@@ -77,6 +81,12 @@ static void retune(struct feeder *feeder)
 void feeder_tune(struct feeder *feeder, const struct encoder_tuning *tuning)
 {
 	feeder->tuning = *tuning;
+	retune(feeder);
+}
+
+void feeder_limit(struct feeder *feeder, const struct encoder_limit *limit)
+{
+	feeder->limit = *limit;
 	retune(feeder);
 }
 
@@ -259,12 +269,12 @@ static void keep_card(struct feeder *feeder, struct frame *frame)
 
 /*
  * A rate that the encoder's level does not allow was lowered, but hardware that is given more than
- * was declared spends more bits than agreed, and time.
+ * was declared spends more bits than agreed, and time. A slower source passes any limit whole.
  */
 static bool is_surplus(struct feeder *feeder, const struct frame *frame)
 {
 	unsigned allowed = feeder->keeper->view.fps;
-	unsigned fps = feeder->keeper->config.tuning.fps > allowed ? allowed : 0;
+	unsigned fps = feeder->keeper->config.tuning.fps > allowed ? allowed : feeder->limit.fps;
 
 	if (fps != feeder->limit_fps)
 		limiter_init(&feeder->limiter, fps);

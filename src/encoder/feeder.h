@@ -35,6 +35,7 @@ struct feeder {
 		damaged_ns; /* since when all JPEGs were damaged; 0: the last was not */
 
 	struct encoder_tuning tuning; /* as the owner wants it; fps 0: as fast as the source is */
+	struct encoder_limit limit;   /* to that, and to what the encoder is given */
 	struct cadence cadence;
 	struct frame *held; /* waits for an encoder to open */
 	struct frame *card; /* the newest frame, if it may be kept: encoded again for newcomers */
@@ -74,5 +75,6 @@ int64_t feeder_due_ns(const struct feeder *feeder);
 void feeder_rest(struct feeder *feeder);
 /* From the next frame on. */
 void feeder_tune(struct feeder *feeder, const struct encoder_tuning *tuning);
+void feeder_limit(struct feeder *feeder, const struct encoder_limit *limit);
 
 #endif

@@ -46,6 +46,8 @@ struct h264_encoder {
 	pthread_mutex_t lock;
 	struct encoder_tuning tuning; /* under lock: as wanted */
 	bool tuned;                   /* under lock: `tuning` is new */
+	struct encoder_limit limit;   /* under lock */
+	bool limited;                 /* under lock: `limit` is new */
 	struct h264_status status;    /* under lock */
 };
 
@@ -95,6 +97,20 @@ static void obey_tuning(struct h264_encoder *encoder)
 	pthread_mutex_unlock(&encoder->lock);
 	if (tuned)
 		feeder_tune(&encoder->feeder, &tuning);
+}
+
+static void obey_limit(struct h264_encoder *encoder)
+{
+	struct encoder_limit limit;
+	bool limited;
+
+	pthread_mutex_lock(&encoder->lock);
+	limited = encoder->limited;
+	limit = encoder->limit;
+	encoder->limited = false;
+	pthread_mutex_unlock(&encoder->lock);
+	if (limited)
+		feeder_limit(&encoder->feeder, &limit);
 }
 
 static void tend_idleness(struct h264_encoder *encoder, int64_t now)
@@ -206,6 +222,7 @@ static void *run(void *arg)
 	while (!atomic_load(&encoder->stop)) {
 		keeper_tend(&encoder->keeper, now_ns());
 		obey_tuning(encoder);
+		obey_limit(encoder);
 		tend_idleness(encoder, now_ns());
 		if (atomic_load(&encoder->wanted))
 			feeder_feed(&encoder->feeder);
@@ -294,6 +311,16 @@ void h264_encoder_tune(struct h264_encoder *encoder, const struct encoder_tuning
 	pthread_mutex_lock(&encoder->lock);
 	encoder->tuning = *tuning;
 	encoder->tuned = true;
+	pthread_mutex_unlock(&encoder->lock);
+	if (encoder->started)
+		wake(encoder);
+}
+
+void h264_encoder_limit(struct h264_encoder *encoder, const struct encoder_limit *limit)
+{
+	pthread_mutex_lock(&encoder->lock);
+	encoder->limit = *limit;
+	encoder->limited = true;
 	pthread_mutex_unlock(&encoder->lock);
 	if (encoder->started)
 		wake(encoder);

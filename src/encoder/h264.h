@@ -59,6 +59,8 @@ struct outlet *h264_encoder_outlet(struct h264_encoder *encoder);
 
 /* Applies from the next frame on, without a gap; clamped values show in the status. */
 void h264_encoder_tune(struct h264_encoder *encoder, const struct encoder_tuning *tuning);
+/* On top of that, as lines allow: the lower one holds. What was asked for stays as it is. */
+void h264_encoder_limit(struct h264_encoder *encoder, const struct encoder_limit *limit);
 void h264_encoder_get_status(struct h264_encoder *encoder, struct h264_status *out);
 /* Since when all JPEGs were damaged; 0: the last one was not. */
 int64_t h264_encoder_damaged_ns(struct h264_encoder *encoder);

@@ -23,6 +23,7 @@
 #define pipeline_raw             tested_raw
 #define pipeline_get_h264_status tested_get_h264_status
 #define pipeline_tune_h264       tested_tune_h264
+#define pipeline_limit_h264      tested_limit_h264
 #define pipeline_get_status      tested_get_status
 #define pipeline_drops           tested_drops
 #define pipeline_encoder_type    tested_encoder_type

@@ -362,6 +362,31 @@ static void no_more_frames_go_in_than_the_encoder_may_be_given(void **state)
 	assert_in_range(count_units(bench), 28, 33);
 }
 
+static void a_limit_lowers_what_was_asked_for_and_leaves_frames_out(void **state)
+{
+	struct encoder_tuning tuning = { .bitrate_kbps = 4000, .gop = 30 };
+	struct encoder_limit limit = { 1000, 20 }, none = { 0 };
+	struct bench *bench = *state;
+	int64_t at = now_ns();
+
+	feeder_tune(&bench->feeder, &tuning);
+	feeder_limit(&bench->feeder, &limit);
+	for (int i = 0; i < 90; i++) { /* a second and a half at 60 fps */
+		struct frame *frame = make_frame(bench, SIDE, (uint8_t)i);
+
+		frame->fps = 60;
+		frame->captured_ns = at += NS_PER_S / 60;
+		mailbox_put(bench->mailbox, frame);
+		run_for(bench, 3);
+	}
+	assert_in_range(count_units(bench), 28, 33);
+	assert_int_equal(bench->keeper.config.tuning.bitrate_kbps, 1000);
+	assert_int_equal(bench->keeper.config.tuning.fps, 20);
+	feeder_limit(&bench->feeder, &none);
+	assert_int_equal(bench->keeper.config.tuning.bitrate_kbps, 4000);
+	assert_int_equal(bench->keeper.config.tuning.fps, 60);
+}
+
 /* Each viewer that came while the first encoder opened has asked. */
 static void one_key_frame_serves_all_who_asked_before_it(void **state)
 {
@@ -490,6 +515,7 @@ int main(void)
 		TEST(each_size_opens_one_encoder),
 		TEST(samples_that_mean_something_else_begin_with_a_key_frame),
 		TEST(no_more_frames_go_in_than_the_encoder_may_be_given),
+		TEST(a_limit_lowers_what_was_asked_for_and_leaves_frames_out),
 		TEST(one_key_frame_serves_all_who_asked_before_it),
 		TEST(frames_are_read_in_place_where_the_encoder_can),
 		TEST(damaged_jpegs_are_counted_and_known),

@@ -71,7 +71,7 @@ struct hdmicast_ring_header {
 	uint32_t state;         /* 128: HDMICAST_RING_NEW, LIVE, GONE */
 	uint32_t bell;          /* 132: futex; changes with each frame and with `state` */
 	uint32_t head;          /* 136: number of the next frame: `head - 1` is the newest */
-	uint32_t key;           /* 140: number of the newest key frame, plus 1; 0: none yet */
+	uint32_t key;           /* 140: number of the newest key frame, plus 1; 0: none of use */
 	uint32_t tail;          /* 144: number of the oldest frame that is still whole */
 	uint32_t reserved1[27]; /* 148 */
 };
@@ -122,11 +122,11 @@ struct hdmicast_ring_control {
  * none is free, readers share the last one, without a lock.
  */
 struct hdmicast_ring_reader {
-	uint32_t pid;      /*  0: for people */
-	uint32_t beat;     /*  4: changes once a second while frames are being read or waited for */
-	uint32_t keys;     /*  8: a change asks for a key frame */
-	uint32_t reserved; /* 12 */
-	uint64_t lost;     /* 16: frames that this reader missed */
+	uint32_t pid;  /*  0: for people */
+	uint32_t beat; /*  4: changes once a second while frames are being read or waited for */
+	uint32_t keys; /*  8: a change asks for a key frame */
+	uint32_t laps; /* 12: how often it was overtaken */
+	uint64_t lost; /* 16: frames that this reader missed */
 	uint64_t reserved2;
 };
 

@@ -25,8 +25,10 @@ int object_set_names(struct object_names *names, const char *name)
 
 	name += *name == '/';
 	length = strlen(name);
-	if (!length || length > NAME_MAX - strlen(".ctl") || strchr(name, '/') || *name == '.')
+	if (!length || strchr(name, '/') || *name == '.')
 		return -EINVAL;
+	if (length > NAME_MAX - strlen(".ctl"))
+		return -ENAMETOOLONG;
 	snprintf(names->data, sizeof(names->data), "/%s", name);
 	snprintf(names->control, sizeof(names->control), "/%s.ctl", name);
 	return 0;
@@ -85,10 +87,13 @@ int object_take_over(const struct object_names *names, struct hdmicast_ring_head
 	return 0;
 }
 
-void object_ring_bell(struct hdmicast_ring_header *header)
+unsigned object_ring_bell(struct hdmicast_ring_header *header)
 {
+	long woken;
+
 	shared_store_release(&header->bell, shared_load(&header->bell) + 1);
-	syscall(SYS_futex, &header->bell, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+	woken = syscall(SYS_futex, &header->bell, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+	return woken > 0 ? (unsigned)woken : 0;
 }
 
 void object_retire(struct hdmicast_ring_header *header)
@@ -98,6 +103,16 @@ void object_retire(struct hdmicast_ring_header *header)
 	shared_store_release(&header->state, HDMICAST_RING_GONE);
 	object_ring_bell(header);
 	munmap(header, sizeof(*header));
+}
+
+void object_remove(const char *name, int fd)
+{
+	AUTO(auto_close) int found = fd < 0 ? -1 : shm_open(name, O_RDONLY | O_NONBLOCK, 0);
+	struct stat named, ours;
+
+	if (found >= 0 && fstat(found, &named) == 0 && fstat(fd, &ours) == 0 &&
+		named.st_dev == ours.st_dev && named.st_ino == ours.st_ino)
+		shm_unlink(name);
 }
 
 /* A name is taken by another writer at the same moment: that one is busy with it. */
@@ -158,14 +173,17 @@ int object_create_data(const struct object_names *names, const struct hdmicast_r
 	return res;
 }
 
-static int fill_control(int fd, uint64_t epoch, mode_t mode, gid_t group)
+struct hdmicast_ring_control object_describe_control(uint64_t epoch)
 {
-	const struct hdmicast_ring_control start = {
-		.magic = HDMICAST_RING_CONTROL_MAGIC,
+	return (struct hdmicast_ring_control){ .magic = HDMICAST_RING_CONTROL_MAGIC,
 		.version = HDMICAST_RING_VERSION,
 		.readers = HDMICAST_RING_READERS,
-		.epoch = epoch,
-	};
+		.epoch = epoch };
+}
+
+static int fill_control(int fd, uint64_t epoch, mode_t mode, gid_t group)
+{
+	const struct hdmicast_ring_control start = object_describe_control(epoch);
 	const off_t bytes = sizeof(start) +
 			    HDMICAST_RING_READERS * sizeof(struct hdmicast_ring_reader);
 	int res = write_start(fd, &start, sizeof(start));
@@ -182,7 +200,8 @@ int object_create_control(const struct object_names *names, uint64_t epoch, mode
 	AUTO(auto_close) int fd = -1;
 	int res;
 
-	shm_unlink(names->control);
+	if (shm_unlink(names->control) && errno != ENOENT)
+		return -errno;
 	fd = create(names->control);
 	if (fd < 0)
 		return fd;

@@ -17,7 +17,7 @@ struct object_names {
 	char control[NAME_MAX + 2];
 };
 
-/* -EINVAL when it is no name. */
+/* -EINVAL, -ENAMETOOLONG when it is no name. */
 int object_set_names(struct object_names *names, const char *name);
 
 /*
@@ -34,11 +34,16 @@ void object_retire(struct hdmicast_ring_header *header);
  */
 int object_create_data(const struct object_names *names, const struct hdmicast_ring_header *like,
 	mode_t mode, gid_t group);
+/* What a control object begins with. */
+struct hdmicast_ring_control object_describe_control(uint64_t epoch);
 /* Makes the control object. Both return a descriptor or -errno. */
 int object_create_control(const struct object_names *names, uint64_t epoch, mode_t mode,
 	gid_t group);
 
-/* Rings the bell and wakes all who wait for it. */
-void object_ring_bell(struct hdmicast_ring_header *header);
+/* Takes the name off the object of this descriptor, if it still has it. -1 is fine. */
+void object_remove(const char *name, int fd);
+
+/* Rings the bell and wakes all who wait for it; how many those were. */
+unsigned object_ring_bell(struct hdmicast_ring_header *header);
 
 #endif

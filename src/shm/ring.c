@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "shm/object.h"
@@ -41,7 +42,7 @@ struct ring {
 	uint64_t head, tail; /* sequences of the next frame and of the oldest whole one */
 	uint64_t position;   /* bytes ever used; modulo data_bytes, where the next frame goes */
 	uint64_t *placed;    /* for each slot, the position at which its frame begins */
-	uint64_t oversized;
+	uint64_t oversized, wakes, epoch;
 	struct heard heard[HDMICAST_RING_READERS];
 };
 
@@ -105,6 +106,7 @@ static int make_objects(struct ring *ring, const struct ring_options *opt)
 	int res;
 
 	describe(&like, opt);
+	ring->epoch = like.epoch;
 	ring->control_fd = object_create_control(&ring->names, like.epoch, opt->mode, opt->group);
 	if (ring->control_fd < 0)
 		return ring->control_fd;
@@ -143,14 +145,31 @@ int ring_create(struct ring **out, const struct ring_options *opt)
 	return 0;
 }
 
+/* Another writer may have taken them over, if somebody removed ours. */
+static void remove_names(const struct ring *ring)
+{
+	object_remove(ring->names.data, ring->fd);
+	object_remove(ring->names.control, ring->control_fd);
+}
+
+/* Whoever the end of the old one wakes finds the new one. */
+int ring_replace(struct ring **ring, const struct ring_options *opt)
+{
+	struct ring *old = *ring;
+	int res;
+
+	remove_names(old);
+	*ring = NULL;
+	res = ring_create(ring, opt);
+	ring_destroy(old);
+	return res;
+}
+
 void ring_destroy(struct ring *ring)
 {
 	if (!ring)
 		return;
-	if (ring->fd >= 0)
-		shm_unlink(ring->names.data);
-	if (ring->control_fd >= 0)
-		shm_unlink(ring->names.control);
+	remove_names(ring);
 	if (ring->header) {
 		shared_store_release(&ring->header->state, HDMICAST_RING_GONE);
 		object_ring_bell(ring->header);
@@ -212,7 +231,7 @@ static void announce(struct ring *ring, bool key)
 	if (key)
 		shared_store_release(&ring->header->key, next);
 	shared_store_release(&ring->header->head, next);
-	object_ring_bell(ring->header);
+	ring->wakes += object_ring_bell(ring->header);
 }
 
 int ring_publish(struct ring *ring, const struct iovec *pieces, unsigned count,
@@ -278,48 +297,85 @@ int ring_publish_frame(struct ring *ring, const struct frame *frame, uint64_t dr
 	return ring_publish(ring, pieces, count, &what);
 }
 
-/* Whether anyone holds a reader's lock: they end with their holder, at once. */
-static bool any_lock(int fd)
+/* Whether a reader holds the lock of a place: the kernel ends it with its holder, at once. */
+static bool is_taken(int fd, unsigned index)
 {
 	struct flock lock = { .l_type = F_WRLCK,
 		.l_whence = SEEK_SET,
-		.l_start = sizeof(struct hdmicast_ring_control) };
+		.l_start = (off_t)(sizeof(struct hdmicast_ring_control) +
+				   index * sizeof(struct hdmicast_ring_reader)),
+		.l_len = sizeof(struct hdmicast_ring_reader) };
 
 	return fcntl(fd, F_OFD_GETLK, &lock) || lock.l_type != F_UNLCK;
 }
 
-/* Whether a reader is there, by what it says now. */
-static bool hear(struct heard *heard, const struct hdmicast_ring_reader *said, int64_t now,
-	bool *key_request)
+/*
+ * Whether a reader is there, by what it says now. A beat of 0 is what a reader that left, or
+ * somebody who shortened the object, wrote; the lock tells one from the other.
+ */
+static bool hear(struct ring *ring, unsigned index, const struct hdmicast_ring_reader *said,
+	int64_t now)
 {
-	if (said->keys != heard->keys)
-		*key_request = true;
-	if (said->beat != heard->beat)
-		heard->beat_ns = said->beat ? now : 0;
-	heard->keys = said->keys;
+	struct heard *heard = &ring->heard[index];
+
+	if (said->beat != heard->beat && (said->beat || heard->beat_ns))
+		heard->beat_ns = now;
 	heard->beat = said->beat;
-	return heard->beat_ns && now - heard->beat_ns < READER_TTL_NS;
+	if (!heard->beat_ns || now - heard->beat_ns >= READER_TTL_NS)
+		return false;
+	if (index == SHARED_READER || is_taken(ring->control_fd, index))
+		return true;
+	heard->beat_ns = 0;
+	return false;
 }
 
 void ring_get_readers(struct ring *ring, struct ring_readers *out)
 {
-	struct hdmicast_ring_reader said[HDMICAST_RING_READERS] = { 0 };
+	const struct hdmicast_ring_control right = object_describe_control(ring->epoch);
 	const int64_t now = now_ns();
-	bool shared = false;
+	struct {
+		struct hdmicast_ring_control control;
+		struct hdmicast_ring_reader reader[HDMICAST_RING_READERS];
+	} said = { 0 };
 
 	*out = (struct ring_readers){ 0 };
-	/* Shorter when someone cut it: then nobody says anything. */
-	if (pread(ring->control_fd, said, sizeof(said), sizeof(struct hdmicast_ring_control)) < 0)
+	/* Shorter when someone cut it: then nobody says anything, and it grows as they write. */
+	if (pread(ring->control_fd, &said, sizeof(said), 0) < 0)
 		return;
 	for (unsigned i = 0; i < HDMICAST_RING_READERS; i++) {
-		if (!hear(&ring->heard[i], &said[i], now, &out->key_request))
+		const struct hdmicast_ring_reader *reader = &said.reader[i];
+		const bool asks = reader->keys != ring->heard[i].keys;
+
+		ring->heard[i].keys = reader->keys;
+		if (!hear(ring, i, reader, now))
 			continue;
-		shared = i == SHARED_READER;
+		out->key_request |= asks;
 		out->count++;
-		out->lost += said[i].lost;
+		out->lost += reader->lost;
+		out->laps += reader->laps;
 	}
-	if (out->count && !shared && !any_lock(ring->control_fd))
-		out->count = 0;
+	/* Without it, no other reader takes a place. */
+	if (memcmp(&said.control, &right, sizeof(right)) != 0 &&
+		pwrite(ring->control_fd, &right, sizeof(right), 0) < 0)
+		return;
+}
+
+void ring_forget(struct ring *ring)
+{
+	shared_store_release(&ring->header->key, 0);
+}
+
+bool ring_is_named(const struct ring *ring)
+{
+	struct stat data, control;
+
+	return fstat(ring->fd, &data) == 0 && data.st_nlink &&
+	       fstat(ring->control_fd, &control) == 0 && control.st_nlink;
+}
+
+uint64_t ring_wakes(const struct ring *ring)
+{
+	return ring->wakes;
 }
 
 uint64_t ring_published(const struct ring *ring)

@@ -218,6 +218,7 @@ static unsigned find_seat(int fd)
 
 void ring_seat_take(struct ring_seat *seat, const char *name, uint64_t epoch)
 {
+	const uint32_t laps = seat->says.laps;
 	struct hdmicast_ring_control control;
 	char path[RING_NAME_SIZE + 4];
 	int fd;
@@ -238,6 +239,7 @@ void ring_seat_take(struct ring_seat *seat, const char *name, uint64_t epoch)
 	memset(&seat->says, 0, sizeof(seat->says));
 	if (pread(fd, &seat->says, sizeof(seat->says), seat_offset(seat->index)) < 0)
 		memset(&seat->says, 0, sizeof(seat->says));
+	seat->says.laps = laps;
 	seat->says.pid = (uint32_t)getpid();
 	ring_seat_beat(seat, 0, 1);
 }

@@ -15,6 +15,7 @@
 #include "shm/shared.h"
 
 #define NS_PER_MS INT64_C(1000000)
+#define NS_PER_S  INT64_C(1000000000)
 
 struct hdmicast_ring {
 	char name[RING_NAME_SIZE];
@@ -47,6 +48,7 @@ static void resume(struct hdmicast_ring *ring, uint32_t head)
 	const uint32_t key = shared_load_acquire(&ring->map.header->key) - 1;
 	const uint32_t ahead = key - ring->next, behind = head - key;
 
+	ring->seat.says.laps++;
 	if (ahead >= 1 && ahead <= INT32_MAX && behind >= 1 && behind <= ring->map.slot_count) {
 		ring->gap += ahead;
 		ring->next = key;
@@ -99,6 +101,18 @@ static void refresh(struct hdmicast_ring *ring)
 		return;
 	detach(ring);
 	attach(ring);
+}
+
+/* Who found no place, because somebody wrote over the control object, tries again. */
+static void beat(struct hdmicast_ring *ring)
+{
+	const int64_t now = ring_now_ns();
+
+	if (ring->seat.fd < 0 && ring->map.fd >= 0 && now - ring->seat.beat_ns >= NS_PER_S) {
+		ring->seat.beat_ns = now;
+		ring_seat_take(&ring->seat, ring->name, ring->map.epoch);
+	}
+	ring_seat_beat(&ring->seat, ring->lost, 0);
 }
 
 /*
@@ -221,7 +235,7 @@ int hdmicast_ring_wait(struct hdmicast_ring *ring, int timeout_ms)
 		uint32_t bell = 0;
 		int64_t left;
 
-		ring_seat_beat(&ring->seat, ring->lost, 0);
+		beat(ring);
 		refresh(ring);
 		if (ring->map.fd >= 0) {
 			bell = shared_load_acquire(&ring->map.header->bell);
@@ -284,7 +298,7 @@ int hdmicast_ring_next(struct hdmicast_ring *ring, struct hdmicast_frame *out)
 	struct hdmicast_ring_slot slot;
 	int res;
 
-	ring_seat_beat(&ring->seat, ring->lost, 0);
+	beat(ring);
 	res = find_and_reset(ring, &slot);
 	/* A writer that is not ours may lie about the number; ours never does. */
 	if (!res && (uint32_t)slot.sequence != ring->next)

@@ -280,7 +280,7 @@ static void names_and_sizes_are_checked(void **state)
 	memset(longest, 'x', sizeof(longest));
 	longest[252] = 0;
 	opt.name = longest;
-	assert_int_equal(ring_create(&ring, &opt), -EINVAL);
+	assert_int_equal(ring_create(&ring, &opt), -ENAMETOOLONG);
 	assert_int_equal(hdmicast_ring_open(&reader, longest, 0), -EINVAL);
 	opt.name = ring_name();
 	opt.slots = HDMICAST_RING_MAX_SLOTS + 1;

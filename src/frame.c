@@ -51,6 +51,15 @@ void frame_unref_auto(struct frame **frame)
 	frame_unref(*frame);
 }
 
+size_t frame_size(const struct frame *frame)
+{
+	size_t size = 0;
+
+	for (unsigned i = 0; i < FRAME_PLANES && frame->plane[i].data; i++)
+		size += frame->plane[i].size;
+	return size;
+}
+
 void frame_copy_origin(struct frame *to, const struct frame *from)
 {
 	to->online = from->online;

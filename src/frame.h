@@ -75,6 +75,9 @@ struct frame *frame_ref(struct frame *frame);
 void frame_unref(struct frame *frame);
 void frame_unref_auto(struct frame **frame);
 
+/* Bytes of all its planes. */
+size_t frame_size(const struct frame *frame);
+
 /* Copies what describes a picture (times, number, online), not what holds it. */
 void frame_copy_origin(struct frame *to, const struct frame *from);
 

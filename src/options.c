@@ -6,6 +6,7 @@
 #include "options.h"
 
 #include <getopt.h>
+#include <grp.h>
 #include <limits.h>
 #include <linux/videodev2.h>
 #include <stddef.h>
@@ -21,6 +22,8 @@ enum type {
 	OCTAL,   /* int, a file mode */
 	TEXT,    /* const char * */
 	SIZE,    /* struct option_size, WIDTHxHEIGHT */
+	BYTES,   /* size_t, with k, M or G behind it; range in KiB */
+	OWNER,   /* gid_t, a name or a number */
 	CHOICE,  /* int or unsigned, a word out of `choices` */
 	CONTROL, /* struct option_control: a number, "default", and if max is 1 "auto" */
 	LEVEL,   /* sets log_level to min */
@@ -112,6 +115,13 @@ static const struct choice sources[] = {
 		"how long a silent reader counts", NULL, NULL },                                      \
 	{ medium "-sink-timeout", 0, INT, AT(field.timeout_s), 1, 60, "SECONDS",                      \
 		"lock time-out; accepted, the writer never waits", NULL, NULL }
+#define RING(medium, field, size)                                                                  \
+	{ medium "-ring", 0, TEXT, AT(field.name), 0, 0, "NAME", "shared memory for any number of readers", \
+		NULL, NULL },                                                                         \
+	{ medium "-ring-mode", 0, OCTAL, AT(field.mode), 0, 0777, "MODE", "who may read it", NULL, NULL }, \
+	{ medium "-ring-group", 0, OWNER, AT(field.group), 0, 0, "GROUP", "its group, by name or number", \
+		NULL, NULL },                                                                         \
+	{ medium "-ring-size", 0, BYTES, AT(field.bytes), 64, 1 << 20, "BYTES", "room for frames; " size, NULL, NULL }
 
 /* clang-format off */
 static const struct row rows[] = {
@@ -186,6 +196,8 @@ static const struct row rows[] = {
 	{ "sink-timeout", 0, INT, AT(jpeg_sink.timeout_s), 1, 60, "SECONDS", "of --jpeg-sink-timeout", NULL, NULL },
 	{ "sink-abi", 0, CHOICE, AT(sink_abi), 0, 0, "VERSION", "layout of all of them; $HDMICAST_SINK_ABI without the option", sink_abis, NULL },
 
+	RING("jpeg", jpeg_ring, "16M"), RING("raw", raw_ring, "eight pictures of the source"), RING("h264", h264_ring, "8M"),
+
 	{ "H.264", 0, GROUP, 0, 0, 0, NULL, NULL, NULL, NULL },
 	{ "h264-encoder", 0, CHOICE, AT(h264_encoder), 0, 0, "NAME", "hardware (m2m) where there is some, else x264; or one of them, or none", h264_encoders, NULL },
 	{ "h264-m2m-device", 0, TEXT, AT(h264_m2m_device), 0, 0, "PATH", "hardware encoder; empty: found by capability", NULL, NULL },
@@ -229,6 +241,7 @@ static char *password;                           /* the same */
 static void set_defaults(struct options *opt)
 {
 	int cores = CLAMP((int)sysconf(_SC_NPROCESSORS_ONLN), 1, 4);
+	const struct option_store store = { "", 0660, false, 10, 1, OPTION_GROUP_KEEP, 0 };
 
 	*opt = (struct options){
 		.source = sources[0].name,
@@ -255,10 +268,13 @@ static void set_defaults(struct options *opt)
 		.instance_id = "",
 		.server_timeout_s = 10,
 		.max_clients = 1000,
-		.jpeg_sink = { "", 0660, false, 10, 1 },
-		.raw_sink = { "", 0660, false, 10, 1 },
-		.h264_sink = { "", 0660, false, 10, 1 },
+		.jpeg_sink = store,
+		.raw_sink = store,
+		.h264_sink = store,
 		.sink_abi = sink_abis[0].value,
+		.jpeg_ring = store,
+		.raw_ring = store,
+		.h264_ring = store,
 		.h264_bitrate_kbps = 5000,
 		.h264_gop = 30,
 		.h264_m2m_device = "",
@@ -300,6 +316,8 @@ static const char *allowed(const struct row *row, char *text, size_t size)
 		snprintf(text, size, "WIDTHxHEIGHT from %s", any_size ? "1x1 to 65535x65535" :
 			"160x120 to 15360x8640");
 		break;
+	case BYTES: return "a size from 64k to 1G, as 500000, 800k or 32M";
+	case OWNER: return "a group of this machine: see getent group";
 	case CONTROL: return row->max ? "a number, auto or default" : "a number or default";
 	case CHOICE:
 		snprintf(text, size, "one of");
@@ -340,6 +358,42 @@ static bool set_size(struct options *opt, const struct row *row, const char *val
 	    size.height > most_h)
 		return false;
 	*(struct option_size *)((char *)opt + row->offset) = size;
+	return true;
+}
+
+static bool set_bytes(struct options *opt, const struct row *row, const char *value)
+{
+	static const char units[] = "kKmMgG";
+	char text[24], *unit;
+	unsigned shift = 0;
+	long number;
+
+	snprintf(text, sizeof(text), "%s", value);
+	unit = text + strcspn(text, units);
+	if (*unit) {
+		if (unit[1])
+			return false;
+		shift = 10 * (unsigned)((strchr(units, *unit) - units) / 2 + 1);
+		*unit = '\0';
+	}
+	/* In the unit itself first, so that no shift loses a bit. */
+	if (!parse_number(text, 10, 0, (row->max << 10 >> shift), &number) ||
+	    number << shift < row->min << 10)
+		return false;
+	*(size_t *)((char *)opt + row->offset) = (size_t)number << shift;
+	return true;
+}
+
+static bool set_owner(struct options *opt, const struct row *row, const char *value)
+{
+	const struct group *group = getgrnam(value);
+	long number;
+
+	if (group)
+		number = group->gr_gid;
+	else if (!parse_number(value, 10, 0, INT_MAX, &number))
+		return false;
+	*(gid_t *)((char *)opt + row->offset) = (gid_t)number;
 	return true;
 }
 
@@ -421,6 +475,8 @@ static bool set_option(struct options *opt, const struct row *row, char *value)
 	case INT:
 	case OCTAL: ok = set_int(opt, row, value); break;
 	case SIZE: ok = set_size(opt, row, value); break;
+	case BYTES: ok = set_bytes(opt, row, value); break;
+	case OWNER: ok = set_owner(opt, row, value); break;
 	case CHOICE: ok = set_choice(opt, row, value); break;
 	case CONTROL: ok = set_control(opt, row, value); break;
 	default: break;

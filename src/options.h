@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 #include "avc.h"
 
@@ -42,13 +43,19 @@ struct option_size {
 
 enum h264_choice { H264_ENCODER_AUTO, H264_ENCODER_M2M, H264_ENCODER_X264, H264_ENCODER_OFF };
 
-/* A shared-memory sink as uStreamer has them. */
-struct option_sink {
+/* An object in shared memory: a sink as uStreamer has them, or a ring. */
+struct option_store {
 	const char *name;
 	unsigned mode;
-	bool remove;
+
+	bool remove; /* sinks */
 	int client_ttl_s, timeout_s;
+
+	gid_t group;  /* rings; OPTION_GROUP_KEEP: the process's own */
+	size_t bytes; /* for frames; 0: as is good for the medium */
 };
+
+#define OPTION_GROUP_KEEP ((gid_t)-1)
 
 /* Strings are never NULL, "" when unset, and live as long as argv. Numbers are in range. */
 struct options {
@@ -94,8 +101,9 @@ struct options {
 	int max_clients;
 
 	/* shared memory */
-	struct option_sink jpeg_sink, raw_sink, h264_sink;
+	struct option_store jpeg_sink, raw_sink, h264_sink;
 	int sink_abi; /* 7 or 10: uStreamer's version of the layout */
+	struct option_store jpeg_ring, raw_ring, h264_ring;
 
 	/* H.264 */
 	enum h264_choice h264_encoder;

@@ -114,28 +114,43 @@ static json_t *describe_drops(const struct server *server)
 	return list;
 }
 
-/* uStreamer's name is has_clients. */
-static void add_sink(json_t *list, const char *name, struct sinks *sinks, enum sinks_medium medium)
+/* The names in it are uStreamer's where it has one. */
+static json_t *describe_sink(const struct sink_status *status)
 {
-	struct sink_status status;
-
-	if (!sinks_get_status(sinks, medium, &status))
-		return;
-	json_object_set_new(list, name,
-		json_pack("{s:b, s:I, s:I, s:I}", "has_clients", status.has_clients, "written",
-			(json_int_t)status.written, "skipped", (json_int_t)status.skipped,
-			"dropped", (json_int_t)status.dropped));
+	return json_pack("{s:b, s:I, s:I, s:I}", "has_clients", status->view.readers > 0, "written",
+		(json_int_t)status->written, "skipped", (json_int_t)status->skipped, "dropped",
+		(json_int_t)status->dropped);
 }
 
-/* Only what was asked for: readers take the presence of a sink for a promise. Never the raw one. */
-static void add_sinks(json_t *result, struct sinks *sinks)
+static json_t *describe_ring(const struct sink_status *status)
 {
-	json_t *list = json_object();
+	const struct store_view *view = &status->view;
 
-	add_sink(list, "jpeg", sinks, SINKS_JPEG);
-	add_sink(list, "h264", sinks, SINKS_H264);
+	return json_pack("{s:s, s:I, s:i, s:I, s:I, s:I, s:I, s:I, s:I}", "name", status->name,
+		"bytes", (json_int_t)status->capacity, "readers", (int)view->readers, "lost",
+		(json_int_t)view->lost, "laps", (json_int_t)view->laps, "wakes",
+		(json_int_t)view->wakes, "published", (json_int_t)status->written, "skipped",
+		(json_int_t)(status->skipped + status->late), "dropped",
+		(json_int_t)status->dropped);
+}
+
+/* Only what was asked for: readers take the presence of a sink for a promise. */
+static void add_sinks(json_t *result, struct sinks *sinks, enum sinks_kind kind)
+{
+	static const char *const media[MEDIA] = { "jpeg", "raw", "h264" };
+	json_t *list = json_object();
+	struct sink_status status;
+
+	for (unsigned i = 0; i < MEDIA; i++) {
+		/* uStreamer's own list never has the raw one. */
+		if ((kind == SINKS_MEMSINK && i == MEDIUM_RAW) ||
+			!sinks_get_status(sinks, kind, i, &status))
+			continue;
+		json_object_set_new(list, media[i],
+			kind == SINKS_RING ? describe_ring(&status) : describe_sink(&status));
+	}
 	if (json_object_size(list))
-		json_object_set(result, "sinks", list);
+		json_object_set(result, kind == SINKS_RING ? "rings" : "sinks", list);
 	json_decref(list);
 }
 
@@ -147,7 +162,8 @@ static json_t *describe(const struct server *server)
 	pipeline_get_status(server->pipeline, &status);
 	json_object_set_new(result, "instance_id", json_string(server->opt->instance_id));
 	json_object_set_new(result, "encoder", describe_encoder(server));
-	add_sinks(result, server->sinks);
+	add_sinks(result, server->sinks, SINKS_MEMSINK);
+	add_sinks(result, server->sinks, SINKS_RING);
 	json_object_set_new(result, "h264", describe_h264(server));
 	json_object_set_new(result, "source", describe_source(server, &status));
 	json_object_set_new(result, "stream", describe_stream(server));

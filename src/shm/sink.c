@@ -8,20 +8,15 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 
-#include "shm/memsink.h"
 #include "thread.h"
 #include "util.h"
 
 #define LOG_TOPIC "sink"
 #include "log.h"
 
-#define OPEN_NS  (10 * NS_PER_S)   /* from try to try */
-#define LOOK_NS  (100 * NS_PER_MS) /* how soon a reader is noticed */
-#define PULSE_NS NS_PER_S          /* from frame to frame while there is none */
-
-/* Readers look once a millisecond, and need each frame of a video: two must not come at once. */
-#define SPACING_NS  (3 * NS_PER_MS)
-#define VIDEO_DEPTH 8
+#define OPEN_NS     (10 * NS_PER_S)  /* from try to try */
+#define LOOK_NS     (50 * NS_PER_MS) /* how soon a reader is noticed */
+#define VIDEO_DEPTH 8                /* frames that may wait for us */
 
 /* Key frames cost other viewers quality: how far apart requests are kept. */
 #define KEY_NS       (100 * NS_PER_MS)
@@ -29,24 +24,41 @@
 
 struct sink {
 	struct sink_config config; /* set at creation, as all of this block */
+	bool is_video;             /* frames lean on those before them */
 	struct mailbox *mailbox;
 	int stop_fd; /* eventfd */
 	pthread_t thread;
 	bool started;
 
-	struct memsink *memory; /* our thread only, as all of this block; NULL: not open */
-	int open_error;         /* of the last try */
+	struct store *store; /* our thread only, as all of this block; NULL: not open */
+	int open_error;      /* of the last try */
 	int64_t open_due_ns;
 	int64_t look_due_ns;
 	int64_t pulse_due_ns; /* when a frame is written though nobody is there */
 	int64_t write_due_ns; /* not before */
 	int64_t asked_ns;     /* for a key frame */
+	uint64_t lost_before; /* frames, when the store was opened */
 	bool is_attached;
 	bool needs_key; /* nothing else may be written next */
 
-	atomic_bool has_clients; /* written by our thread, as the rest */
-	atomic_uint_least64_t written, skipped, dropped;
+	pthread_mutex_t lock;
+	struct sink_status status; /* under lock for others; our thread alone writes it */
 };
+
+static void note_view(struct sink *sink, const struct store_view *view)
+{
+	pthread_mutex_lock(&sink->lock);
+	sink->status.view = *view;
+	sink->status.capacity = sink->store ? sink->store->capacity : 0;
+	pthread_mutex_unlock(&sink->lock);
+}
+
+static void count(struct sink *sink, uint64_t *counter)
+{
+	pthread_mutex_lock(&sink->lock);
+	++*counter;
+	pthread_mutex_unlock(&sink->lock);
+}
 
 /* ---- the object */
 
@@ -54,70 +66,82 @@ static const char *remedy(int error)
 {
 	switch (error) {
 	case -EPROTO: return "its name must end in :jpeg, :h264 or :raw (or .jpeg and so on)";
-	case -EINVAL: return "its name must have no '/' in it";
+	case -EINVAL: return "its name must have no '/' in it, and no '.' in front";
 	case -ENAMETOOLONG: return "choose a shorter name";
-	case -EACCES:
-	case -EPERM: return "it belongs to another user: remove it from /dev/shm";
+	case -EACCES: return "it belongs to another user: remove it from /dev/shm";
+	case -EPERM: return "it belongs to another user, or we are not in that group";
+	case -EBUSY: return "another program writes it: end that one, or choose another name";
+	case -EEXIST:
 	case -EMEDIUMTYPE:
 	case -ELOOP:
 	case -EISDIR:
 	case -ENXIO: return "something else has its name: remove that from /dev/shm";
 	case -ENOSPC: return "/dev/shm is full: make room there";
+	case -ENOMEM: return "there is too little memory for it";
 	case -EMFILE:
 	case -ENFILE: return "raise the limit of open files";
 	default: return "see whether /dev/shm is there";
 	}
 }
 
-static void open_memory(struct sink *sink, int64_t now)
+/* Frames that nobody will find in the store. */
+static uint64_t lost(const struct sink *sink)
 {
-	const struct sink_config *config = &sink->config;
-	const struct option_sink *opt = config->opt;
-	int res = memsink_open(&sink->memory, opt->name, opt->mode, config->abi,
-		opt->client_ttl_s * NS_PER_S);
+	return mailbox_dropped(sink->mailbox) + sink->status.skipped;
+}
+
+static void open_store(struct sink *sink, int64_t now)
+{
+	const struct store_kind *kind = sink->config.kind;
+	const struct option_store *opt = sink->config.store.opt;
+	int res = kind->open(&sink->store, &sink->config.store);
 
 	sink->open_due_ns = now + OPEN_NS;
 	if (res == 0)
-		log_info("%s is ready: mode %o, layout %u", opt->name, opt->mode, config->abi);
+		log_info("%s %s is ready: mode %o, %s", kind->name, opt->name, opt->mode,
+			sink->store->about);
 	else if (res != sink->open_error)
-		log_error("no sink %s: %s; %s (tried every 10 s)", opt->name, strerror(-res),
-			remedy(res));
+		log_error("no %s %s: %s; %s (tried every 10 s)", kind->name, opt->name,
+			strerror(-res), remedy(res));
 	sink->open_error = res;
+	sink->lost_before = lost(sink);
 	sink->look_due_ns = sink->pulse_due_ns = now;
 }
 
 static void ask_key(struct sink *sink, int64_t now, int64_t apart_ns)
 {
-	if (!sink->config.is_video || now - sink->asked_ns < apart_ns)
+	if (!sink->is_video || now - sink->asked_ns < apart_ns)
 		return;
 	sink->asked_ns = now;
 	outlet_ask_key(sink->config.outlet);
 }
 
 /* Somebody removed it, or worse: a new one is made under the name. */
-static void lose_memory(struct sink *sink, int res)
+static void lose_store(struct sink *sink, int res)
 {
-	log_warn("%s: %s; opening it again", sink->config.opt->name,
+	static const struct store_view nobody;
+
+	log_warn("%s: %s; opening it again", sink->config.store.opt->name,
 		res == -ESTALE ? "somebody removed it" : strerror(-res));
-	memsink_close(sink->memory, false);
-	sink->memory = NULL;
-	atomic_store(&sink->has_clients, false);
+	sink->config.kind->close(sink->store);
+	sink->store = NULL;
+	note_view(sink, &nobody);
 	sink->open_due_ns = res == -ESTALE ? 0 : now_ns() + OPEN_NS;
 }
 
 static void look(struct sink *sink, int64_t now)
 {
-	struct memsink_view view;
-	int res = memsink_look(sink->memory, now, &view);
+	struct store_view view;
+	int res = sink->config.kind->look(sink->store, now, &view);
 
 	if (res < 0)
-		return lose_memory(sink, res);
+		return lose_store(sink, res);
 	sink->look_due_ns = now + LOOK_NS;
-	if (view.has_clients != atomic_load(&sink->has_clients))
-		log_verbose("%s: %s", sink->config.opt->name,
-			view.has_clients ? "a reader came" : "no reader any more");
-	atomic_store(&sink->has_clients, view.has_clients);
-	if (view.has_clients && view.wants_key)
+	if (!view.readers != !sink->status.view.readers)
+		log_verbose("%s: %s", sink->config.store.opt->name,
+			view.readers ? "a reader came" : "no reader any more");
+	note_view(sink, &view);
+	if (view.readers && view.wants_key)
 		ask_key(sink, now, KEY_NS);
 }
 
@@ -143,15 +167,20 @@ static void detach(struct sink *sink)
 		frame_unref(frame);
 }
 
+static bool is_pulse_due(const struct sink *sink, int64_t now)
+{
+	return sink->config.kind->pulse_ns && now >= sink->pulse_due_ns;
+}
+
 static void tend(struct sink *sink, int64_t now)
 {
 	bool wanted;
 
-	if (!sink->memory && now >= sink->open_due_ns)
-		open_memory(sink, now);
-	if (sink->memory && now >= sink->look_due_ns)
+	if (!sink->store && now >= sink->open_due_ns)
+		open_store(sink, now);
+	if (sink->store && now >= sink->look_due_ns)
 		look(sink, now);
-	wanted = sink->memory && (atomic_load(&sink->has_clients) || now >= sink->pulse_due_ns);
+	wanted = sink->store && (sink->status.view.readers || is_pulse_due(sink, now));
 	if (wanted && !sink->is_attached)
 		attach(sink, now);
 	else if (!wanted)
@@ -166,41 +195,45 @@ static void tend(struct sink *sink, int64_t now)
  */
 static void pass_over(struct sink *sink, int64_t now)
 {
-	atomic_fetch_add(&sink->skipped, 1);
-	if (now - sink->asked_ns >= KEY_AGAIN_NS && memsink_is_free(sink->memory))
+	count(sink, &sink->status.skipped);
+	if (now - sink->asked_ns >= KEY_AGAIN_NS && sink->config.kind->is_free(sink->store))
 		ask_key(sink, now, KEY_AGAIN_NS);
 }
 
 static void drop(struct sink *sink, const struct frame *frame, int error)
 {
-	const char *name = sink->config.opt->name;
+	const struct store_kind *kind = sink->config.kind;
+	const char *name = sink->config.store.opt->name;
 
-	atomic_fetch_add(&sink->dropped, 1);
+	count(sink, &sink->status.dropped);
 	if (error == -EMSGSIZE)
 		drops_add(sink->config.drops, DROP_SINK,
-			"%ux%u, %zu bytes; the sink %s takes %zu at most", frame->width,
-			frame->height, frame->plane[0].size, name, memsink_capacity(sink->memory));
+			"%ux%u, %zu bytes; the %s %s takes %zu at most: %s", frame->width,
+			frame->height, frame_size(frame), kind->name, name, sink->store->capacity,
+			kind->larger);
 	else
-		drops_add(sink->config.drops, DROP_SINK, "sink %s: %s; %s", name, strerror(-error),
-			remedy(error));
+		drops_add(sink->config.drops, DROP_SINK, "%s %s: %s; %s", kind->name, name,
+			strerror(-error), remedy(error));
 }
 
 static void write_frame(struct sink *sink, const struct frame *frame)
 {
-	int res = memsink_write(sink->memory, frame, sink->config.gop);
+	const struct store_kind *kind = sink->config.kind;
+	int res = kind->write(sink->store, frame, lost(sink) - sink->lost_before);
 	int64_t now = now_ns();
 
 	/* Nobody there, one try a second is enough, also when it failed. */
-	sink->pulse_due_ns = now + PULSE_NS;
-	sink->look_due_ns = now;
-	sink->write_due_ns = sink->config.is_video ? now + SPACING_NS : now;
+	sink->pulse_due_ns = now + kind->pulse_ns;
+	if (kind->is_watched)
+		sink->look_due_ns = now;
+	sink->write_due_ns = sink->is_video ? now + kind->spacing_ns : now;
 	if (res == 0) {
-		atomic_fetch_add(&sink->written, 1);
+		count(sink, &sink->status.written);
 		sink->needs_key = false;
 		return;
 	}
 	if (res == -EAGAIN)
-		atomic_fetch_add(&sink->skipped, 1);
+		count(sink, &sink->status.skipped);
 	else
 		drop(sink, frame, res);
 	if (!sink->needs_key)
@@ -224,9 +257,9 @@ static void serve(struct sink *sink)
 
 static int64_t due_ns(const struct sink *sink, int64_t now)
 {
-	int64_t due = sink->memory ? sink->look_due_ns : sink->open_due_ns;
+	int64_t due = sink->store ? sink->look_due_ns : sink->open_due_ns;
 
-	if (sink->memory && !sink->is_attached)
+	if (sink->store && !sink->is_attached && sink->config.kind->pulse_ns)
 		due = MIN(due, sink->pulse_due_ns);
 	if (sink->is_attached && sink->write_due_ns > now)
 		due = MIN(due, sink->write_due_ns);
@@ -258,7 +291,8 @@ static void *run(void *arg)
 		tend(sink, now_ns());
 	} while (wait_for_work(sink));
 	detach(sink);
-	memsink_close(sink->memory, sink->config.opt->remove);
+	if (sink->store)
+		sink->config.kind->close(sink->store);
 	return NULL;
 }
 
@@ -276,12 +310,15 @@ int sink_create(struct sink **out, const struct sink_config *config)
 	int res;
 
 	sink->config = *config;
+	sink->is_video = config->store.medium == MEDIUM_H264;
+	sink->status.name = config->store.opt->name;
+	pthread_mutex_init(&sink->lock, NULL);
 	sink->asked_ns = INT64_MIN / 2;
 	sink->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (sink->stop_fd < 0)
 		res = -errno;
 	else
-		res = mailbox_create(&sink->mailbox, config->is_video ? VIDEO_DEPTH : 1);
+		res = mailbox_create(&sink->mailbox, sink->is_video ? VIDEO_DEPTH : 1);
 	if (res == 0)
 		res = start(sink);
 	if (res < 0) {
@@ -303,13 +340,14 @@ void sink_destroy(struct sink *sink)
 	}
 	mailbox_destroy(sink->mailbox);
 	close_fd(&sink->stop_fd);
+	pthread_mutex_destroy(&sink->lock);
 	free(sink);
 }
 
 void sink_get_status(struct sink *sink, struct sink_status *out)
 {
-	out->has_clients = atomic_load(&sink->has_clients);
-	out->written = atomic_load(&sink->written);
-	out->skipped = atomic_load(&sink->skipped);
-	out->dropped = atomic_load(&sink->dropped);
+	pthread_mutex_lock(&sink->lock);
+	*out = sink->status;
+	pthread_mutex_unlock(&sink->lock);
+	out->late = mailbox_dropped(sink->mailbox);
 }

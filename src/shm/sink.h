@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A thread that writes the frames of one outlet to a memsink: all of them while a reader is there,
- * and else one a second, because some readers say that they are there only when they take a frame.
- * It never keeps a frame for longer than writing it takes, plus 2 ms for readers that hold the lock.
+ * A thread that writes the frames of one outlet to an object in shared memory, a memsink or a ring:
+ * all of them while a reader is there, and else none, or a memsink's one a second. It never keeps a
+ * frame for longer than writing it takes, plus 2 ms for readers that hold a memsink's lock.
  */
 #ifndef SHM_SINK_H
 #define SHM_SINK_H
@@ -12,24 +12,25 @@
 
 #include "drops.h"
 #include "mailbox.h"
-#include "options.h"
+#include "shm/store.h"
 
 struct sink;
 
 struct sink_config {
 	const char *thread; /* its name */
-	const struct option_sink *opt;
-	unsigned abi;  /* 7 or 10 */
-	unsigned gop;  /* told to readers */
-	bool is_video; /* frames lean on those before them */
+	const struct store_kind *kind;
+	struct store_config store;
 	struct outlet *outlet;
 	struct drops *drops;
 };
 
 struct sink_status {
-	bool has_clients;
+	const char *name; /* of the object */
+	size_t capacity;  /* bytes that a frame may have; 0: there is no object */
+	struct store_view view;
 	uint64_t written; /* frames */
 	uint64_t skipped; /* because a reader held the lock, or an H.264 frame before was skipped */
+	uint64_t late;    /* thrown away before we came to take them */
 	uint64_t dropped; /* too large, or there was no memory */
 };
 

@@ -5,34 +5,44 @@
 #include "util.h"
 
 struct sinks {
-	struct sink *sink[SINKS_MEDIA]; /* set at creation; NULL: not asked for */
+	struct sink *sink[SINKS_KINDS][MEDIA]; /* set at creation; NULL: not asked for */
 };
 
 int sinks_create(struct sinks **out, const struct options *opt, struct pipeline *pipeline)
 {
 	const struct {
 		const char *thread;
-		const struct option_sink *opt;
+		const struct store_kind *kind;
+		const struct option_store *opt;
 		struct outlet *outlet;
-	} row[SINKS_MEDIA] = {
-		[SINKS_JPEG] = { "sink-jpeg", &opt->jpeg_sink, pipeline_jpeg(pipeline) },
-		[SINKS_RAW] = { "sink-raw", &opt->raw_sink, pipeline_raw(pipeline) },
-		[SINKS_H264] = { "sink-h264", &opt->h264_sink, pipeline_h264(pipeline) },
+	} row[SINKS_KINDS][MEDIA] = {
+		{
+			{ "sink-jpeg", &store_memsink, &opt->jpeg_sink, pipeline_jpeg(pipeline) },
+			{ "sink-raw", &store_memsink, &opt->raw_sink, pipeline_raw(pipeline) },
+			{ "sink-h264", &store_memsink, &opt->h264_sink, pipeline_h264(pipeline) },
+		},
+		{
+			{ "ring-jpeg", &store_ring, &opt->jpeg_ring, pipeline_jpeg(pipeline) },
+			{ "ring-raw", &store_ring, &opt->raw_ring, pipeline_raw(pipeline) },
+			{ "ring-h264", &store_ring, &opt->h264_ring, pipeline_h264(pipeline) },
+		},
 	};
 	struct sinks *sinks = xcalloc(1, sizeof(*sinks));
 	int res = 0;
 
-	for (unsigned i = 0; i < SINKS_MEDIA && res == 0; i++) {
-		struct sink_config config = { .thread = row[i].thread,
-			.opt = row[i].opt,
-			.abi = (unsigned)opt->sink_abi,
-			.gop = i == SINKS_H264 ? (unsigned)opt->h264_gop : 0,
-			.is_video = i == SINKS_H264,
-			.outlet = row[i].outlet,
+	for (unsigned i = 0; i < SINKS_KINDS * MEDIA && res == 0; i++) {
+		const unsigned kind = i / MEDIA, medium = i % MEDIA;
+		struct sink_config config = { .thread = row[kind][medium].thread,
+			.kind = row[kind][medium].kind,
+			.store = { .opt = row[kind][medium].opt,
+				.medium = medium,
+				.abi = (unsigned)opt->sink_abi,
+				.gop = medium == MEDIUM_H264 ? (unsigned)opt->h264_gop : 0 },
+			.outlet = row[kind][medium].outlet,
 			.drops = pipeline_drops(pipeline) };
 
-		if (*row[i].opt->name)
-			res = sink_create(&sinks->sink[i], &config);
+		if (*config.store.opt->name)
+			res = sink_create(&sinks->sink[kind][medium], &config);
 	}
 	if (res < 0) {
 		sinks_destroy(sinks);
@@ -46,16 +56,17 @@ void sinks_destroy(struct sinks *sinks)
 {
 	if (!sinks)
 		return;
-	for (unsigned i = 0; i < SINKS_MEDIA; i++)
-		sink_destroy(sinks->sink[i]);
+	for (unsigned i = 0; i < SINKS_KINDS * MEDIA; i++)
+		sink_destroy(sinks->sink[i / MEDIA][i % MEDIA]);
 	free(sinks);
 }
 
-bool sinks_get_status(struct sinks *sinks, enum sinks_medium medium, struct sink_status *out)
+bool sinks_get_status(struct sinks *sinks, enum sinks_kind kind, enum medium medium,
+	struct sink_status *out)
 {
-	if (!sinks || !sinks->sink[medium])
+	if (!sinks || !sinks->sink[kind][medium])
 		return false;
-	sink_get_status(sinks->sink[medium], out);
+	sink_get_status(sinks->sink[kind][medium], out);
 	return true;
 }
 
@@ -63,8 +74,8 @@ bool sinks_have_clients(struct sinks *sinks)
 {
 	struct sink_status status;
 
-	for (unsigned i = 0; i < SINKS_MEDIA; i++) {
-		if (sinks_get_status(sinks, (enum sinks_medium)i, &status) && status.has_clients)
+	for (unsigned i = 0; i < SINKS_KINDS * MEDIA; i++) {
+		if (sinks_get_status(sinks, i / MEDIA, i % MEDIA, &status) && status.view.readers)
 			return true;
 	}
 	return false;

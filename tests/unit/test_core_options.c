@@ -100,7 +100,15 @@ static const struct contract {
 	{ "h264-gop", '-', NUMBER, AT(h264_gop), 0, 60, 30, NULL },
 	{ "h264-m2m-device", '-', STRING, AT(h264_m2m_device), 0, 0, 0, "" },
 	{ "h264-boost", '-', FLAG, AT(h264_boost), 0, 0, 0, NULL },
-	/* Ours. */
+/* Ours. */
+#define RING(medium, ring)                                                         \
+	{ medium "-ring", '-', STRING, AT(ring.name), 0, 0, 0, "" },               \
+	{                                                                          \
+		medium "-ring-mode", '-', MODE, AT(ring.mode), 0, 0777, 0660, NULL \
+	}
+	RING("jpeg", jpeg_ring),
+	RING("raw", raw_ring),
+	RING("h264", h264_ring),
 	{ "h264-encoder", '-', WORD, AT(h264_encoder), 0, 0, H264_ENCODER_AUTO,
 		"auto m2m x264 off" },
 	{ "h264-profile", '-', WORD, AT(h264_profile), 0, 0, AVC_CONSTRAINED_BASELINE,
@@ -261,7 +269,9 @@ static const struct contract *find(const char *name)
 
 static void every_option_is_in_the_contract_or_ours(void **state)
 {
-	static const char ours[] = " source max-clients help version features ";
+	static const char ours[] = " source max-clients help version features "
+				   "jpeg-ring-group raw-ring-group h264-ring-group "
+				   "jpeg-ring-size raw-ring-size h264-ring-size ";
 	char *text = NULL, *rest, *line;
 	size_t size = 0, n_known = 0;
 	FILE *to = open_memstream(&text, &size);
@@ -697,6 +707,66 @@ static void historic_options_are_noticed_once(void **state)
 	assert_int_equal(count_notices(""), 0);
 }
 
+static void sizes_of_rings_have_units(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t bytes; /* 0: refused */
+	} known[] = {
+		{ "65536", 65536 },
+		{ "100000", 100000 },
+		{ "64k", 65536 },
+		{ "64K", 65536 },
+		{ "8M", 8 << 20 },
+		{ "8m", 8 << 20 },
+		{ "1G", 1 << 30 },
+		{ "1024M", 1 << 30 },
+		{ "65535", 0 },
+		{ "63k", 0 },
+		{ "1025M", 0 },
+		{ "2G", 0 },
+		{ "1073741825", 0 },
+		{ "8MB", 0 },
+		{ "M", 0 },
+		{ "", 0 },
+		{ "-8M", 0 },
+		{ "1.5M", 0 },
+		{ "99999999999999999999999G", 0 },
+		{ "0", 0 },
+		{ "17179869185G", 0 },
+	};
+	struct options opt;
+	char line[64];
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(known); i++) {
+		snprintf(line, sizeof(line), "--raw-ring-size=%s", known[i].text);
+		if (!known[i].bytes) {
+			assert_wrong(line, "a size from 64k to 1G");
+			continue;
+		}
+		assert_runs(&opt, line);
+		assert_int_equal(opt.raw_ring.bytes, known[i].bytes);
+		assert_int_equal(opt.jpeg_ring.bytes, 0);
+	}
+}
+
+static void groups_have_names_and_numbers(void **state)
+{
+	struct options opt;
+
+	(void)state;
+	assert_runs(&opt, "");
+	assert_int_equal(opt.h264_ring.group, OPTION_GROUP_KEEP);
+	assert_runs(&opt, "--h264-ring-group root");
+	assert_int_equal(opt.h264_ring.group, 0);
+	assert_runs(&opt, "--h264-ring-group 4242");
+	assert_int_equal(opt.h264_ring.group, 4242);
+	assert_wrong("--h264-ring-group not-a-group", "a group of this machine");
+	assert_wrong("--h264-ring-group -1", "a group of this machine");
+	assert_wrong("--h264-ring-group=", "a group of this machine");
+}
+
 static void an_encoder_that_is_not_there_is_noticed(void **state)
 {
 	(void)state;
@@ -735,6 +805,8 @@ int main(void)
 		cmocka_unit_test(features_are_signed_words),
 		cmocka_unit_test(historic_options_are_noticed_once),
 		cmocka_unit_test(an_encoder_that_is_not_there_is_noticed),
+		cmocka_unit_test(sizes_of_rings_have_units),
+		cmocka_unit_test(groups_have_names_and_numbers),
 	};
 
 	log_init(LOG_LEVEL_INFO, LOG_COLOUR_NEVER);

@@ -26,7 +26,7 @@
 #define IS_KEY_AT   69
 
 static char name[64];
-static struct option_sink opt;
+static struct option_store opt;
 static struct drops drops;
 static struct outlet *outlet;
 static struct sink *sink;
@@ -105,12 +105,15 @@ static void show_up(void)
 static int set_up(void **state)
 {
 	struct sink_config config = {
-		.thread = "sink-test", .opt = &opt, .abi = 7, .is_video = true, .drops = &drops
+		.thread = "sink-test",
+		.kind = &store_memsink,
+		.store = { .opt = &opt, .medium = MEDIUM_H264, .abi = 7 },
+		.drops = &drops,
 	};
 
 	(void)state;
 	snprintf(name, sizeof(name), "hdmicast-test-%d::h264", (int)getpid());
-	opt = (struct option_sink){ name, 0600, true, 1, 1 };
+	opt = (struct option_store){ name, 0600, true, 1, 1, 0, 0 };
 	wanted = asked = 0;
 	memset(&drops, 0, sizeof(drops));
 	config.outlet = outlet = outlet_create(&events, NULL);
@@ -137,7 +140,7 @@ static void begin(void)
 	AWAIT(wanted == 1);
 	show_up();
 	publish(true);
-	AWAIT(status().written == 1 && status().has_clients);
+	AWAIT(status().written == 1 && status().view.readers);
 	AWAIT(outlet_wanted(outlet));
 }
 
@@ -168,7 +171,7 @@ static void a_frame_a_second_is_written_for_nobody(void **state)
 	}
 	assert_true(now_ns() - began >= 2 * NS_PER_S);
 	assert_int_equal(status().written, 3);
-	assert_false(status().has_clients);
+	assert_false(status().view.readers);
 }
 
 static void all_frames_are_written_while_a_reader_is_there(void **state)
@@ -193,7 +196,7 @@ static void a_reader_that_goes_is_forgotten(void **state)
 	(void)state;
 	begin();
 	began = now_ns();
-	AWAIT(!status().has_clients);
+	AWAIT(!status().view.readers);
 	assert_true(now_ns() - began >= NS_PER_S / 2);
 	/* The one of that second may be due. */
 	AWAIT((publish(true), !outlet_wanted(outlet)));

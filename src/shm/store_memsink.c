@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* A memsink as something to write frames to: see store.h. */
+#include "shm/memsink.h"
+#include "shm/store.h"
+#include "util.h"
+
+struct memsink_store {
+	struct store store;
+	struct memsink *memsink;
+	const struct store_config *config;
+};
+
+static struct memsink_store *of(struct store *store)
+{
+	return (struct memsink_store *)store;
+}
+
+static int open_memsink(struct store **out, const struct store_config *config)
+{
+	const struct option_store *opt = config->opt;
+	struct memsink_store *self;
+	struct memsink *memsink;
+	int res = memsink_open(&memsink, opt->name, opt->mode, config->abi,
+		opt->client_ttl_s * NS_PER_S);
+
+	if (res < 0)
+		return res;
+	self = xcalloc(1, sizeof(*self));
+	self->store.kind = &store_memsink;
+	self->store.capacity = memsink_capacity(memsink);
+	snprintf(self->store.about, sizeof(self->store.about), "layout %u", config->abi);
+	self->memsink = memsink;
+	self->config = config;
+	*out = &self->store;
+	return 0;
+}
+
+static void close_memsink(struct store *store)
+{
+	struct memsink_store *self = of(store);
+
+	memsink_close(self->memsink, self->config->opt->remove);
+	free(self);
+}
+
+static int look(struct store *store, int64_t now, struct store_view *view)
+{
+	struct memsink_view seen;
+	int res = memsink_look(of(store)->memsink, now, &seen);
+
+	if (res < 0)
+		return res;
+	*view = (struct store_view){ .readers = seen.has_clients, .wants_key = seen.wants_key };
+	return 0;
+}
+
+static int write_frame(struct store *store, const struct frame *frame, uint64_t dropped)
+{
+	const struct memsink_store *self = of(store);
+
+	(void)dropped; /* there is no field for it */
+	return memsink_write(self->memsink, frame, self->config->gop);
+}
+
+static bool is_free(struct store *store)
+{
+	return memsink_is_free(of(store)->memsink);
+}
+
+/*
+ * Readers look once a millisecond, and need each frame of a video: two must not come at once.
+ * Some say that they are there only when they take a frame: so one comes now and then.
+ */
+const struct store_kind store_memsink = {
+	.name = "sink",
+	.larger = "its layout has no room for more",
+	.spacing_ns = 3 * NS_PER_MS,
+	.pulse_ns = NS_PER_S,
+	.is_watched = true,
+	.open = open_memsink,
+	.close = close_memsink,
+	.look = look,
+	.write = write_frame,
+	.is_free = is_free,
+};

@@ -1,102 +1,114 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Chromium shows the page, and in it a picture that moves."""
+"""Chromium shows the page, and in it a picture that moves, whatever happens to the daemon."""
 
-import base64
-import json
-import os
-import shutil
-import subprocess
-import time
-import urllib.request
+from browser import INSECURE, Browser
+from harness import Daemon, check, equal, free_port, test, wait_until
 
-from harness import Daemon, Failure, Skip, check, equal, folder, free_port, test, wait_until
+H264 = ("--source", "testcard", "--resolution", "640x480", "--desired-fps", 30, "--h264-encoder", "x264")
 
+# 64 x 48 grey pixels of what is shown.
+PIXELS = """
+const context = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+context.drawImage(document.getElementById(document.body.dataset.element), 0, 0, 64, 48);
+return [...context.getImageData(0, 0, 64, 48).data].filter((_, i) => i % 4 === 1);
+"""
 
-class Browser:
-    """Chromium by chromedriver's HTTP interface (W3C WebDriver)."""
-
-    def __enter__(self):
-        if not shutil.which("chromium") or not shutil.which("chromedriver"):
-            raise Skip("chromium and chromedriver are not both installed")
-        self.port = free_port()
-        self.log = open(os.path.join(folder(), "chromedriver.log"), "wb")
-        self.driver = subprocess.Popen(["chromedriver", f"--port={self.port}"], stdout=self.log, stderr=self.log,
-                                       env={**os.environ, "HOME": folder(), "TMPDIR": folder()})
-        self.session = ""
-        wait_until(self._is_ready, "chromedriver answers", 15)
-        options = {"binary": shutil.which("chromium"),
-                   "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-                            "--window-size=1000,700", f"--user-data-dir={folder()}/profile"]}
-        answer = self.call("POST", "session", {"capabilities": {"alwaysMatch": {"goog:chromeOptions": options,
-                                                                                "pageLoadStrategy": "none"}}})
-        self.session = answer["sessionId"]
-        return self
-
-    def __exit__(self, *_):
-        try:
-            if self.session:
-                self.call("DELETE", "")
-        except Exception:  # pylint: disable=broad-except
-            pass
-        finally:
-            self.driver.terminate()
-            self.driver.wait()
-            self.log.close()
-
-    def _is_ready(self):
-        try:
-            return self.call("GET", "status")["ready"]
-        except OSError:
-            return False
-
-    def call(self, method, path, body=None):
-        path = f"session/{self.session}/{path}".rstrip("/") if self.session else path
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/{path}", method=method,
-                                         data=json.dumps(body or {}).encode() if method == "POST" else None)
-        try:
-            with urllib.request.urlopen(request, timeout=40) as answer:
-                return json.load(answer)["value"]
-        except urllib.error.HTTPError as error:
-            raise Failure(f"chromedriver: {error.read().decode(errors='replace')[:300]}") from None
-
-    def run(self, script):
-        return self.call("POST", "execute/sync", {"script": script, "args": []})
-
-    def picture(self):
-        """What is to be seen of the img, in grey."""
-        found = self.call("POST", "element", {"using": "css selector", "value": "img"})
-        (identity,) = found.values()
-        path = os.path.join(folder(), "picture.png")
-        with open(path, "wb") as file:
-            file.write(base64.b64decode(self.call("GET", f"element/{identity}/screenshot")))
-        return subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-i", path, "-f", "rawvideo", "-pix_fmt", "gray",
-                               "-"], stdout=subprocess.PIPE, check=True).stdout
+# Decoders that take everything and show nothing.
+DEAF_WEBCODECS = "VideoDecoder.prototype.decode = () => {};"
+DEAF_MSE = """
+SourceBuffer.prototype.appendBuffer = function () { setTimeout(() => this.dispatchEvent(new Event("updateend"))); };
+"""
 
 
-@test(alone=True, seconds=120)
-def chromium_shows_a_picture_that_moves():
-    with Daemon("--source", "testcard", "--resolution", "640x480", "--desired-fps", 30) as daemon, \
-            Browser() as browser:
-        browser.call("POST", "url", {"url": f"http://127.0.0.1:{daemon.port}/"})
-        wait_until(lambda: browser.run("const i = document.querySelector('img'); return i ? i.naturalWidth : 0"),
-                   "the picture has a size", 20)
-        equal(browser.run("const i = document.querySelector('img'); return [i.naturalWidth, i.naturalHeight]"),
-              [640, 480], "the size of the picture")
-        first = browser.picture()
-        time.sleep(1)
-        second = browser.picture()
-        check(max(first) - min(first) > 100, "the picture is one colour")
-        different = sum(abs(a - b) > 40 for a, b in zip(first, second))
-        check(different > len(first) / 1000, f"only {different} of {len(first)} pixels differ after a second")
-        wait_until(lambda: "fps" in browser.run("return document.body.innerText") or
-                   "640" in browser.run("return document.body.innerText"), "the page says what is going on", 10)
+def shown(browser):
+    """How many frames were seen since the page came, and by which path the last one."""
+    return browser.run("return [document.body.dataset.path || '', stats.seen.length && stats.seen.at(-1).at]")
 
 
-@test(alone=True, seconds=120)
-def chromium_shows_why_there_is_no_picture():
-    with Daemon("--device", "/dev/nothing", "--resolution", "640x480") as daemon, Browser() as browser:
-        browser.call("POST", "url", {"url": f"http://127.0.0.1:{daemon.port}/"})
-        wait_until(lambda: browser.run("const i = document.querySelector('img'); return i ? i.naturalWidth : 0") == 640,
-                   "the card is there", 20)
-        wait_until(lambda: daemon.source()["text"] in browser.run("return document.body.innerText"),
-                   "the page says the same words as /state", 10)
+def wait_path(browser, path, seconds=10):
+    """Until a frame is shown by it that was not there before."""
+    last = shown(browser)[1] if browser.run("return typeof stats") == "object" else 0
+    wait_until(lambda: browser.run("return typeof stats") == "object" and shown(browser)[0] == path and
+               shown(browser)[1] not in (0, last), f"a picture by {path}", seconds)
+
+
+def check_moves(browser):
+    first = browser.run(PIXELS)
+    check(max(first) - min(first) > 100, "the picture is one colour")
+    wait_until(lambda: sum(abs(a - b) > 40 for a, b in zip(first, browser.run(PIXELS))) >= 3, "the picture moves")
+
+
+def size(browser):
+    return browser.run("const e = document.getElementById(document.body.dataset.element);"
+                       "return [e.videoWidth || e.width, e.videoHeight || e.height]")
+
+
+def text(browser):
+    return browser.run("return document.body.innerText")
+
+
+def before_scripts(browser, source):
+    return browser.call("POST", "goog/cdp/execute", {"cmd": "Page.addScriptToEvaluateOnNewDocument",
+                                                     "params": {"source": source}})
+
+
+@test(alone=True, seconds=60)
+def the_page_shows_the_picture_by_the_best_path_there_is():
+    with Browser() as browser:
+        with Daemon(*H264) as daemon:
+            for path, host in (("webcodecs", "127.0.0.1"), ("mse", INSECURE)):
+                browser.open(daemon, host=host)
+                wait_path(browser, path)
+                check_moves(browser)
+                equal(size(browser), [640, 480], f"the size of the picture by {path}")
+            wait_until(lambda: "640×480" in text(browser) and "Online" in text(browser), "words about the picture")
+            equal(browser.said(), [], "what the browser complains of")
+        with Daemon(*H264[:-1], "off") as daemon:
+            browser.open(daemon)
+            wait_path(browser, "mjpeg")
+            check_moves(browser)
+
+
+@test(alone=True, seconds=60)
+def the_page_leaves_a_path_that_shows_nothing():
+    with Daemon(*H264) as daemon, Browser() as browser:
+        before_scripts(browser, DEAF_WEBCODECS)
+        browser.open(daemon)
+        wait_path(browser, "mse")
+        before_scripts(browser, DEAF_MSE)
+        browser.open(daemon, host=INSECURE)
+        wait_path(browser, "mjpeg")
+        check_moves(browser)
+
+
+@test(alone=True, seconds=60)
+def the_page_waits_for_the_daemon_and_comes_back_by_the_same_path():
+    port = free_port()
+    with Browser() as browser:
+        for path, host in (("webcodecs", "127.0.0.1"), ("mse", INSECURE)):
+            with Daemon(*H264, port=port) as daemon:
+                browser.open(daemon, host=host)
+                wait_path(browser, path)
+            wait_until(lambda: "No connection" in text(browser), "the page says that the daemon is away")
+            check(max(browser.run(PIXELS)) > 100, "the last picture went away with the daemon")
+            with Daemon(*H264, port=port):
+                wait_path(browser, path)
+                wait_until(lambda: "No connection" not in text(browser), "the page says that all is well")
+
+
+@test(alone=True, seconds=60)
+def the_page_says_why_there_is_no_picture_and_follows_a_change_of_size():
+    with Daemon("--dv-timings", "--h264-encoder", "x264", fake="csi:edid=set,signal=640x480@30",
+                node="/dev/fake-csi") as daemon, Browser() as browser:
+        wide = False
+        for path in ("webcodecs", "mse"):
+            browser.open(daemon, f"?path={path}")
+            wait_path(browser, path)
+            daemon.tell("signal none")
+            wait_until(lambda: daemon.source()["text"] in text(browser) and not daemon.source()["online"],
+                       "the page says the same words as /state")
+            wide = not wide
+            wanted = [800, 600] if wide else [640, 480]
+            daemon.tell(f"signal {wanted[0]}x{wanted[1]}@30")
+            wait_until(lambda wanted=wanted: size(browser) == wanted, f"{wanted} by {path}", 10)
+            wait_path(browser, path)

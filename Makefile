@@ -206,6 +206,7 @@ help:
 	@echo 'run       stream a grabber, or the test card when there is none'
 	@echo 'check     every test: check-unit check-gates check-e2e check-vm'
 	@echo 'bench     measure against ustreamer'
+	@echo 'bench-browser   measure the page in Chromium, BENCH_SECONDS (15) a path'
 	@echo 'model     prove the protocol of the ring with spin'
 	@echo 'lint      clang-tidy and cppcheck'
 	@echo 'format    clang-format, in place'
@@ -237,6 +238,9 @@ bench: all $(BENCH) $(BUILD)/fake/libfakev4l2.so
 	tests/bench/h264
 	$(BUILD)/bench/ring
 
+bench-browser: all $(BUILD)/fake/libfakev4l2.so
+	tests/bench/browser
+
 # The ring's protocol, all its states: half a minute, 2 GiB of memory.
 model:
 	mkdir -p build/model
@@ -250,7 +254,7 @@ format:
 	clang-format -i $(shell git ls-files 'src/*.[ch]' 'tests/*.[ch]' | grep -v -e src/font.c -e src/options.c)
 
 .PHONY: all deps run install clean help check check-unit check-gates check-e2e check-vm \
-	unit-binaries fuzz bench model lint format
+	unit-binaries fuzz bench bench-browser model lint format
 .SECONDARY:
 
 -include $(OBJ:.o=.d) $(RING_OBJ:.o=.d)

@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <sys/time.h>
 
+#include "http/live.h"
 #include "http/server.h"
 #include "notify.h"
 #include "options.h"
@@ -32,7 +33,8 @@
 #endif
 
 struct app {
-	struct options opt;
+	struct options opt; /* as at the start; see live_now() */
+	struct live *live;
 	struct event_base *base;
 	struct pipeline *pipe;
 	struct server *server;
@@ -163,15 +165,17 @@ static int start(struct app *app)
 		log_error("no event loop: is the limit of open files (ulimit -n) very low?");
 		return -ENOMEM;
 	}
+	live_create(&app->live, &app->opt);
 	res = pipeline_create(&app->pipe, &app->opt);
 	if (res < 0) {
 		errno = -res;
 		log_error("cannot start: %m");
 		return res;
 	}
-	res = server_create(&app->server, app->base, app->pipe, &app->opt);
+	res = server_create(&app->server, app->base, app->pipe, live_now(app->live));
 	if (res < 0)
 		return res;
+	server_set_live(app->server, app->live);
 	res = sinks_create(&app->sinks, &app->opt, app->pipe);
 	if (res < 0) {
 		log_error("cannot start the shared-memory sinks: %s", strerror(-res));
@@ -227,6 +231,7 @@ static void stop(struct app *app)
 	if (app->pipe)
 		pipeline_stop(app->pipe);
 	pipeline_destroy(app->pipe);
+	live_destroy(app->live);
 	if (app->base)
 		event_base_free(app->base);
 }

@@ -90,6 +90,8 @@ static const struct choice h264_profiles[] = {
 	{ "high", AVC_HIGH, NULL }, { 0 },
 };
 
+static const struct choice settings_modes[] = { { "rw", 1, NULL }, { "ro", 0, NULL }, { 0 } };
+
 static const struct choice sink_abis[] = { { "7", 7, NULL }, { "10", 10, NULL }, { 0 } };
 
 static const struct choice sources[] = {
@@ -153,7 +155,7 @@ static const struct row rows[] = {
 	{ "blank", 'k', IGNORED, 0, 0, 0, "PATH", "accepted, no effect", NULL, NO_EFFECT },
 	{ "last-as-blank", 'K', IGNORED, 0, 0, 0, "SECONDS", "accepted, no effect", NULL, NO_EFFECT },
 
-	{ "Image controls (once, when the device is opened)", 0, GROUP, 0, 0, 0, NULL, NULL, NULL, NULL },
+	{ "Image controls (when the device is opened)", 0, GROUP, 0, 0, 0, NULL, NULL, NULL, NULL },
 	{ "image-default", 0, FLAG, AT(image_default), 0, 0, NULL, "reset all of them first", NULL, NULL },
 	{ "brightness", 0, CONTROL, OF_CONTROL(CONTROL_BRIGHTNESS), 0, 1, "N|auto|default", "in the device's own units", NULL, NULL },
 	{ "contrast", 0, CONTROL, OF_CONTROL(CONTROL_CONTRAST), 0, 0, "N|default", "in the device's own units", NULL, NULL },
@@ -186,6 +188,8 @@ static const struct row rows[] = {
 	{ "instance-id", 0, TEXT, AT(instance_id), 0, 0, "ID", "name in /state and in the cookie", NULL, NULL },
 	{ "server-timeout", 0, INT, AT(server_timeout_s), 1, 60, "SECONDS", "close connections that do not move", NULL, NULL },
 	{ "max-clients", 0, INT, AT(max_clients), 1, 65535, "N", "connections at once", NULL, NULL },
+	{ "settings", 0, CHOICE, AT(settings_writable), 0, 0, "MODE", "whether /settings may be changed, or only read", settings_modes, NULL },
+	{ "state-dir", 0, TEXT, AT(state_dir), 0, 0, "DIR", "keep there what /settings changed, for the next start", NULL, NULL },
 
 	{ "Shared memory", 0, GROUP, 0, 0, 0, NULL, NULL, NULL, NULL },
 	SINK("jpeg", jpeg_sink), SINK("raw", raw_sink), SINK("h264", h264_sink),
@@ -203,6 +207,8 @@ static const struct row rows[] = {
 	{ "h264-m2m-device", 0, TEXT, AT(h264_m2m_device), 0, 0, "PATH", "hardware encoder; empty: found by capability", NULL, NULL },
 	{ "h264-bitrate", 0, INT, AT(h264_bitrate_kbps), 25, 20000, "KBPS", "of the H.264 stream", NULL, NULL },
 	{ "h264-gop", 0, INT, AT(h264_gop), 0, 60, "N", "frames from key frame to key frame; 0: on demand only", NULL, NULL },
+	{ "h264-min-qp", 0, INT, AT(h264_min_qp), 0, 51, "QP", "no finer than this; 0: the encoder's own choice", NULL, NULL },
+	{ "h264-max-qp", 0, INT, AT(h264_max_qp), 1, 51, "QP", "no coarser than this, whatever the bitrate", NULL, NULL },
 	{ "h264-profile", 0, CHOICE, AT(h264_profile), 0, 0, "NAME", "what decoders must know", h264_profiles, NULL },
 	{ "h264-boost", 0, FLAG, AT(h264_boost), 0, 0, NULL, "hardware: 60 fps above 720p", NULL, NULL },
 	{ "h264-static-fps", 0, INT, AT(h264_static_fps), 0, 30, "FPS", "of a picture that does not change; 0: as any other", NULL, NULL },
@@ -234,6 +240,22 @@ static const struct row rows[] = {
 	{ "features", 0, ACTION, 0, 0, 0, NULL, "what this build can do", NULL, NULL },
 };
 /* clang-format on */
+
+/* Those that may change while the program runs, beside all image controls. */
+static const struct live {
+	const char *name, *unit;
+	bool rebuilds;
+} lives[] = {
+	{ "desired-fps", "fps", false },
+	{ "quality", "", false },
+	{ "drop-same-frames", "", false },
+	{ "h264-bitrate", "kbit/s", false },
+	{ "h264-gop", "frames", false },
+	{ "h264-min-qp", "", false },
+	{ "h264-max-qp", "", false },
+	{ "h264-profile", "", true },
+	{ "h264-static-fps", "fps", false },
+};
 
 static const char *given_note[ARRAY_SIZE(rows)]; /* written by options_parse(), main thread */
 static char *password;                           /* the same */
@@ -268,6 +290,8 @@ static void set_defaults(struct options *opt)
 		.instance_id = "",
 		.server_timeout_s = 10,
 		.max_clients = 1000,
+		.settings_writable = settings_modes[0].value,
+		.state_dir = "",
 		.jpeg_sink = store,
 		.raw_sink = store,
 		.h264_sink = store,
@@ -277,6 +301,7 @@ static void set_defaults(struct options *opt)
 		.h264_ring = store,
 		.h264_bitrate_kbps = 5000,
 		.h264_gop = 30,
+		.h264_max_qp = 51,
 		.h264_m2m_device = "",
 		.h264_static_fps = 1,
 		.process_name_prefix = "",
@@ -622,6 +647,7 @@ enum options_action options_parse(struct options *out, int argc, char *argv[])
 {
 	struct option longs[ARRAY_SIZE(rows) + 1];
 	char letters[2 * ARRAY_SIZE(rows) + 2];
+	const char *name, *why;
 	int found;
 
 	set_defaults(out);
@@ -650,7 +676,10 @@ enum options_action options_parse(struct options *out, int argc, char *argv[])
 		return OPTIONS_WRONG;
 	}
 	out->workers = MIN(out->workers, out->buffers);
-	return OPTIONS_RUN;
+	name = options_contradiction(out, &why);
+	if (name)
+		fprintf(stderr, "hdmicast: --%s: %s\n", name, why);
+	return name ? OPTIONS_WRONG : OPTIONS_RUN;
 }
 
 void options_log_notices(void)
@@ -659,4 +688,109 @@ void options_log_notices(void)
 		if (given_note[i])
 			log_info("--%s: %s", rows[i].name, given_note[i]);
 	}
+}
+
+/* ---- live */
+
+static const struct live *live_of(const struct row *row)
+{
+	for (const struct live *live = lives; live < lives + ARRAY_SIZE(lives); live++) {
+		if (row->type != GROUP && strcmp(row->name, live->name) == 0)
+			return live;
+	}
+	return NULL;
+}
+
+int options_next_live(int n)
+{
+	while (++n < (int)ARRAY_SIZE(rows)) {
+		if (rows[n].type == CONTROL || live_of(&rows[n]))
+			return n;
+	}
+	return -1;
+}
+
+int options_find_live(const char *name)
+{
+	int n = options_next_live(-1);
+
+	while (n >= 0 && strcmp(rows[n].name, name) != 0)
+		n = options_next_live(n);
+	return n;
+}
+
+void options_describe_live(int n, struct option_live *out)
+{
+	const struct row *row = &rows[n];
+	const struct live *live = live_of(row);
+	bool is_control = row->type == CONTROL;
+
+	*out = (struct option_live){ .name = row->name,
+		.text = row->text,
+		.unit = live ? live->unit : "",
+		.is_choice = row->type == CHOICE,
+		.rebuilds = live && live->rebuilds,
+		.min = row->min,
+		.max = row->max,
+		.control = is_control ? (int)((row->offset - AT(control)) /
+					      sizeof(struct option_control)) : -1 };
+}
+
+const char *options_choice(int n, unsigned i)
+{
+	return rows[n].choices[i].name;
+}
+
+long options_get_number(const struct options *opt, int n)
+{
+	return *(const int *)((const char *)opt + rows[n].offset);
+}
+
+const char *options_get_word(const struct options *opt, int n)
+{
+	unsigned value = *(const unsigned *)((const char *)opt + rows[n].offset);
+	const struct choice *choice = rows[n].choices;
+
+	while (choice->value != value)
+		choice++; /* the field holds one of them */
+	return choice->name;
+}
+
+bool options_set_number(struct options *opt, int n, long long value)
+{
+	const struct row *row = &rows[n];
+	bool is_control = row->type == CONTROL;
+	long min = is_control ? INT_MIN : row->min, max = is_control ? INT_MAX : row->max;
+	void *field = (char *)opt + row->offset;
+
+	if ((row->type != INT && !is_control) || value < min || value > max)
+		return false;
+	if (is_control)
+		*(struct option_control *)field = (struct option_control){ CONTROL_SET, (int)value };
+	else
+		*(int *)field = (int)value;
+	return true;
+}
+
+bool options_set_word(struct options *opt, int n, const char *word)
+{
+	const struct row *row = &rows[n];
+
+	if (row->type == CHOICE)
+		return set_choice(opt, row, word);
+	/* A number in quotes is a word, and no word for one. */
+	return row->type == CONTROL && !strpbrk(word, "0123456789") && set_control(opt, row, word);
+}
+
+const char *options_allowed(int n, char *text, size_t size)
+{
+	return allowed(&rows[n], text, size);
+}
+
+const char *options_contradiction(const struct options *opt, const char **why)
+{
+	if (opt->h264_min_qp <= opt->h264_max_qp)
+		return NULL;
+	*why = "must not be more than h264-max-qp";
+	return "h264-min-qp";
 }

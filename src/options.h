@@ -99,6 +99,8 @@ struct options {
 	const char *instance_id;
 	int server_timeout_s;
 	int max_clients;
+	unsigned settings_writable; /* 0: nothing changes while it runs */
+	const char *state_dir;      /* "": what was changed is forgotten */
 
 	/* shared memory */
 	struct option_store jpeg_sink, raw_sink, h264_sink;
@@ -109,6 +111,7 @@ struct options {
 	enum h264_choice h264_encoder;
 	const char *h264_m2m_device;     /* "": found by capability */
 	int h264_bitrate_kbps, h264_gop; /* gop 0: key frames on demand only */
+	int h264_min_qp, h264_max_qp;    /* min 0: the encoder's own */
 	enum avc_profile h264_profile;
 	bool h264_boost;
 	int h264_static_fps; /* of a picture that does not change; 0: as any other */
@@ -135,6 +138,37 @@ enum options_action options_parse(struct options *out, int argc, char *argv[]);
 
 /* After log_init(): one line for each option given that has no effect, with the reason. */
 void options_log_notices(void);
+
+/* ---- options that may be changed while the program runs */
+
+/* One of them, as the table has it. */
+struct option_live {
+	const char *name, *text;
+	const char *unit; /* "kbit/s"; "" for none */
+	bool is_choice;   /* a word, see options_choice(); else a number */
+	bool rebuilds;    /* a change makes the H.264 encoder anew: the stream stops for a moment */
+	long min, max;    /* of a number */
+	int control;      /* an image control's id; its range is the device's own. Else -1 */
+};
+
+/* The first one after number n, begin with -1; -1: there are no more. */
+int options_next_live(int n);
+/* The one of that name, or -1. */
+int options_find_live(const char *name);
+void options_describe_live(int n, struct option_live *out);
+/* The words of a choice; NULL after the last. */
+const char *options_choice(int n, unsigned i);
+
+/* Values, but of image controls, which are the device's. */
+long options_get_number(const struct options *opt, int n);
+const char *options_get_word(const struct options *opt, int n);
+/* False, and nothing changes, for what is not allowed: options_allowed() says what is. */
+bool options_set_number(struct options *opt, int n, long long value);
+bool options_set_word(struct options *opt, int n, const char *word);
+/* "a number from 25 to 20000"; made in `text` if need be. */
+const char *options_allowed(int n, char *text, size_t size);
+/* The name of an option that contradicts another, and why; NULL: they all agree. */
+const char *options_contradiction(const struct options *opt, const char **why);
 
 /* One option a line, "name letter" with '-' for no letter: for tests of the table. */
 void options_list(FILE *to);

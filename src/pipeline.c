@@ -35,14 +35,17 @@ struct pipeline {
 	struct jpeg_encoder *jpeg;
 	struct h264_encoder *h264;
 	int stop_fd;   /* eventfd: readable from pipeline_stop() on */
+	int wake_fd;   /* eventfd: written when there is something to obey() */
 	int change_fd; /* eventfd: written by the capture thread */
 	struct drops drops;
 
 	pthread_t thread; /* set by pipeline_start() */
 	bool started;
 
-	struct limiter limiter; /* capture thread only, as all of this block */
-	struct frame *card;     /* what is shown while there is no picture */
+	struct options now; /* capture thread only, as all of this block: as asked for */
+	int opened_fps;     /* what the source was opened for */
+	struct limiter limiter;
+	struct frame *card; /* what is shown while there is no picture */
 	int64_t card_due_ns;
 	struct option_size believed; /* see believe_size() */
 
@@ -53,6 +56,8 @@ struct pipeline {
 
 	pthread_mutex_t lock;
 	struct pipeline_status status; /* under lock; its counters are filled in by the getter */
+	struct options wish;           /* under lock: what `now` is to be */
+	bool wished;                   /* under lock: that is new */
 };
 
 int pipeline_create(struct pipeline **out, const struct options *opt)
@@ -62,10 +67,16 @@ int pipeline_create(struct pipeline **out, const struct options *opt)
 	int res;
 
 	pipe->opt = opt;
+	pipe->now = pipe->wish = *opt;
 	pipe->ops = source_find(opt->source);
 	pipe->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	pipe->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	pipe->change_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	pipe->config = (struct source_config){ opt, &pipe->drops, pipe->stop_fd, &pipe->memory };
+	pipe->config = (struct source_config){ .opt = &pipe->now,
+		.drops = &pipe->drops,
+		.stop_fd = pipe->stop_fd,
+		.wake_fd = pipe->wake_fd,
+		.memory = &pipe->memory };
 	pipe->status = (struct pipeline_status){ .error = 1,
 		.state = starting->state,
 		.text = starting->text,
@@ -76,7 +87,7 @@ int pipeline_create(struct pipeline **out, const struct options *opt)
 	pipe->alive_ns = now_ns();
 	limiter_init(&pipe->limiter, opt->desired_fps);
 	pipe->raw = outlet_create(NULL, NULL);
-	if (pipe->stop_fd < 0 || pipe->change_fd < 0)
+	if (pipe->stop_fd < 0 || pipe->wake_fd < 0 || pipe->change_fd < 0)
 		res = -EMFILE;
 	else
 		res = jpeg_encoder_create(&pipe->jpeg, opt, pipe->raw, &pipe->drops);
@@ -99,6 +110,7 @@ void pipeline_destroy(struct pipeline *pipe)
 	outlet_destroy(pipe->raw);
 	frame_unref(pipe->card);
 	close_fd(&pipe->stop_fd);
+	close_fd(&pipe->wake_fd);
 	close_fd(&pipe->change_fd);
 	pthread_mutex_destroy(&pipe->lock);
 	free(pipe);
@@ -253,6 +265,31 @@ static int ms_until(int64_t at_ns)
 	return (int)CLAMP((at_ns - now_ns() + NS_PER_MS - 1) / NS_PER_MS, 0, 1000);
 }
 
+/* Whether only a source that is opened again can give as many frames as are asked for now. */
+static bool is_too_slow(const struct pipeline *pipe)
+{
+	int fps = pipe->now.desired_fps;
+
+	return pipe->opened_fps && (!fps || fps > pipe->opened_fps);
+}
+
+/* Takes what was asked for meanwhile. */
+static void obey(struct pipeline *pipe)
+{
+	int fps = pipe->now.desired_fps;
+	eventfd_t count;
+
+	pthread_mutex_lock(&pipe->lock);
+	if (pipe->wished) {
+		eventfd_read(pipe->wake_fd, &count);
+		pipe->now = pipe->wish;
+		pipe->wished = false;
+	}
+	pthread_mutex_unlock(&pipe->lock);
+	if (pipe->now.desired_fps != fps)
+		limiter_init(&pipe->limiter, pipe->now.desired_fps);
+}
+
 /* Three frames at the rate that was asked for, if that is slower than --device-timeout. */
 static int64_t frame_timeout_ns(const struct options *opt)
 {
@@ -275,7 +312,7 @@ static bool is_damaged(const struct pipeline *pipe, int64_t opened_ns, int64_t t
 /* Reads until the source must be closed; returns why. */
 static int read_frames(struct pipeline *pipe, struct source *source)
 {
-	int64_t timeout_ns = frame_timeout_ns(pipe->opt), opened_ns = now_ns();
+	int64_t timeout_ns = frame_timeout_ns(&pipe->now), opened_ns = now_ns();
 	int64_t frame_ns = now_ns(), deadline_ns = frame_ns + MAX(FIRST_FRAME_NS, timeout_ns);
 	int64_t damaged_ns = 0; /* when the last frame came that had to be dropped */
 	struct frame *frame;
@@ -289,6 +326,9 @@ static int read_frames(struct pipeline *pipe, struct source *source)
 			return silence;
 		if (is_damaged(pipe, opened_ns, timeout_ns))
 			return -EBADMSG;
+		obey(pipe);
+		if (is_too_slow(pipe))
+			return -ERESTART;
 		if (now >= frame_ns + timeout_ns)
 			report(pipe, silence);
 		else
@@ -315,12 +355,15 @@ static int read_frames(struct pipeline *pipe, struct source *source)
 /* False when the program stops. The card goes on meanwhile. */
 static bool wait_to_retry(struct pipeline *pipe, int delay_ms)
 {
-	struct pollfd stop = { .fd = pipe->stop_fd, .events = POLLIN };
+	struct pollfd on[] = { { .fd = pipe->stop_fd, .events = POLLIN },
+		{ .fd = pipe->wake_fd, .events = POLLIN } };
 	int64_t until = now_ns() + delay_ms * NS_PER_MS;
 
 	do {
-		if (poll(&stop, 1, ms_until(MIN(until, now_ns() + CARD_NS))) > 0)
+		poll(on, ARRAY_SIZE(on), ms_until(MIN(until, now_ns() + CARD_NS)));
+		if (on[0].revents)
 			return false;
+		obey(pipe);
 		show_card(pipe);
 	} while (now_ns() < until);
 	return true;
@@ -339,8 +382,10 @@ static void *capture_main(void *arg)
 	log_name_thread("capture");
 	while (wait_to_retry(pipe, delay_ms)) {
 		struct source *source;
-		int res = pipe->ops->open(&source, &pipe->config);
+		int res;
 
+		pipe->opened_fps = pipe->now.desired_fps;
+		res = pipe->ops->open(&source, &pipe->config);
 		if (res == 0) {
 			res = read_frames(pipe, source);
 			pipe->ops->close(source);
@@ -402,9 +447,16 @@ void pipeline_get_h264_status(struct pipeline *pipe, struct h264_status *out)
 	h264_encoder_get_status(pipe->h264, out);
 }
 
-void pipeline_tune_h264(struct pipeline *pipe, const struct encoder_tuning *tuning)
+void pipeline_obey(struct pipeline *pipe, const struct options *now)
 {
-	h264_encoder_tune(pipe->h264, tuning);
+	pthread_mutex_lock(&pipe->lock);
+	pipe->wish = *now;
+	pipe->wished = true;
+	if (eventfd_write(pipe->wake_fd, 1) < 0)
+		log_debug("wake-up: %m");
+	pthread_mutex_unlock(&pipe->lock);
+	jpeg_encoder_set_quality(pipe->jpeg, now->quality);
+	h264_encoder_obey(pipe->h264, now);
 }
 
 void pipeline_limit_h264(struct pipeline *pipe, const struct encoder_limit *limit)

@@ -48,7 +48,13 @@ struct outlet *pipeline_raw(struct pipeline *pipeline);
 /* The rest may be called on any thread. */
 void pipeline_get_status(struct pipeline *pipeline, struct pipeline_status *out);
 void pipeline_get_h264_status(struct pipeline *pipeline, struct h264_status *out);
-void pipeline_tune_h264(struct pipeline *pipeline, const struct encoder_tuning *tuning);
+/*
+ * From now on the live options (options_next_live) are these, but for image controls. A rate above
+ * the one that the device was opened with opens it again; all else is done without a gap, but for
+ * what h264_encoder_obey() says.
+ */
+void pipeline_obey(struct pipeline *pipeline, const struct options *now);
+/* See h264_encoder_limit(). */
 void pipeline_limit_h264(struct pipeline *pipeline, const struct encoder_limit *limit);
 struct drops *pipeline_drops(struct pipeline *pipeline);
 /* How /state names the JPEG encoder: "HW" when pictures are passed through, else "CPU". */

@@ -34,7 +34,8 @@ struct source_memory {
 struct source_config {
 	const struct options *opt;
 	struct drops *drops;
-	int stop_fd;                  /* readable when the program stops */
+	int stop_fd; /* readable when the program stops */
+	int wake_fd; /* readable when next() is to return -ETIMEDOUT early; -1: none */
 	struct source_memory *memory; /* capture thread only */
 };
 

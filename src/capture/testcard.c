@@ -41,7 +41,7 @@ struct spot {
 struct testcard {
 	struct source base;
 	int timer_fd;
-	int stop_fd; /* borrowed */
+	int stop_fd, wake_fd; /* borrowed */
 	unsigned fps;
 	int64_t start_ns;
 	uint64_t sequence; /* of the frame that next() waits for */
@@ -192,6 +192,7 @@ static int testcard_open(struct source **out, const struct source_config *config
 	card->base.ops = &source_testcard;
 	card->timer_fd = -1;
 	card->stop_fd = config->stop_fd;
+	card->wake_fd = config->wake_fd;
 	card->drops = config->drops;
 	if ((res = setup(card, config->opt)) < 0) {
 		log_error("cannot draw the test card: %s", strerror(-res));
@@ -208,6 +209,7 @@ static int wait_until_due(struct testcard *card, int timeout_ms)
 	struct pollfd on[] = {
 		{ .fd = card->stop_fd, .events = POLLIN },
 		{ .fd = card->timer_fd, .events = POLLIN },
+		{ .fd = card->wake_fd, .events = POLLIN },
 	};
 
 	if (poll(on, ARRAY_SIZE(on), timeout_ms) < 0)

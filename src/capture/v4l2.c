@@ -215,6 +215,7 @@ static int wait_for_buffer(struct v4l2 *dev, int timeout_ms)
 	struct pollfd on[] = {
 		{ .fd = dev->fd, .events = POLLIN | POLLPRI },
 		{ .fd = dev->config->stop_fd, .events = POLLIN },
+		{ .fd = dev->config->wake_fd, .events = POLLIN },
 	};
 	int res = poll(on, ARRAY_SIZE(on), timeout_ms);
 

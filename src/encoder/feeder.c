@@ -31,9 +31,7 @@ int feeder_init(struct feeder *feeder, const struct options *opt, struct drops *
 		.drops = drops,
 		.keeper = keeper,
 		.mailbox = mailbox,
-		.lead_ns = READY_NS,
-		.tuning = { .bitrate_kbps = (unsigned)opt->h264_bitrate_kbps,
-			.gop = (unsigned)opt->h264_gop } };
+		.lead_ns = READY_NS };
 	return picture_converter_create(&feeder->converter);
 }
 
@@ -56,14 +54,21 @@ void feeder_rest(struct feeder *feeder)
 
 /* ---- what to ask of an encoder */
 
+struct encoder_tuning feeder_wish(const struct options *opt)
+{
+	return (struct encoder_tuning){ .bitrate_kbps = (unsigned)opt->h264_bitrate_kbps,
+		.gop = (unsigned)opt->h264_gop,
+		.fps = (unsigned)opt->desired_fps,
+		.min_qp = (unsigned)opt->h264_min_qp,
+		.max_qp = (unsigned)opt->h264_max_qp };
+}
+
 static struct encoder_tuning effective_tuning(const struct feeder *feeder)
 {
-	struct encoder_tuning tuning = feeder->tuning;
-	unsigned desired = (unsigned)feeder->opt->desired_fps;
+	struct encoder_tuning tuning = feeder_wish(feeder->opt);
 	unsigned fps = feeder->cadence.fps ? feeder->cadence.fps : DEFAULT_FPS;
 
-	if (!tuning.fps)
-		tuning.fps = desired ? MIN(desired, fps) : fps;
+	tuning.fps = tuning.fps ? MIN(tuning.fps, fps) : fps;
 	if (feeder->limit.fps)
 		tuning.fps = MIN(tuning.fps, feeder->limit.fps);
 	if (feeder->limit.bitrate_kbps)
@@ -71,23 +76,17 @@ static struct encoder_tuning effective_tuning(const struct feeder *feeder)
 	return tuning;
 }
 
-static void retune(struct feeder *feeder)
+void feeder_obey(struct feeder *feeder)
 {
 	struct encoder_tuning tuning = effective_tuning(feeder);
 
 	keeper_tune(feeder->keeper, &tuning);
 }
 
-void feeder_tune(struct feeder *feeder, const struct encoder_tuning *tuning)
-{
-	feeder->tuning = *tuning;
-	retune(feeder);
-}
-
 void feeder_limit(struct feeder *feeder, const struct encoder_limit *limit)
 {
 	feeder->limit = *limit;
-	retune(feeder);
+	feeder_obey(feeder);
 }
 
 /*
@@ -306,7 +305,7 @@ static void handle(struct feeder *feeder, struct frame *frame)
 		begin(feeder);
 	keep_card(feeder, frame);
 	if (frame->online && cadence_measure(&feeder->cadence, frame->sequence, frame->captured_ns))
-		retune(feeder);
+		feeder_obey(feeder);
 	if (is_left_out(feeder, frame, now_ns()) && !wants_key(feeder))
 		feeder->same++;
 	else if (is_surplus(feeder, frame))
@@ -366,9 +365,13 @@ static struct frame *take_newest(struct feeder *feeder)
 	return held;
 }
 
-static bool has_size_of(const struct keeper *keeper, const struct frame *frame)
+/* Whether the encoder in use is for this frame and for what is asked for; else another is needed. */
+static bool suits(const struct feeder *feeder, const struct frame *frame)
 {
-	return keeper->config.width == frame->width && keeper->config.height == frame->height;
+	const struct encoder_config *config = &feeder->keeper->config;
+
+	return config->width == frame->width && config->height == frame->height &&
+	       config->profile == feeder->opt->h264_profile;
 }
 
 bool feeder_has_room(const struct feeder *feeder)
@@ -394,7 +397,7 @@ void feeder_feed(struct feeder *feeder)
 	frame = take_newest(feeder);
 	if (!frame)
 		return;
-	if (keeper_is_running(keeper) && has_size_of(keeper, frame)) {
+	if (keeper_is_running(keeper) && suits(feeder, frame)) {
 		handle(feeder, frame);
 		return;
 	}

@@ -24,7 +24,9 @@
 
 /* The owner may read all of it; only asked_ns and damaged_ns on other threads. */
 struct feeder {
-	const struct options *opt; /* set by feeder_init(), as all of this block */
+	const struct options
+		*opt; /* set by feeder_init(), as all of this block; the owner may change
+				      what it points to */
 	struct drops *drops;
 	struct keeper *keeper;
 	struct mailbox *mailbox;
@@ -34,8 +36,7 @@ struct feeder {
 	atomic_int_least64_t
 		damaged_ns; /* since when all JPEGs were damaged; 0: the last was not */
 
-	struct encoder_tuning tuning; /* as the owner wants it; fps 0: as fast as the source is */
-	struct encoder_limit limit;   /* to that, and to what the encoder is given */
+	struct encoder_limit limit; /* to what the options ask for, and what the encoder is given */
 	struct cadence cadence;
 	struct frame *held; /* waits for an encoder to open */
 	struct frame *card; /* the newest frame, if it may be kept: encoded again for newcomers */
@@ -73,8 +74,11 @@ bool feeder_has_room(const struct feeder *feeder);
 int64_t feeder_due_ns(const struct feeder *feeder);
 /* Nobody watches: lets go of all frames. */
 void feeder_rest(struct feeder *feeder);
-/* From the next frame on. */
-void feeder_tune(struct feeder *feeder, const struct encoder_tuning *tuning);
+/* The options are others now: they hold from the next frame on. */
+void feeder_obey(struct feeder *feeder);
+/* On top of them: the lower one holds. */
 void feeder_limit(struct feeder *feeder, const struct encoder_limit *limit);
+/* What the options ask for; fps 0: as fast as the source is. */
+struct encoder_tuning feeder_wish(const struct options *opt);
 
 #endif

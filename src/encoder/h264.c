@@ -26,8 +26,7 @@
 #define FINISH_MS 300
 
 struct h264_encoder {
-	const struct options *opt; /* set before start, as all of this block */
-	struct outlet *raw;
+	struct outlet *raw; /* set before start, as all of this block */
 	struct outlet *outlet;
 	struct mailbox *mailbox; /* attached to raw while the outlet is wanted */
 	int wake_fd;             /* eventfd: anything below has changed, or a session's view */
@@ -36,7 +35,8 @@ struct h264_encoder {
 
 	atomic_bool wanted, stop;
 
-	struct keeper keeper; /* our thread only, as all of this block */
+	struct options opt; /* our thread only, as all of this block: as they are now */
+	struct keeper keeper;
 	struct feeder feeder; /* but what it says of itself */
 	int64_t idle_ns;      /* since when nobody watches; 0: somebody does */
 	uint64_t ticked;      /* access units that `rate` knows of */
@@ -44,11 +44,11 @@ struct h264_encoder {
 	struct rate rate; /* ticked by our thread */
 
 	pthread_mutex_t lock;
-	struct encoder_tuning tuning; /* under lock: as wanted */
-	bool tuned;                   /* under lock: `tuning` is new */
-	struct encoder_limit limit;   /* under lock */
-	bool limited;                 /* under lock: `limit` is new */
-	struct h264_status status;    /* under lock */
+	struct options wish;        /* under lock: as they are to be */
+	bool wished;                /* under lock: that is new */
+	struct encoder_limit limit; /* under lock */
+	bool limited;               /* under lock: `limit` is new */
+	struct h264_status status;  /* under lock */
 };
 
 static void wake(struct h264_encoder *encoder)
@@ -85,18 +85,18 @@ static void on_need_key(void *arg)
 
 static const struct outlet_events outlet_events = { on_wanted, on_need_key };
 
-static void obey_tuning(struct h264_encoder *encoder)
+static void obey(struct h264_encoder *encoder)
 {
-	struct encoder_tuning tuning;
-	bool tuned;
+	bool wished;
 
 	pthread_mutex_lock(&encoder->lock);
-	tuned = encoder->tuned;
-	tuning = encoder->tuning;
-	encoder->tuned = false;
+	wished = encoder->wished;
+	if (wished)
+		encoder->opt = encoder->wish;
+	encoder->wished = false;
 	pthread_mutex_unlock(&encoder->lock);
-	if (tuned)
-		feeder_tune(&encoder->feeder, &tuning);
+	if (wished)
+		feeder_obey(&encoder->feeder);
 }
 
 static void obey_limit(struct h264_encoder *encoder)
@@ -183,7 +183,6 @@ static void update_status(struct h264_encoder *encoder, int64_t now)
 	status.convert_ns = encoder->feeder.convert_ns;
 	count_units(encoder, status.encoded, now);
 	pthread_mutex_lock(&encoder->lock);
-	status.wanted = encoder->tuning;
 	encoder->status = status;
 	pthread_mutex_unlock(&encoder->lock);
 }
@@ -221,7 +220,7 @@ static void *run(void *arg)
 	log_name_thread("h264");
 	while (!atomic_load(&encoder->stop)) {
 		keeper_tend(&encoder->keeper, now_ns());
-		obey_tuning(encoder);
+		obey(encoder);
 		obey_limit(encoder);
 		tend_idleness(encoder, now_ns());
 		if (atomic_load(&encoder->wanted))
@@ -242,11 +241,10 @@ static int start(struct h264_encoder *encoder, struct drops *drops)
 	encoder->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (encoder->wake_fd < 0)
 		return -errno;
-	keeper_init(&encoder->keeper, encoder->opt->h264_encoder, encoder->outlet,
-		encoder->wake_fd);
-	encoder->keeper.failover.device = encoder->opt->h264_m2m_device;
+	keeper_init(&encoder->keeper, encoder->opt.h264_encoder, encoder->outlet, encoder->wake_fd);
+	encoder->keeper.failover.device = encoder->opt.h264_m2m_device;
 	if ((res = mailbox_create(&encoder->mailbox, 1)) < 0 ||
-		(res = feeder_init(&encoder->feeder, encoder->opt, drops, &encoder->keeper,
+		(res = feeder_init(&encoder->feeder, &encoder->opt, drops, &encoder->keeper,
 			 encoder->mailbox)) < 0)
 		return res;
 	update_status(encoder, now_ns());
@@ -262,16 +260,13 @@ int h264_encoder_create(struct h264_encoder **out, const struct options *opt, st
 	bool off = opt->h264_encoder == H264_ENCODER_OFF;
 	int res = 0;
 
-	encoder->opt = opt;
+	encoder->opt = encoder->wish = *opt;
 	encoder->raw = raw;
 	encoder->wake_fd = -1;
-	encoder->tuning = (struct encoder_tuning){ .bitrate_kbps = (unsigned)opt->h264_bitrate_kbps,
-		.gop = (unsigned)opt->h264_gop };
 	encoder->status = (struct h264_status){ .state = "off",
 		.encoder = "none",
 		.profile = "",
-		.text = "switched off by --h264-encoder off",
-		.wanted = encoder->tuning };
+		.text = "switched off by --h264-encoder off" };
 	pthread_mutex_init(&encoder->lock, NULL);
 	encoder->outlet = outlet_create(off ? NULL : &outlet_events, encoder);
 	if (!off)
@@ -306,11 +301,11 @@ struct outlet *h264_encoder_outlet(struct h264_encoder *encoder)
 	return encoder->outlet;
 }
 
-void h264_encoder_tune(struct h264_encoder *encoder, const struct encoder_tuning *tuning)
+void h264_encoder_obey(struct h264_encoder *encoder, const struct options *now)
 {
 	pthread_mutex_lock(&encoder->lock);
-	encoder->tuning = *tuning;
-	encoder->tuned = true;
+	encoder->wish = *now;
+	encoder->wished = true;
 	pthread_mutex_unlock(&encoder->lock);
 	if (encoder->started)
 		wake(encoder);
@@ -330,6 +325,7 @@ void h264_encoder_get_status(struct h264_encoder *encoder, struct h264_status *o
 {
 	pthread_mutex_lock(&encoder->lock);
 	*out = encoder->status;
+	out->wanted = feeder_wish(&encoder->wish);
 	pthread_mutex_unlock(&encoder->lock);
 	out->fps = rate_get(&encoder->rate, now_ns());
 }

@@ -54,6 +54,8 @@ struct jpeg_encoder {
 	struct frame_pool *pool;
 	int stop_fd; /* eventfd; readable once the workers are to end */
 
+	atomic_int quality; /* any thread */
+
 	pthread_mutex_t gate; /* makes taking a frame and attaching the mailbox exclusive */
 	atomic_uint epoch;    /* changed under gate: counts how often wanted has changed */
 
@@ -236,8 +238,8 @@ static struct frame *encode(struct worker *worker, const struct frame *in)
 	int64_t begin = now_ns();
 	struct frame *out;
 	const char *why;
-	int res = jpegpack_frame(worker->pack, in, encoder->opt->quality, encoder->pool, &out,
-		&why);
+	int res = jpegpack_frame(worker->pack, in, atomic_load(&encoder->quality), encoder->pool,
+		&out, &why);
 
 	if (res == 0) {
 		describe(out, in, begin);
@@ -344,6 +346,7 @@ int jpeg_encoder_create(struct jpeg_encoder **out, const struct options *opt, st
 	encoder->opt = opt;
 	encoder->raw = raw;
 	encoder->drops = drops;
+	atomic_init(&encoder->quality, opt->quality);
 	pthread_mutex_init(&encoder->gate, NULL);
 	pthread_mutex_init(&encoder->lock, NULL);
 	pthread_cond_init(&encoder->turn, NULL);
@@ -387,4 +390,9 @@ void jpeg_encoder_destroy(struct jpeg_encoder *encoder)
 struct outlet *jpeg_encoder_outlet(struct jpeg_encoder *encoder)
 {
 	return encoder->outlet;
+}
+
+void jpeg_encoder_set_quality(struct jpeg_encoder *encoder, int quality)
+{
+	atomic_store(&encoder->quality, quality);
 }

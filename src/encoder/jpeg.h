@@ -22,5 +22,7 @@ int jpeg_encoder_create(struct jpeg_encoder **out, const struct options *opt, st
 void jpeg_encoder_destroy(struct jpeg_encoder *encoder);
 /* The outlet is the encoder's own. */
 struct outlet *jpeg_encoder_outlet(struct jpeg_encoder *encoder);
+/* 1–100, from the next picture on. Any thread. */
+void jpeg_encoder_set_quality(struct jpeg_encoder *encoder, int quality);
 
 #endif

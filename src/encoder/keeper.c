@@ -79,7 +79,8 @@ void keeper_rest(struct keeper *keeper, int64_t now)
 
 void keeper_want(struct keeper *keeper, const struct encoder_config *config, int64_t now)
 {
-	if (config->width == keeper->config.width && config->height == keeper->config.height)
+	if (config->width == keeper->config.width && config->height == keeper->config.height &&
+		config->profile == keeper->config.profile)
 		return;
 	retire_probe(keeper, now);
 	retire_current(keeper, now);

@@ -48,7 +48,8 @@ void keeper_init(struct keeper *keeper, enum h264_choice choice, struct outlet *
 /* Lets go of all sessions; waits for those that close in good time, at most timeout_ms. */
 void keeper_finish(struct keeper *keeper, int timeout_ms);
 
-/* From now on encoders are for this. The one in use is closed when its size is another. */
+/* From now on encoders are for this. The one in use is closed when its size or
+ * profile is another. */
 void keeper_want(struct keeper *keeper, const struct encoder_config *config, int64_t now);
 /* Closes what is in use until keeper_want(). */
 void keeper_rest(struct keeper *keeper, int64_t now);

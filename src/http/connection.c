@@ -27,7 +27,7 @@
 #define STREAM_UNSENT_BYTES (16 * 1024)
 
 enum state {
-	READING,   /* waits for a complete head; in the waiting list */
+	READING,   /* waits for a complete request; in the waiting list */
 	HELD,      /* the server is making the reply */
 	REPLYING,  /* sends the complete reply, then goes on */
 	STREAMING, /* sends until closed; input is thrown away */
@@ -45,6 +45,7 @@ struct connection {
 	bool head;       /* the reply has no body */
 	bool refused;    /* the peer may still be sending what we do not read */
 	size_t discarded;
+	size_t wanted; /* in READING: bytes of a request whose body is still to come; 0: not known */
 	int64_t waits_since_ns; /* in READING */
 	int64_t progress_ns;    /* when output last began or moved */
 	char *headers;
@@ -131,6 +132,7 @@ void connection_close(struct connection *conn, const char *reason, ...)
 static void start_reading(struct connection *conn)
 {
 	set_state(conn, READING);
+	conn->wanted = 0;
 	conn->waits_since_ns = now_ns();
 	event_add(&conn->read, NULL);
 	start_timer(conn, conn->set->limits.timeout_s * 1000LL);
@@ -151,6 +153,8 @@ static void start_lingering(struct connection *conn)
 static void output_is_sent(struct connection *conn)
 {
 	event_del(&conn->write);
+	if (conn->state == READING)
+		return; /* "100 Continue": the request is not complete yet */
 	if (conn->state == STREAMING) {
 		if (conn->holder->drained)
 			conn->holder->drained(conn->holder_arg);
@@ -196,35 +200,76 @@ void connection_flush(struct connection *conn)
 		write_some(conn);
 }
 
-static void handle_head(struct connection *conn, const char *head, size_t size)
+/* Whether all of a request that has a body we want is there. */
+static bool await_body(struct connection *conn, const struct request *req, size_t head)
 {
 	struct connection_set *set = conn->set;
-	struct request req;
-	int status = request_parse(&req, head, size);
 
-	evbuffer_drain(conn->in, size);
+	if (!req->content_length || conn->wanted ||
+		req->content_length > set->server->body_room(set->arg, req))
+		return true;
+	conn->wanted = head + req->content_length;
+	if (evbuffer_get_length(conn->in) >= conn->wanted)
+		return true;
+	if (req->expects_continue) {
+		evbuffer_add_printf(conn->out, "HTTP/1.1 100 Continue\r\n\r\n");
+		connection_flush(conn);
+	}
+	return false;
+}
+
+/* Takes head and body out of the input. The body is to be freed; NULL: it was not wanted. */
+static char *take_body(struct connection *conn, const struct request *req, size_t head)
+{
+	char *body;
+
+	evbuffer_drain(conn->in, head);
+	if (!conn->wanted && req->content_length)
+		return NULL;
+	body = xcalloc(1, req->content_length + 1);
+	evbuffer_remove(conn->in, body, req->content_length);
+	return body;
+}
+
+static void handle_request(struct connection *conn, struct request *req, size_t head)
+{
+	struct connection_set *set = conn->set;
+	AUTO(auto_free) char *body = take_body(conn, req, head);
+
+	req->body = body;
 	set_state(conn, HELD);
-	conn->head = !status && req.method == METHOD_HEAD;
+	conn->head = req->method == METHOD_HEAD;
 	event_del(&conn->timer);
 	free(conn->headers);
 	conn->headers = NULL;
-	/* We do not read bodies yet: the next request would begin somewhere in this one's. */
-	conn->keep_alive = !status && req.keep_alive && !req.content_length;
-	conn->refused = status || req.content_length;
-	if (status)
-		set->server->refuse(set->arg, conn, status);
-	else
-		set->server->request(set->arg, conn, &req);
-	request_finish(&req);
+	/* Behind a body that was not read, the next request begins somewhere. */
+	conn->keep_alive = req->keep_alive && body;
+	conn->refused = !body;
+	set->server->request(set->arg, conn, req);
 }
 
 static void refuse(struct connection *conn, int status)
 {
 	set_state(conn, HELD);
 	event_del(&conn->timer);
+	free(conn->headers);
+	conn->headers = NULL;
+	conn->head = false;
 	conn->keep_alive = false;
 	conn->refused = true;
 	conn->set->server->refuse(conn->set->arg, conn, status);
+}
+
+static void handle_head(struct connection *conn, const char *head, size_t size)
+{
+	struct request req;
+	int status = request_parse(&req, head, size);
+
+	if (status)
+		refuse(conn, status);
+	else if (await_body(conn, &req, size))
+		handle_request(conn, &req, size);
+	request_finish(&req);
 }
 
 static void handle_input(struct connection *conn)
@@ -233,7 +278,7 @@ static void handle_input(struct connection *conn)
 	const char *head;
 	ssize_t length;
 
-	if (conn->state != READING || !size)
+	if (conn->state != READING || !size || size < conn->wanted)
 		return;
 	head = (const char *)evbuffer_pullup(conn->in, -1);
 	length = request_measure(head, size);
@@ -259,7 +304,8 @@ static void discard_input(struct connection *conn)
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct connection *conn = arg;
-	size_t room = REQUEST_MAX_HEAD - evbuffer_get_length(conn->in);
+	size_t most = MAX(REQUEST_MAX_HEAD, conn->wanted), used = evbuffer_get_length(conn->in);
+	size_t room = most > used ? most - used : 0;
 
 	(void)what;
 	if (conn->state == STREAMING || conn->state == LINGERING)

@@ -28,14 +28,19 @@ struct connection_set;
 
 struct connection_limits {
 	unsigned connections; /* at once */
-	int timeout_s;        /* for a complete head, and for progress of what we send */
+	int timeout_s;        /* for a complete request, and for progress of what we send */
 };
 
 /*
- * What the server does with input. Each call ends in connection_finish(), connection_hold(),
- * connection_stream() or connection_close().
+ * What the server does with input. Each call but the first ends in connection_finish(),
+ * connection_hold(), connection_stream() or connection_close().
  */
 struct connection_server {
+	/*
+	 * How large a body is read for this request, whose head has come. One that is larger is not
+	 * read: the request is handled without it, and the connection closed after the reply.
+	 */
+	size_t (*body_room)(void *arg, const struct request *req);
 	void (*request)(void *arg, struct connection *conn, const struct request *req);
 	void (*refuse)(void *arg, struct connection *conn, int status);
 };

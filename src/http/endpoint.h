@@ -35,6 +35,8 @@ struct server {
 	const struct options *opt;
 	struct pipeline *pipeline;
 	struct sinks *sinks;
+	struct live *live;    /* NULL: nothing may change */
+	int64_t key_asked_ns; /* by /keyframe */
 	struct event_base *base;
 	struct hub *hub;
 	struct video *video;
@@ -50,6 +52,7 @@ struct server {
 struct endpoint {
 	const char *path;
 	unsigned methods; /* of enum request_method; HEAD and OPTIONS always work */
+	size_t max_body;  /* bytes of a PATCH or POST, which change something: guard.h; 0: none */
 	bool is_page;     /* --static replaces it, and "?action=" works on it */
 	void (*handle)(struct server *server, struct connection *conn, const struct request *req);
 	const char *help;
@@ -60,6 +63,7 @@ extern const struct endpoint endpoint_favicon;
 extern const struct endpoint endpoint_stream, endpoint_snapshot;
 extern const struct endpoint endpoint_h264, endpoint_mp4, endpoint_avc;
 extern const struct endpoint endpoint_state, endpoint_clock;
+extern const struct endpoint endpoint_settings, endpoint_keyframe;
 /* Everything else, with --static. */
 extern const struct endpoint endpoint_static;
 

@@ -7,14 +7,20 @@ static const struct {
 	const char *reason;
 } reasons[] = {
 	{ 200, "OK" },
+	{ 204, "No Content" },
 	{ 400, "Bad Request" },
 	{ 401, "Unauthorized" },
+	{ 403, "Forbidden" },
 	{ 404, "Not Found" },
+	{ 409, "Conflict" },
+	{ 411, "Length Required" },
 	{ 413, "Content Too Large" },
+	{ 415, "Unsupported Media Type" },
 	{ 431, "Request Header Fields Too Large" },
 	{ 500, "Internal Server Error" },
 	{ 501, "Not Implemented" },
 	{ 503, "Service Unavailable" },
+	{ 504, "Gateway Timeout" },
 	{ 505, "HTTP Version Not Supported" },
 };
 
@@ -53,6 +59,45 @@ void reply_end(struct connection *conn, const char *type, struct evbuffer *body)
 	connection_finish(conn);
 }
 
+static struct evbuffer *begin(struct connection *conn, int status)
+{
+	struct evbuffer *out = reply_begin(conn, status);
+
+	if (status == 401)
+		evbuffer_add_printf(out, "WWW-Authenticate: Basic realm=\"Restricted area\"\r\n");
+	return out;
+}
+
+void reply_json(struct connection *conn, int status, json_t *document)
+{
+	struct evbuffer *body = evbuffer_new();
+	char *text = document ? json_dumps(document, JSON_REAL_PRECISION(6)) : NULL;
+
+	json_decref(document);
+	if (!body || !text) {
+		reply_text(conn, 500, "Out of memory.");
+	} else {
+		evbuffer_add_printf(body, "%s\n", text);
+		evbuffer_add_printf(begin(conn, status), REPLY_NO_CACHE);
+		reply_end(conn, "application/json", body);
+	}
+	free(text);
+	if (body)
+		evbuffer_free(body);
+}
+
+void reply_error(struct connection *conn, int status, const char *field, const char *text)
+{
+	reply_json(conn, status,
+		json_pack("{s:b, s:{s:s?, s:s}}", "ok", 0, "error", "field", field, "text", text));
+}
+
+void reply_nothing(struct connection *conn)
+{
+	evbuffer_add(reply_begin(conn, 204), "\r\n", 2);
+	connection_finish(conn);
+}
+
 void reply_head(struct connection *conn)
 {
 	evbuffer_add(reply_begin(conn, 200), "\r\n", 2);
@@ -74,10 +119,7 @@ static void end_with_text(struct connection *conn, const char *text)
 
 void reply_text(struct connection *conn, int status, const char *text)
 {
-	struct evbuffer *out = reply_begin(conn, status);
-
-	if (status == 401)
-		evbuffer_add_printf(out, "WWW-Authenticate: Basic realm=\"Restricted area\"\r\n");
+	begin(conn, status);
 	end_with_text(conn, text);
 }
 

@@ -6,6 +6,8 @@
 #ifndef HTTP_REPLY_H
 #define HTTP_REPLY_H
 
+#include <jansson.h>
+
 #include "http/connection.h"
 
 /* So that no browser or proxy shows an old picture. */
@@ -18,6 +20,12 @@
 struct evbuffer *reply_begin(struct connection *conn, int status);
 /* Content-Type, length, and the body, which is emptied but not freed. */
 void reply_end(struct connection *conn, const char *type, struct evbuffer *body);
+/* A document, never to be cached. Takes the reference; NULL: no memory for it. */
+void reply_json(struct connection *conn, int status, json_t *document);
+/* A document that says what is wrong, and with which field; NULL: with none of them. */
+void reply_error(struct connection *conn, int status, const char *field, const char *text);
+/* 204: done, and there is nothing to say. */
+void reply_nothing(struct connection *conn);
 /* For HEAD: just the headers. */
 void reply_head(struct connection *conn);
 /* One line of plain text with a reason that a person can use. */

@@ -20,6 +20,7 @@ static const struct {
 	{ "OPTIONS", METHOD_OPTIONS },
 	{ "POST", METHOD_POST },
 	{ "DELETE", METHOD_DELETE },
+	{ "PATCH", METHOD_PATCH },
 };
 
 /* RFC 9110 calls it tchar: what methods and header names are made of. */
@@ -209,7 +210,7 @@ static int parse_length(struct request *req, const char *text, bool again)
 static int judge_headers(struct request *req)
 {
 	unsigned hosts = 0, lengths = 0, codings = 0;
-	bool has_body_method = req->method & (METHOD_POST | METHOD_DELETE);
+	bool has_body_method = req->method & (METHOD_POST | METHOD_DELETE | METHOD_PATCH);
 	int status;
 
 	for (unsigned i = 0; i < req->n_headers; i++) {
@@ -222,6 +223,9 @@ static int judge_headers(struct request *req)
 		} else if (strcasecmp(name, "Content-Length") == 0) {
 			if ((status = parse_length(req, value, lengths++ > 0)))
 				return status;
+		} else if (strcasecmp(name, "Expect") == 0) {
+			req->expects_continue = req->is_1_1 &&
+						strcasecmp(value, "100-continue") == 0;
 		} else if (strcasecmp(name, "Connection") == 0) {
 			if (list_has(value, "close"))
 				req->keep_alive = false;
@@ -232,7 +236,8 @@ static int judge_headers(struct request *req)
 	if (hosts > 1 || (codings && lengths))
 		return 400;
 	if (codings)
-		return has_body_method ? 501 : 400;
+		return has_body_method ? 411
+				       : 400; /* its length has to be known before it is read */
 	return req->content_length && !has_body_method ? 413 : 0;
 }
 

@@ -19,13 +19,16 @@ enum request_method {
 	METHOD_OPTIONS = 1 << 2,
 	METHOD_POST = 1 << 3,
 	METHOD_DELETE = 1 << 4,
+	METHOD_PATCH = 1 << 5,
 };
 
 struct request {
 	enum request_method method;
 	bool is_1_1;             /* the client knows chunks */
 	bool keep_alive;         /* whether the client wants to send another one */
+	bool expects_continue;   /* the client waits for a word before it sends the body */
 	uint64_t content_length; /* never other than 0 for GET, HEAD and OPTIONS */
+	const char *body;        /* content_length bytes and a NUL; NULL when it was not read */
 	char *path;              /* decoded; begins with '/' */
 	const char *query;       /* as sent, without '?'; "" when there is none */
 	unsigned n_headers;

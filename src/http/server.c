@@ -11,6 +11,7 @@
 #include "http/accept.h"
 #include "http/auth.h"
 #include "http/endpoint.h"
+#include "http/guard.h"
 #include "http/reply.h"
 
 #define LOG_TOPIC "http"
@@ -31,6 +32,8 @@ static const struct endpoint *const endpoints[] = {
 	&endpoint_snapshot,
 	&endpoint_state,
 	&endpoint_clock,
+	&endpoint_settings,
+	&endpoint_keyframe,
 };
 
 /* mjpg-streamer's addresses, which many programs have built in: /?action=stream. */
@@ -60,8 +63,18 @@ static const struct endpoint *find_endpoint(const struct server *server, const s
 	return action ? action : found;
 }
 
-/* Header values hold no control characters (request.c), so these lines stay lines. */
-static char *make_cors_headers(const struct options *opt, const struct request *req)
+/* Whether it is an endpoint's request to change something. */
+static bool changes(const struct endpoint *endpoint, const struct request *req)
+{
+	return endpoint && endpoint->max_body && req->method & (METHOD_PATCH | METHOD_POST);
+}
+
+/*
+ * Header values hold no control characters (request.c), so these lines stay lines. Only the one
+ * origin that is allowed hears that it may change something: "*" is for what can be seen.
+ */
+static char *make_cors_headers(const struct options *opt, const struct endpoint *endpoint,
+	const struct request *req)
 {
 	const char *headers = request_header(req, "Access-Control-Request-Headers");
 	const char *method = request_header(req, "Access-Control-Request-Method");
@@ -69,6 +82,8 @@ static char *make_cors_headers(const struct options *opt, const struct request *
 
 	if (!*opt->allow_origin)
 		return NULL;
+	if (method && endpoint && endpoint->max_body && !guard_knows_origin(opt, req))
+		method = "GET";
 	if (asprintf(&lines,
 		    "Access-Control-Allow-Origin: %s\r\n"
 		    "Access-Control-Allow-Credentials: true\r\n"
@@ -104,6 +119,42 @@ static bool is_authorized(const struct server *server, const struct request *req
 	       auth_accepts(request_header(req, "Authorization"), server->auth_token);
 }
 
+static void refuse_stranger(struct connection *conn, bool in_json)
+{
+	if (in_json)
+		reply_error(conn, 401, NULL, "a user and password are needed");
+	else
+		reply_text(conn, 401, "Unauthorized.");
+}
+
+static void handle(struct server *server, struct connection *conn, const struct request *req,
+	const struct endpoint *endpoint)
+{
+	const char *why;
+	int status = 0;
+
+	if (changes(endpoint, req))
+		status = guard_judge(server->opt, req, endpoint->max_body, &why);
+	if (status)
+		reply_error(conn, status, NULL, why);
+	else
+		endpoint->handle(server, conn, req);
+}
+
+/* Nothing is read for those who may not. */
+static size_t body_room(void *arg, const struct request *req)
+{
+	const struct server *server = arg;
+	const struct endpoint *endpoint = find_endpoint(server, req);
+	const char *why;
+
+	if (!changes(endpoint, req) || !(endpoint->methods & req->method) ||
+		!is_authorized(server, req) ||
+		guard_judge(server->opt, req, endpoint->max_body, &why))
+		return 0;
+	return endpoint->max_body;
+}
+
 static void on_request(void *arg, struct connection *conn, const struct request *req)
 {
 	struct server *server = arg;
@@ -111,15 +162,15 @@ static void on_request(void *arg, struct connection *conn, const struct request 
 
 	log_debug("%s asks for %s", connection_name(conn),
 		endpoint ? endpoint->path : "what is not there");
-	connection_set_headers(conn, make_cors_headers(server->opt, req));
+	connection_set_headers(conn, make_cors_headers(server->opt, endpoint, req));
 	if (!endpoint)
 		reply_not_found(conn);
 	else if (req->method == METHOD_OPTIONS)
 		reply_options(conn);
 	else if (!is_authorized(server, req))
-		reply_text(conn, 401, "Unauthorized.");
+		refuse_stranger(conn, changes(endpoint, req));
 	else if (endpoint->methods & req->method)
-		endpoint->handle(server, conn, req);
+		handle(server, conn, req, endpoint);
 	else if (req->method == METHOD_HEAD)
 		reply_head(conn);
 	else
@@ -129,10 +180,12 @@ static void on_request(void *arg, struct connection *conn, const struct request 
 static void on_refuse(void *arg, struct connection *conn, int status)
 {
 	(void)arg;
-	reply_text(conn, status, "This request cannot be served.");
+	reply_text(conn, status,
+		status == 411 ? "Send a Content-Length: bodies in chunks are not read."
+			      : "This request cannot be served.");
 }
 
-static const struct connection_server callbacks = { on_request, on_refuse };
+static const struct connection_server callbacks = { body_room, on_request, on_refuse };
 
 /* The device, the encoders and a file or two must always get a descriptor. */
 static unsigned max_connections(const struct options *opt)
@@ -199,6 +252,11 @@ int server_create(struct server **out, struct event_base *base, struct pipeline 
 void server_set_sinks(struct server *server, struct sinks *sinks)
 {
 	server->sinks = sinks;
+}
+
+void server_set_live(struct server *server, struct live *live)
+{
+	server->live = live;
 }
 
 void server_destroy(struct server *server)

@@ -5,8 +5,6 @@
  */
 #include "http/endpoint.h"
 
-#include <jansson.h>
-
 #include "http/reply.h"
 
 static json_t *describe_encoder(const struct server *server)
@@ -177,22 +175,8 @@ static json_t *describe(const struct server *server)
 
 static void handle(struct server *server, struct connection *conn, const struct request *req)
 {
-	struct evbuffer *body = evbuffer_new();
-	json_t *state = describe(server);
-	char *text = json_dumps(state, JSON_REAL_PRECISION(6));
-
 	(void)req;
-	json_decref(state);
-	if (!body || !text) {
-		reply_text(conn, 500, "Out of memory.");
-	} else {
-		evbuffer_add_printf(body, "%s\n", text);
-		evbuffer_add_printf(reply_begin(conn, 200), REPLY_NO_CACHE);
-		reply_end(conn, "application/json", body);
-	}
-	free(text);
-	if (body)
-		evbuffer_free(body);
+	reply_json(conn, 200, describe(server));
 }
 
 const struct endpoint endpoint_state = {

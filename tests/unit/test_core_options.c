@@ -269,7 +269,8 @@ static const struct contract *find(const char *name)
 
 static void every_option_is_in_the_contract_or_ours(void **state)
 {
-	static const char ours[] = " source max-clients help version features "
+	static const char ours[] = " source max-clients settings state-dir h264-min-qp h264-max-qp "
+				   "help version features "
 				   "jpeg-ring-group raw-ring-group h264-ring-group "
 				   "jpeg-ring-size raw-ring-size h264-ring-size ";
 	char *text = NULL, *rest, *line;

@@ -364,12 +364,12 @@ static void no_more_frames_go_in_than_the_encoder_may_be_given(void **state)
 
 static void a_limit_lowers_what_was_asked_for_and_leaves_frames_out(void **state)
 {
-	struct encoder_tuning tuning = { .bitrate_kbps = 4000, .gop = 30 };
 	struct encoder_limit limit = { 1000, 20 }, none = { 0 };
 	struct bench *bench = *state;
 	int64_t at = now_ns();
 
-	feeder_tune(&bench->feeder, &tuning);
+	bench->opt.h264_bitrate_kbps = 4000;
+	feeder_obey(&bench->feeder);
 	feeder_limit(&bench->feeder, &limit);
 	for (int i = 0; i < 90; i++) { /* a second and a half at 60 fps */
 		struct frame *frame = make_frame(bench, SIDE, (uint8_t)i);

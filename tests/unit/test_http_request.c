@@ -168,7 +168,7 @@ static void a_get_with_a_body_is_refused(void **state)
 	assert_int_equal(parse_with("Transfer-Encoding: chunked\r\n"), 400);
 	assert_int_equal(parse("POST / HTTP/1.1\r\nContent-Length: 7\r\n\r\n"), 0);
 	assert_int_equal(req.content_length, 7);
-	assert_int_equal(parse("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"), 501);
+	assert_int_equal(parse("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"), 411);
 }
 
 static void lengths_that_could_be_read_in_two_ways_are_400(void **state)

@@ -29,6 +29,7 @@ static int setup(void **state)
 		.opt = &fix->opt,
 		.drops = &fix->drops,
 		.stop_fd = eventfd(0, EFD_CLOEXEC),
+		.wake_fd = -1,
 	};
 	*state = fix;
 	return fix->config.stop_fd < 0;

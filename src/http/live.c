@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* The options as they are now: see live.h. */
+#include "http/live.h"
+
+#include "http/livefile.h"
+#include "util.h"
+
+#define LOG_TOPIC "settings"
+#include "log.h"
+
+struct live {
+	struct options given; /* by the command line */
+	struct options now;
+	struct livefile *file; /* NULL: nothing is kept */
+};
+
+const struct options *live_now(const struct live *live)
+{
+	return &live->now;
+}
+
+/* ---- told */
+
+static json_t *list_choices(int n)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; options_choice(n, i); i++)
+		json_array_append_new(list, json_string(options_choice(n, i)));
+	return list;
+}
+
+static json_t *value_of(const struct options *opt, int n, const struct option_live *option)
+{
+	const struct option_control *control;
+
+	if (option->is_choice)
+		return json_string(options_get_word(opt, n));
+	if (option->control < 0)
+		return json_integer(options_get_number(opt, n));
+	control = &opt->control[option->control];
+	switch (control->mode) {
+	case CONTROL_SET: return json_integer(control->value);
+	case CONTROL_AUTO: return json_string("auto");
+	case CONTROL_DEFAULT: return json_string("default");
+	case CONTROL_KEEP: break;
+	}
+	return json_null();
+}
+
+static json_t *describe(const struct live *live, int n, const struct option_live *option)
+{
+	json_t *about = json_pack("{s:s, s:o, s:o, s:s, s:s}", "type",
+		option->is_choice ? "choice" : "int", "value", value_of(&live->now, n, option),
+		"default", value_of(&live->given, n, option), "text", option->text, "unit",
+		option->unit);
+
+	if (option->is_choice) {
+		json_object_set_new(about, "choices", list_choices(n));
+	} else {
+		json_object_set_new(about, "min", json_integer(option->min));
+		json_object_set_new(about, "max", json_integer(option->max));
+	}
+	if (option->rebuilds)
+		json_object_set_new(about, "rebuilds", json_true());
+	return about;
+}
+
+json_t *live_describe(const struct live *live)
+{
+	json_t *all = json_object();
+	struct option_live option;
+
+	for (int n = options_next_live(-1); n >= 0; n = options_next_live(n)) {
+		options_describe_live(n, &option);
+		if (option.control < 0)
+			json_object_set_new(all, option.name, describe(live, n, &option));
+	}
+	return all;
+}
+
+/* ---- changed */
+
+PRINTF(3, 4)
+static bool refuse(struct live_fault *fault, const char *field, const char *why, ...)
+{
+	va_list args;
+
+	fault->field = field;
+	va_start(args, why);
+	vsnprintf(fault->text, sizeof(fault->text), why, args);
+	va_end(args);
+	return false;
+}
+
+json_t *live_parse(const char *text, size_t size, struct live_fault *fault)
+{
+	json_error_t error;
+	json_t *changes = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+
+	if (!changes) {
+		refuse(fault, NULL, "bad JSON in line %d, column %d: %s", error.line, error.column,
+			error.text);
+	} else if (!json_is_object(changes)) {
+		refuse(fault, NULL, "not a JSON object, such as {\"h264-bitrate\": 5000}");
+		json_decref(changes);
+		changes = NULL;
+	}
+	return changes;
+}
+
+static bool refuse_unknown(struct live_fault *fault, const char *name)
+{
+	char names[400] = "";
+	struct option_live option;
+
+	for (int n = options_next_live(-1); n >= 0; n = options_next_live(n)) {
+		size_t used = strlen(names);
+
+		options_describe_live(n, &option);
+		snprintf(names + used, sizeof(names) - used, "%s%s", used ? ", " : "", option.name);
+	}
+	return refuse(fault, name, "no such setting; there are %s", names);
+}
+
+static bool set(struct options *opt, const char *name, const json_t *value,
+	struct live_fault *fault)
+{
+	int n = options_find_live(name);
+	char text[256];
+	bool ok = false;
+
+	if (n < 0)
+		return refuse_unknown(fault, name);
+	if (json_is_integer(value))
+		ok = options_set_number(opt, n, json_integer_value(value));
+	else if (json_is_string(value))
+		ok = options_set_word(opt, n, json_string_value(value));
+	return ok || refuse(fault, name, "must be %s", options_allowed(n, text, sizeof(text)));
+}
+
+bool live_plan(const struct live *live, json_t *changes, struct options *next,
+	struct live_fault *fault)
+{
+	const char *name, *why;
+	json_t *value;
+
+	*next = live->now;
+	json_object_foreach(changes, name, value)
+	{
+		if (!set(next, name, value, fault))
+			return false;
+	}
+	name = options_contradiction(next, &why);
+	return !name || refuse(fault, name, "%s", why);
+}
+
+/* ---- kept */
+
+/* What is another thing than the command line says. */
+static json_t *list_changes(const struct live *live)
+{
+	json_t *changes = json_object();
+	struct option_live option;
+
+	for (int n = options_next_live(-1); n >= 0; n = options_next_live(n)) {
+		json_t *now, *given;
+
+		options_describe_live(n, &option);
+		now = value_of(&live->now, n, &option);
+		given = value_of(&live->given, n, &option);
+		if (!json_equal(now, given))
+			json_object_set(changes, option.name, now);
+		json_decref(now);
+		json_decref(given);
+	}
+	return changes;
+}
+
+static void keep(struct live *live)
+{
+	json_t *changes = list_changes(live);
+	char *text = json_dumps(changes, JSON_INDENT(2));
+
+	json_decref(changes);
+	if (text)
+		livefile_put(live->file, text);
+}
+
+void live_commit(struct live *live, const struct options *next)
+{
+	live->now = *next;
+	if (live->file)
+		keep(live);
+}
+
+/* One setting that cannot be used, of an older version perhaps, costs no other. */
+static void restore(struct live *live, json_t *kept)
+{
+	const char *dir = live->given.state_dir, *name, *why;
+	struct live_fault fault;
+	json_t *value;
+
+	json_object_foreach(kept, name, value)
+	{
+		if (!set(&live->now, name, value, &fault))
+			log_warn("%s/" LIVEFILE_NAME ": %s: %s; it is left out", dir, name,
+				fault.text);
+	}
+	name = options_contradiction(&live->now, &why);
+	if (!name)
+		return;
+	log_warn("%s/" LIVEFILE_NAME ": %s %s; all of it is left out", dir, name, why);
+	live->now = live->given;
+}
+
+void live_create(struct live **out, struct options *opt)
+{
+	struct live *live = xcalloc(1, sizeof(*live));
+	json_t *kept;
+
+	live->given = live->now = *opt;
+	if (*opt->state_dir) {
+		kept = livefile_load(opt->state_dir);
+		restore(live, kept);
+		json_decref(kept);
+		livefile_create(&live->file, opt->state_dir);
+	}
+	*opt = live->now;
+	*out = live;
+}
+
+void live_destroy(struct live *live)
+{
+	if (!live)
+		return;
+	livefile_destroy(live->file);
+	free(live);
+}

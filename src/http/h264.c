@@ -110,11 +110,12 @@ static void write_headers(const struct h264_viewer *self, const struct frame *ke
 	evbuffer_add_printf(out,
 		"X-Hdmicast-Codecs: %s\r\nAccess-Control-Expose-Headers: X-Hdmicast-Codecs\r\n",
 		codec);
-	evbuffer_add_printf(out, "Content-Type: %s", self->format->type);
+	evbuffer_add_printf(out, "%s\r\nContent-Type: %s",
+		self->framing.chunked ? "Transfer-Encoding: chunked" : "Connection: close",
+		self->format->type);
 	if (self->format->has_codecs)
 		evbuffer_add_printf(out, "; codecs=\"%s\"", codec);
-	evbuffer_add_printf(out, "\r\n%s\r\n",
-		self->framing.chunked ? "Transfer-Encoding: chunked\r\n" : "Connection: close\r\n");
+	evbuffer_add_printf(out, "\r\n\r\n");
 }
 
 static bool begin(struct video_viewer *viewer, const struct frame *packed)

@@ -13,6 +13,8 @@
 
 #include <event2/event_struct.h>
 
+#include "http/line.h"
+
 #define LOG_TOPIC "http"
 #include "log.h"
 
@@ -25,6 +27,9 @@
  * value would not make fast lines cheaper (50 viewers of 200 KB pictures on loopback: measured).
  */
 #define STREAM_UNSENT_BYTES (16 * 1024)
+
+/* What may be on its way on a line that still counts as clear: nobody sees that much. */
+#define CLEAR_NS (30 * NS_PER_MS)
 
 enum state {
 	READING,   /* waits for a complete request; in the waiting list */
@@ -198,6 +203,16 @@ void connection_flush(struct connection *conn)
 		return;
 	if (evbuffer_get_length(conn->out))
 		write_some(conn);
+}
+
+bool connection_is_clear(struct connection *conn)
+{
+	struct line line;
+
+	if (evbuffer_get_length(conn->out))
+		return false;
+	line_look(&line, conn->fd);
+	return line.lag_ns <= CLEAR_NS;
 }
 
 /* Whether all of a request that has a body we want is there. */

@@ -92,6 +92,12 @@ void connection_stream(struct connection *conn, const struct connection_holder *
 /* Writes what the socket takes now, and the rest as soon as it can. */
 void connection_flush(struct connection *conn);
 
+/*
+ * Whether the line has taken what was written: nothing is left here, and little on its way. What is
+ * written now is not held up by it.
+ */
+bool connection_is_clear(struct connection *conn);
+
 void connection_close(struct connection *conn, const char *reason, ...) PRINTF(2, 3);
 
 #endif

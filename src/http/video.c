@@ -18,12 +18,14 @@
 
 #define NOBODY (-1)
 
+#define LOOK_US 10000 /* between two looks at lines that were busy */
+
 #define MAX_PACKED 2 /* framings that make something of their own */
 
 struct video {
 	struct outlet *outlet;
 	struct mailbox *mailbox;
-	struct event *arrival, *key_due;
+	struct event *arrival, *key_due, *look;
 	TAILQ_HEAD(, video_viewer) viewers;
 	unsigned n_viewers;
 	uint64_t skipped;
@@ -40,7 +42,7 @@ struct video {
 
 static bool is_line_free(const struct video_viewer *viewer)
 {
-	return !viewer->used && !evbuffer_get_length(connection_output(viewer->conn));
+	return !viewer->used && connection_is_clear(viewer->conn);
 }
 
 /* ---- key frames */
@@ -67,6 +69,20 @@ static int64_t key_spacing_ms(const struct video *video)
 			return VIDEO_NEWCOMER_MS;
 	}
 	return spacing_ms;
+}
+
+/* Lines say when they take more, but not when they have delivered it: somebody has to look. */
+static void mind_lines(struct video *video)
+{
+	static const struct timeval after = { .tv_usec = LOOK_US };
+	const struct video_viewer *at;
+
+	for (at = TAILQ_FIRST(&video->viewers); at; at = TAILQ_NEXT(at, link)) {
+		if (at->used || (at->waits_for_key && !is_line_free(at))) {
+			event_add(video->look, &after);
+			return;
+		}
+	}
 }
 
 /* Asks for a key frame if somebody needs one: now, or when it is due. */
@@ -204,14 +220,44 @@ static void offer(struct video_viewer *viewer, struct frame *unit)
 	}
 }
 
+/* May be the end of the viewer. */
+static void go_on(struct video_viewer *viewer)
+{
+	AUTO(frame_unref_auto) struct frame *unit = NULL;
+
+	if (!viewer->used || !connection_is_clear(viewer->conn))
+		return;
+	if (now_ns() - viewer->queue[viewer->head].since_ns >= VIDEO_PATIENT_MS * NS_PER_MS) {
+		count_skipped(viewer, viewer->used);
+		empty_queue(viewer);
+		viewer->waits_for_key = true;
+		return;
+	}
+	unit = pop(viewer);
+	send_unit(viewer, unit);
+}
+
 void video_go_on(struct video_viewer *viewer)
 {
-	AUTO(frame_unref_auto) struct frame *unit = viewer->used ? pop(viewer) : NULL;
+	struct video *video = viewer->video;
 
-	if (unit)
-		send_unit(viewer, unit);
-	else if (viewer->waits_for_key)
-		mind_keys(viewer->video);
+	go_on(viewer);
+	mind_keys(video);
+	mind_lines(video);
+}
+
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+	struct video *video = arg;
+	struct video_viewer *at, *next;
+
+	(void)fd, (void)what;
+	for (at = TAILQ_FIRST(&video->viewers); at; at = next) {
+		next = TAILQ_NEXT(at, link);
+		go_on(at);
+	}
+	mind_keys(video);
+	mind_lines(video);
 }
 
 /* ---- all of them */
@@ -243,6 +289,7 @@ static void on_arrival(evutil_socket_t fd, short what, void *arg)
 	}
 	forget_packed(video);
 	mind_keys(video);
+	mind_lines(video);
 }
 
 void video_watch(struct video *video, struct video_viewer *viewer, struct connection *conn,
@@ -278,6 +325,7 @@ void video_unwatch(struct video_viewer *viewer)
 	outlet_detach(video->outlet, video->mailbox);
 	event_del(video->arrival);
 	event_del(video->key_due);
+	event_del(video->look);
 	/* Whoever watches next must not be shown how it was back then. */
 	while ((unit = mailbox_take(video->mailbox)))
 		frame_unref(unit);
@@ -313,7 +361,8 @@ int video_create(struct video **out, struct event_base *base, struct outlet *h26
 	video->arrival = event_new(base, mailbox_fd(video->mailbox), EV_READ | EV_PERSIST,
 		on_arrival, video);
 	video->key_due = event_new(base, -1, 0, on_key_due, video);
-	if (!video->arrival || !video->key_due)
+	video->look = event_new(base, -1, 0, on_look, video);
+	if (!video->arrival || !video->key_due || !video->look)
 		abort(); /* as xcalloc() */
 	*out = video;
 	return 0;
@@ -325,6 +374,7 @@ void video_destroy(struct video *video)
 		return;
 	event_free(video->arrival);
 	event_free(video->key_due);
+	event_free(video->look);
 	mailbox_destroy(video->mailbox);
 	frame_pool_destroy(video->pool);
 	free(video);

@@ -4,10 +4,12 @@
  * watches, in whatever way that viewer's endpoint frames them. The mailbox is attached only while
  * somebody watches. Network thread only.
  *
- * A viewer begins at a key frame. At most one access unit waits in its connection's output, and
- * few behind that one; when its line falls further behind, they are thrown away and it skips to
- * the next key frame. What was begun is always completed, so that every viewer sees whole access
- * units, in order, and after each gap one that decodes by itself.
+ * A viewer begins at a key frame. An access unit is handed to the kernel only when the line has
+ * delivered those before it, but for some milliseconds' worth: what is there cannot be taken back.
+ * A few may wait for that; when the line falls further behind, and when their turn comes too late,
+ * they are thrown away and the viewer skips to the next key frame. What was begun is always
+ * completed, so that every viewer sees whole access units, in order, and after each gap one that
+ * decodes by itself.
  *
  * Key frames are asked for as few times as possible, for they are big: they would fill the very
  * line that needs relief, and everyone else's.
@@ -27,8 +29,8 @@ struct connection;
 struct video;
 struct video_viewer;
 
-/* What may wait for a viewer behind the access unit that is being sent. */
-#define VIDEO_PATIENT_UNITS 3   /* this many always may, … */
+/* What may wait for a viewer behind the access units that are being sent. */
+#define VIDEO_PATIENT_UNITS 3   /* this many always may, as long as these are, … */
 #define VIDEO_PATIENT_MS    100 /* … and more while the oldest has waited less than this, */
 #define VIDEO_MAX_UNITS     12  /* … which is 100 ms at 120 fps */
 

@@ -264,7 +264,7 @@ static int run_mode(struct device *dev, int argc, char **argv, char *reply)
 static int run_look(struct device *dev, int argc, char **argv, char *reply)
 {
 	(void)reply;
-	if (argc < 2 || !argv[1][0] || !strchr("mbc", argv[1][0]))
+	if (argc < 2 || !argv[1][0] || !strchr("mbcn", argv[1][0]))
 		return -EINVAL;
 	dev->look = argv[1][0];
 	for (unsigned i = 0; i < dev->queue->count; i++)
@@ -378,7 +378,7 @@ const struct command common_commands[] = {
 	{ "fps", "rate|0", run_fps },
 	{ "fmt", "MJPG+YUYV… (the first is the default)", run_fmt },
 	{ "mode", "exact|cheap", run_mode },
-	{ "look", "moving|black|colourbars", run_look },
+	{ "look", "moving|black|colourbars|noise", run_look },
 	{ "frames", "n", run_number },
 	{ "quality", "n", run_number },
 	{ "starve", "ms", run_number },

@@ -123,7 +123,7 @@ struct device {
 	int64_t first_delay_ns;
 	bool stalled, silent; /* by command; by EPROTO, until STREAMOFF */
 	bool cheap, frozen;
-	char look; /* m(oving), b(lack) or c(olour bars) */
+	char look; /* m(oving), b(lack), c(olour bars) or n(oise, in JPEG) */
 	unsigned frames, quality;
 	unsigned starve_ms; /* the client may hold everything so long */
 	struct faults faults;

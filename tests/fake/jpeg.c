@@ -112,15 +112,17 @@ static void copy_planes(struct planes *to, const struct planes *from)
 }
 
 static void make_frame(struct jpegs *set, struct planes *frame, const struct planes *bg, unsigned i,
-	bool moving)
+	char look)
 {
 	struct bytes *file = &set->all[i];
 	uint8_t *fit;
 
 	copy_planes(frame, bg);
 	planes_stamp(frame, i);
-	if (moving)
+	if (look == 'm')
 		planes_box(frame, i, set->frames);
+	if (look == 'n')
+		planes_noise(frame, i);
 	compress(frame, set->quality, file);
 	if ((fit = realloc(file->data, file->size)))
 		file->data = fit;
@@ -128,7 +130,7 @@ static void make_frame(struct jpegs *set, struct planes *frame, const struct pla
 	set->stamp_end[i] = find_restart(file, set->head, stamp_side(bg->width) / DCTSIZE);
 }
 
-struct jpegs *jpegs_create(const struct planes *bg, unsigned frames, unsigned quality, bool moving)
+struct jpegs *jpegs_create(const struct planes *bg, unsigned frames, unsigned quality, char look)
 {
 	struct jpegs *set = calloc(1, sizeof(*set));
 	struct planes frame;
@@ -145,7 +147,7 @@ struct jpegs *jpegs_create(const struct planes *bg, unsigned frames, unsigned qu
 	copy_planes(&set->strip, bg);
 	planes_init(&frame, bg->width, bg->height, 'b');
 	for (unsigned i = 0; i < frames; i++)
-		make_frame(set, &frame, bg, i, moving);
+		make_frame(set, &frame, bg, i, look);
 	planes_finish(&frame);
 	return set;
 }

@@ -273,7 +273,7 @@ struct picture *picture_create(const struct picture_key *key)
 	pic->key = *key;
 	planes_init(&pic->bg, key->size.width, key->size.height, key->look);
 	if (key->jpeg) {
-		pic->jpeg = jpegs_create(&pic->bg, key->frames, key->quality, key->look == 'm');
+		pic->jpeg = jpegs_create(&pic->bg, key->frames, key->quality, key->look);
 		return pic;
 	}
 	box_at(&pic->bg, 0, 1, &side);

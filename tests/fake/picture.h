@@ -49,7 +49,7 @@ size_t picture_jpeg(struct picture *pic, const struct faults *faults, uint8_t *o
 /* jpeg.c */
 struct jpegs;
 
-struct jpegs *jpegs_create(const struct planes *bg, unsigned frames, unsigned quality, bool moving);
+struct jpegs *jpegs_create(const struct planes *bg, unsigned frames, unsigned quality, char look);
 void jpegs_destroy(struct jpegs *set);
 size_t jpegs_compose(struct jpegs *set, const struct faults *faults, uint8_t *out, size_t size,
 	uint32_t stamp, bool cheap);
@@ -63,6 +63,7 @@ void planes_finish(struct planes *p);
 void planes_stamp(struct planes *p, uint32_t stamp);
 void planes_box_tile(struct planes *p, unsigned x, unsigned y, unsigned side);
 void planes_box(struct planes *p, unsigned step, unsigned steps);
+void planes_noise(struct planes *p, unsigned step);
 struct size box_at(const struct planes *p, unsigned step, unsigned steps, unsigned *side);
 
 #endif

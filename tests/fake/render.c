@@ -106,6 +106,17 @@ void planes_stamp(struct planes *p, uint32_t stamp)
 	}
 }
 
+/* Below the stamp, grain that no encoder finds in the picture before. */
+void planes_noise(struct planes *p, unsigned step)
+{
+	for (unsigned y = stamp_side(p->width); y < p->lines; y++)
+		for (unsigned x = 0; x < p->stride; x++) {
+			uint8_t *at = p->y + (size_t)y * p->stride + x;
+
+			*at = (uint8_t)(*at / 2 + 4 * noise(x + 7919 * step, y));
+		}
+}
+
 /* Where the box is in this step of so many: left and top, both even. */
 struct size box_at(const struct planes *p, unsigned step, unsigned steps, unsigned *side)
 {

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* What the kernel knows of a line: see line.h. In its own file, for libc's tcp.h is too old. */
+#include "http/line.h"
+
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "util.h"
+
+void line_look(struct line *line, int fd)
+{
+	struct tcp_info info = { 0 };
+	socklen_t size = sizeof(info);
+	int64_t whole_ns;
+
+	*line = (struct line){ 0 };
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0)
+		return;
+	line->acked = info.tcpi_bytes_acked;
+	line->pending = (uint64_t)info.tcpi_unacked * info.tcpi_snd_mss + info.tcpi_notsent_bytes;
+	/* Nothing was delivered yet: nothing is known. */
+	if (!info.tcpi_delivery_rate)
+		return;
+	whole_ns = (int64_t)(line->pending * NS_PER_S / info.tcpi_delivery_rate);
+	line->lag_ns = MAX(whole_ns - info.tcpi_min_rtt * NS_PER_US, 0);
+}

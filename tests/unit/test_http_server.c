@@ -423,7 +423,7 @@ static void h264_begins_with_the_first_key_frame(void **state)
 	assert_memory_equal(text, "HTTP/1.0 200 OK\r\n", 17);
 	assert_non_null(strstr(text, "Access-Control-Allow-Origin: *\r\n"));
 	assert_non_null(strstr(text, "Cache-Control: no-store"));
-	text = strstr(text, "Content-Type: video/h264\r\nConnection: close\r\n\r\n<1>");
+	text = strstr(text, "Content-Type: video/h264\r\n\r\n<1>");
 	assert_non_null(text);
 	text = strstr(text, "</1>");
 	assert_non_null(text);

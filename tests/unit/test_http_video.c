@@ -124,7 +124,13 @@ static void on_refuse(void *arg, struct connection *conn, int status)
 	fail();
 }
 
-static const struct connection_server server = { on_request, on_refuse };
+static size_t body_room(void *arg, const struct request *req)
+{
+	(void)arg, (void)req;
+	return 0;
+}
+
+static const struct connection_server server = { body_room, on_request, on_refuse };
 
 static int start(void **state)
 {

@@ -241,7 +241,7 @@ bench: all $(BENCH) $(BUILD)/fake/libfakev4l2.so
 bench-browser: all $(BUILD)/fake/libfakev4l2.so
 	tests/bench/browser
 
-# The ring's protocol, all its states: half a minute, 2 GiB of memory.
+# The ring's protocol, all its states: a minute, 2.5 GiB of memory.
 model:
 	mkdir -p build/model
 	cd build/model && spin -a ../../tests/model/ring.pml && $(CC) -O2 -o pan pan.c && ./pan -m1000000 | tee log

@@ -103,6 +103,14 @@ struct hdmicast_ring_slot {
 	uint32_t reserved[3];     /* 116 */
 };
 
+/*
+ * A reader sleeps by FUTEX_WAIT_BITSET on `bell` with the value b that it saw and this bit. If
+ * that returns 0, it was woken in place of others, and must at once wake two more who sleep with
+ * the same bit: FUTEX_WAKE_BITSET, which does not need write access. Simple readers may use
+ * FUTEX_WAIT, and wake nobody: the writer notices, and then wakes everybody by itself.
+ */
+#define HDMICAST_RING_BELL_BIT(b) ((uint32_t)1 << ((uint32_t)(b)&31u))
+
 #define HDMICAST_RING_STAMP(n) ((uint32_t)((uint32_t)(n)*2u + 1u))
 
 /*

@@ -7,15 +7,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "shm/bell.h"
 #include "shm/shared.h"
 #include "util.h"
 
@@ -87,21 +86,12 @@ int object_take_over(const struct object_names *names, struct hdmicast_ring_head
 	return 0;
 }
 
-unsigned object_ring_bell(struct hdmicast_ring_header *header)
-{
-	long woken;
-
-	shared_store_release(&header->bell, shared_load(&header->bell) + 1);
-	woken = syscall(SYS_futex, &header->bell, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
-	return woken > 0 ? (unsigned)woken : 0;
-}
-
 void object_retire(struct hdmicast_ring_header *header)
 {
 	if (!header)
 		return;
 	shared_store_release(&header->state, HDMICAST_RING_GONE);
-	object_ring_bell(header);
+	bell_ring_all(&header->bell);
 	munmap(header, sizeof(*header));
 }
 

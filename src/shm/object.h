@@ -43,7 +43,4 @@ int object_create_control(const struct object_names *names, uint64_t epoch, mode
 /* Takes the name off the object of this descriptor, if it still has it. -1 is fine. */
 void object_remove(const char *name, int fd);
 
-/* Rings the bell and wakes all who wait for it; how many those were. */
-unsigned object_ring_bell(struct hdmicast_ring_header *header);
-
 #endif

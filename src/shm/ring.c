@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "shm/bell.h"
 #include "shm/object.h"
 #include "shm/shared.h"
 #include "util.h"
@@ -43,6 +44,7 @@ struct ring {
 	uint64_t position;   /* bytes ever used; modulo data_bytes, where the next frame goes */
 	uint64_t *placed;    /* for each slot, the position at which its frame begins */
 	uint64_t oversized, wakes, epoch;
+	struct bell bell;
 	struct heard heard[HDMICAST_RING_READERS];
 };
 
@@ -92,6 +94,7 @@ static int map(struct ring *ring, const struct hdmicast_ring_header *like)
 	if (base == MAP_FAILED)
 		return -errno;
 	ring->header = (struct hdmicast_ring_header *)base;
+	ring->bell.word = &ring->header->bell;
 	ring->slots = (struct hdmicast_ring_slot *)(base + like->slot_offset);
 	ring->data = base + like->data_offset;
 	ring->slot_count = like->slot_count;
@@ -172,7 +175,7 @@ void ring_destroy(struct ring *ring)
 	remove_names(ring);
 	if (ring->header) {
 		shared_store_release(&ring->header->state, HDMICAST_RING_GONE);
-		object_ring_bell(ring->header);
+		bell_ring_all(&ring->header->bell);
 		munmap(ring->header, ring->object_bytes);
 	}
 	close_fd(&ring->control_fd);
@@ -224,14 +227,14 @@ static void write_slot(struct hdmicast_ring_slot *slot, const struct hdmicast_ri
 }
 
 /* The order matters: who sees the bell sees the head, who sees the head sees the frame. */
-static void announce(struct ring *ring, bool key)
+static void announce(struct ring *ring, bool key, int64_t now_ns)
 {
 	const uint32_t next = (uint32_t)++ring->head;
 
 	if (key)
 		shared_store_release(&ring->header->key, next);
 	shared_store_release(&ring->header->head, next);
-	ring->wakes += object_ring_bell(ring->header);
+	ring->wakes += bell_ring(&ring->bell, now_ns);
 }
 
 int ring_publish(struct ring *ring, const struct iovec *pieces, unsigned count,
@@ -257,7 +260,7 @@ int ring_publish(struct ring *ring, const struct iovec *pieces, unsigned count,
 	}
 	slot.published_ns = now_ns();
 	write_slot(&ring->slots[ring->head & (ring->slot_count - 1)], &slot);
-	announce(ring, slot.flags & HDMICAST_FRAME_KEY);
+	announce(ring, slot.flags & HDMICAST_FRAME_KEY, slot.published_ns);
 	return 0;
 }
 

@@ -69,7 +69,7 @@ void ring_forget(struct ring *ring);
 /* False: somebody removed one of the objects, so that no reader can find it. */
 bool ring_is_named(const struct ring *ring);
 
-/* Readers that slept when a frame came, since it was created. */
+/* Readers that were woken from here, and not by other readers, since it was created. */
 uint64_t ring_wakes(const struct ring *ring);
 /* Frames since it was created. */
 uint64_t ring_published(const struct ring *ring);

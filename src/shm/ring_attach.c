@@ -18,6 +18,7 @@
 #include "shm/shared.h"
 
 #define NS_PER_S INT64_C(1000000000)
+#define PASS_ON  2 /* as many readers are woken by each */
 
 _Static_assert(sizeof(off_t) == 8, "compile with -D_FILE_OFFSET_BITS=64");
 
@@ -29,14 +30,17 @@ int64_t ring_now_ns(void)
 	return ts.tv_sec * NS_PER_S + ts.tv_nsec;
 }
 
-int ring_futex_wait(const uint32_t *word, uint32_t value, int64_t ns)
+int ring_wait_for_bell(const uint32_t *bell, uint32_t value, int64_t ns)
 {
+	const uint32_t bit = HDMICAST_RING_BELL_BIT(value);
+	const int64_t end = ring_now_ns() + ns;
 	/* Two longs are what SYS_futex takes, also where time_t has 64 bits and a long has not. */
-	const long timeout[2] = { (long)(ns / NS_PER_S), (long)(ns % NS_PER_S) };
+	const long timeout[2] = { (long)(end / NS_PER_S), (long)(end % NS_PER_S) };
 
-	if (syscall(SYS_futex, word, FUTEX_WAIT, value, timeout, NULL, 0) == 0)
-		return 0;
-	return errno == ETIMEDOUT ? -ETIMEDOUT : 0;
+	if (syscall(SYS_futex, bell, FUTEX_WAIT_BITSET, value, timeout, NULL, bit))
+		return errno == ETIMEDOUT ? -ETIMEDOUT : 0;
+	syscall(SYS_futex, bell, FUTEX_WAKE_BITSET, PASS_ON, NULL, NULL, bit);
+	return 0;
 }
 
 int ring_set_name(char out[RING_NAME_SIZE], const char *name)

@@ -59,8 +59,11 @@ void ring_seat_leave(struct ring_seat *seat);
 void ring_seat_beat(struct ring_seat *seat, uint64_t lost, int at_once);
 
 int64_t ring_now_ns(void);
-/* Until the word is not `value` any more, a wake, a signal, or the time is up: then -ETIMEDOUT. */
-int ring_futex_wait(const uint32_t *word, uint32_t value, int64_t ns);
+/*
+ * Until the bell is not `value` any more, a wake, a signal, or the time is up: then -ETIMEDOUT.
+ * Wakes the next who wait, too.
+ */
+int ring_wait_for_bell(const uint32_t *bell, uint32_t value, int64_t ns);
 
 /* The thread behind hdmicast_ring_fd(). */
 struct ring_watch;

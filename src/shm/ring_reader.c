@@ -221,8 +221,8 @@ static void wait_slice(struct hdmicast_ring *ring, uint32_t bell, int64_t left_n
 
 	if (ring->map.fd < 0)
 		nanosleep(&ts, NULL);
-	else if (ring_futex_wait(&ring->map.header->bell, bell, ns) == -ETIMEDOUT && ns == slice &&
-		 ++ring->slices % 2 == 0)
+	else if (ring_wait_for_bell(&ring->map.header->bell, bell, ns) == -ETIMEDOUT &&
+		 ns == slice && ++ring->slices % 2 == 0)
 		look_for_successor(ring);
 }
 

@@ -60,7 +60,7 @@ static void watch_one(struct ring_watch *watch, const struct ring_map *map)
 		seen = bell;
 		if (shared_load_acquire(&map->header->state) != HDMICAST_RING_LIVE)
 			return;
-		if (ring_futex_wait(&map->header->bell, bell, RING_SLICE_MS * NS_PER_MS) ==
+		if (ring_wait_for_bell(&map->header->bell, bell, RING_SLICE_MS * NS_PER_MS) ==
 				-ETIMEDOUT &&
 			!ring_map_alive(map))
 			return;

@@ -27,7 +27,7 @@ struct store_view {
 	unsigned readers;
 	bool wants_key;      /* one asked for a key frame */
 	uint64_t lost, laps; /* of those that are there: frames missed; how often overtaken */
-	uint64_t wakes;      /* readers that slept when a frame came, since the store was opened */
+	uint64_t wakes;      /* readers that the writer woke itself, since the store was opened */
 };
 
 struct store_kind;

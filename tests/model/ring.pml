@@ -16,16 +16,69 @@
 int stamp[SLOTS]; /* number + 1; 0: not whole */
 int cell[SLOTS];  /* the bytes: number + 1 of the frame they are of; -1: half written */
 int head, bell, gone;
-int asleep[2];    /* queued at the futex */
+int asleep[2];    /* queued at the futex: the value of the bell then, plus 1; 0: not */
 int next[2];      /* what each reader reads next */
 
-inline wake() {
+inline wake_all() {
 	atomic { asleep[0] = 0; asleep[1] = 0 }
+}
+
+inline wake_same(value) {
+	atomic {
+		if
+		:: asleep[0] == value -> asleep[0] = 0
+		:: else -> skip
+		fi;
+		if
+		:: asleep[1] == value -> asleep[1] = 0
+		:: else -> skip
+		fi
+	}
+}
+
+/* Whichever is first in the queue. */
+inline wake_one(value) {
+	atomic {
+		if
+		:: asleep[0] == value -> asleep[0] = 0
+		:: asleep[1] == value -> asleep[1] = 0
+		:: asleep[0] != value && asleep[1] != value -> skip
+		fi
+	}
+}
+
+/* Those who sleep on values before the last one. */
+inline wake_late() {
+	atomic {
+		late = 0;
+		if
+		:: asleep[0] && asleep[0] < bell -> asleep[0] = 0; late = 1
+		:: else -> skip
+		fi;
+		if
+		:: asleep[1] && asleep[1] < bell -> asleep[1] = 0; late = 1
+		:: else -> skip
+		fi
+	}
+}
+
+/* Mistrust lasts for a while: so it may be there or not. */
+inline ring_bell() {
+	bell++;
+	if
+	:: wake_all()
+	:: wake_late();
+		if
+		:: late -> wake_same(bell)
+		:: else -> wake_one(bell)
+		fi
+	fi
 }
 
 active proctype writer()
 {
 	int n = 0;
+	bit late;
 
 	do
 	:: n < FRAMES ->
@@ -34,8 +87,7 @@ active proctype writer()
 		cell[n % SLOTS] = n + 1;
 		stamp[n % SLOTS] = n + 1;
 		head = n + 1;
-		bell++;
-		wake();
+		ring_bell();
 		n++
 	:: else -> break
 	od;
@@ -43,7 +95,7 @@ active proctype writer()
 	if
 	:: gone = GONE;
 		bell++;
-		wake()
+		wake_all()
 	:: skip
 	fi
 }
@@ -53,7 +105,9 @@ proctype reader(int me)
 	int h, b, copy;
 
 	do
-	:: b = bell;
+	:: true ->
+again:
+		b = bell;
 		h = head;
 		if
 		:: h == next[me] ->
@@ -69,12 +123,13 @@ proctype reader(int me)
 				/* FUTEX_WAIT: compares and queues in one step. */
 				atomic {
 					if
-					:: bell == b -> asleep[me] = 1
-					:: else -> skip
+					:: bell == b -> asleep[me] = b + 1
+					:: else -> goto again
 					fi
 				};
 end_sleep:
-				asleep[me] == 0
+				asleep[me] == 0;
+				wake_same(b + 1) /* passes the wake on */
 			fi
 		:: h - next[me] > SLOTS -> next[me] = h - 1 /* lapped */
 		:: else ->

@@ -152,6 +152,17 @@ build/fuzz/%: build/fuzz/obj/tests/fuzz/%.o $(patsubst %.c,build/fuzz/obj/%.o,$(
 
 include $(wildcard tests/fake/fake.mk)
 
+# A reader of another word size than the writer. Without a compiler for it, its test says so.
+$(BUILD)/unit/reader32: tests/unit/reader32.c tests/unit/ringlines.h $(RING_SRC) $(wildcard src/shm/*.h)
+	$(call SAY,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)rm -f $@
+	$(Q)if echo '#include <stdlib.h>' | $(CC) -m32 -x c -fsyntax-only - 2>/dev/null; then \
+		$(CC) -m32 $(RING_CPPFLAGS) -std=gnu11 -pthread $(WARN) $(CFLAGS) -o $@ $(filter %.c,$^); fi
+
+$(BUILD)/unit/test_ring32: | $(BUILD)/unit/reader32
+$(BUILD)/tests/unit/test_ring32.o: private CPPFLAGS += -DREADER32='"$(abspath $(BUILD))/unit/reader32"'
+
 # They start themselves again on the fake devices.
 $(BUILD)/unit/test_m2m $(BUILD)/unit/test_m2m_faults $(BUILD)/unit/test_m2m_import: | $(FAKE_BUILD)/libfakev4l2.so
 
@@ -161,7 +172,7 @@ $(BUILD)/unit/test_m2m $(BUILD)/unit/test_m2m_faults $(BUILD)/unit/test_m2m_impo
 DEPS_BUILD := gcc make pkg-config libevent-dev libjpeg62-turbo-dev libyuv-dev libjansson-dev libbsd-dev \
 	      libx264-dev
 DEPS_TEST  := libcmocka-dev libturbojpeg0-dev python3 curl ffmpeg v4l-utils chromium chromium-driver \
-	      clang libclang-rt-14-dev clang-tidy clang-format cppcheck valgrind mandoc shellcheck \
+	      gcc-multilib clang libclang-rt-14-dev clang-tidy clang-format cppcheck valgrind mandoc shellcheck \
 	      systemd procps iproute2 socat spin netcat-openbsd ustreamer \
 	      mpv gstreamer1.0-tools gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
 DEPS_VM    := qemu-system-x86 busybox-static cpio kmod bc xz-utils linux-source-6.1 linux-headers-amd64

@@ -121,12 +121,23 @@ $(BUILD)/examples/%: examples/%.c $(BUILD)/libhdmicast-ring.a
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -Isrc/shm $(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# A reader as any other, for the end-to-end tests.
+$(BUILD)/e2e/ring_reader: $(BUILD)/tests/e2e/ring_reader.o $(BUILD)/libhdmicast-ring.a
+	$(call SAY,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
+
 $(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(LIB)
 	$(call SAY,LINK,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs cmocka) $(LIB_LDLIBS) $(LDLIBS)
 
 $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(LIB)
+	$(call SAY,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIB_LDLIBS) $(LDLIBS)
+
+$(BUILD)/stress/%: $(BUILD)/tests/stress/%.o $(LIB)
 	$(call SAY,LINK,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIB_LDLIBS) $(LDLIBS)
@@ -219,6 +230,7 @@ help:
 	@echo 'bench     measure against ustreamer'
 	@echo 'bench-browser   measure the page in Chromium, BENCH_SECONDS (15) a path'
 	@echo 'model     prove the protocol of the ring with spin'
+	@echo 'stress    readers of rings that are stopped and killed, for STRESS_SECONDS (60)'
 	@echo 'lint      clang-tidy and cppcheck'
 	@echo 'format    clang-format, in place'
 	@echo 'fuzz      each fuzzer for FUZZ_SECONDS (30)'
@@ -258,6 +270,12 @@ model:
 	cd build/model && spin -a ../../tests/model/ring.pml && $(CC) -O2 -o pan pan.c && ./pan -m1000000 | tee log
 	@! grep -q -e 'errors: [1-9]' -e 'max search depth too small' build/model/log
 
+STRESS_SECONDS ?= 60
+
+stress: $(BUILD)/stress/ring
+	$< $(STRESS_SECONDS) calm
+	$< $(STRESS_SECONDS) rough
+
 lint:
 	tests/lint
 
@@ -265,7 +283,7 @@ format:
 	clang-format -i $(shell git ls-files 'src/*.[ch]' 'tests/*.[ch]' | grep -v -e src/font.c -e src/options.c)
 
 .PHONY: all deps run install clean help check check-unit check-gates check-e2e check-vm \
-	unit-binaries fuzz bench bench-browser model lint format
+	unit-binaries fuzz bench bench-browser model stress lint format
 .SECONDARY:
 
 -include $(OBJ:.o=.d) $(RING_OBJ:.o=.d)

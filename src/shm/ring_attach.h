@@ -14,10 +14,11 @@
 #define RING_NAME_SIZE 256
 
 /*
- * Waiting is cut into pieces, for a look whether the writer lives. A successor tells of itself;
- * it cannot if someone removed the object by hand, so every second look is enough.
+ * Waiting is cut into pieces, for a look whether the writer lives. A successor tells of itself,
+ * but for rare cases, so that one need not look in each piece.
  */
 #define RING_SLICE_MS  100
+#define RING_LOOK_MS   200
 #define RING_SEARCH_MS 50 /* between two looks for a ring that is not there */
 
 /* A mapped data object. The copies of its geometry were checked; its own are not looked at again. */

@@ -23,11 +23,11 @@ struct hdmicast_ring {
 	struct ring_seat seat;
 	struct ring_watch *watch; /* NULL until hdmicast_ring_fd() */
 	uint32_t next;
-	int needs_key;    /* the frames up to the next key frame are of no use */
-	uint64_t lost;    /* in all */
-	uint64_t gap;     /* before the next frame; not in `lost` yet */
-	int64_t asked_ns; /* for a key frame, after losses */
-	unsigned slices;  /* of waiting for nothing */
+	int needs_key;     /* the frames up to the next key frame are of no use */
+	uint64_t lost;     /* in all */
+	uint64_t gap;      /* before the next frame; not in `lost` yet */
+	int64_t asked_ns;  /* for a key frame, after losses */
+	int64_t looked_ns; /* whether the writer lives */
 };
 
 /* At once when a loss is new, then again, should the first request not have been heard. */
@@ -93,16 +93,6 @@ static void detach(struct hdmicast_ring *ring)
 	ring_map_close(&ring->map);
 }
 
-/* Looks for a successor when the ring was abandoned. */
-static void refresh(struct hdmicast_ring *ring)
-{
-	if (ring->map.fd >= 0 &&
-		shared_load_acquire(&ring->map.header->state) == HDMICAST_RING_LIVE)
-		return;
-	detach(ring);
-	attach(ring);
-}
-
 /* Who found no place, because somebody wrote over the control object, tries again. */
 static void beat(struct hdmicast_ring *ring)
 {
@@ -116,13 +106,18 @@ static void beat(struct hdmicast_ring *ring)
 }
 
 /*
- * The writer died: its successor would have told the readers, unless someone removed the object.
- * What can still be read here is kept until there is another one.
+ * The writer died: its successor would have told the readers, unless someone removed the object,
+ * or it was killed itself before it could. What can still be read here is kept until there is
+ * another one.
  */
 static void look_for_successor(struct hdmicast_ring *ring)
 {
+	const int64_t now = ring_now_ns();
 	struct ring_map other;
 
+	if (now - ring->looked_ns < RING_LOOK_MS * NS_PER_MS)
+		return;
+	ring->looked_ns = now;
 	if (ring_map_alive(&ring->map) || ring_map_open(&other, ring->name))
 		return;
 	if (other.epoch == ring->map.epoch) {
@@ -133,6 +128,16 @@ static void look_for_successor(struct hdmicast_ring *ring)
 	ring->map = other;
 	ring_seat_take(&ring->seat, ring->name, ring->map.epoch);
 	start(ring);
+}
+
+/* Goes over to another ring when this one was abandoned. */
+static void refresh(struct hdmicast_ring *ring)
+{
+	if (ring->map.fd >= 0 &&
+		shared_load_acquire(&ring->map.header->state) == HDMICAST_RING_LIVE)
+		return look_for_successor(ring);
+	detach(ring);
+	attach(ring);
 }
 
 /* The next frame that is of use: 0, or -EAGAIN. */
@@ -221,9 +226,8 @@ static void wait_slice(struct hdmicast_ring *ring, uint32_t bell, int64_t left_n
 
 	if (ring->map.fd < 0)
 		nanosleep(&ts, NULL);
-	else if (ring_wait_for_bell(&ring->map.header->bell, bell, ns) == -ETIMEDOUT &&
-		 ns == slice && ++ring->slices % 2 == 0)
-		look_for_successor(ring);
+	else
+		ring_wait_for_bell(&ring->map.header->bell, bell, ns);
 }
 
 int hdmicast_ring_wait(struct hdmicast_ring *ring, int timeout_ms)

@@ -131,6 +131,8 @@ def every_medium_arrives_in_its_own_ring():
 @test
 def nothing_is_made_while_nobody_reads():
     with rings("h264", "jpeg") as (video, jpeg, options), Daemon(*CARD, *options, "--h264-gop", 0) as daemon:
+        for name in (video, jpeg):
+            daemon.wait_log(f"ring {name} is ready")
         for _ in range(2):
             before = daemon.state()
             time.sleep(0.5)
@@ -437,3 +439,22 @@ def it_stops_at_once_with_readers_and_leaves_nothing():
         took = daemon.stop()
         check(took < (1.0 if SLOWER == 1 else 3.0), f"{took:.2f} s to stop")
         equal([name for name in os.listdir("/dev/shm") if name.startswith(os.path.basename(folder()))], [], "objects")
+
+
+def stress(how, seconds):
+    done = subprocess.run([BUILD / "stress/ring", str(seconds), how], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True, check=False)
+    for line in done.stdout.splitlines():
+        figure(f"{how}, {seconds} s: {line}")
+    equal(done.returncode, 0, "the exit status")
+
+
+@test(alone=True, seconds=90)
+def sixteen_readers_of_three_rings_see_every_frame_or_count_it():
+    stress("threads" if SAN else "calm", 60 if LONG else 3)
+
+
+@test(alone=True, seconds=90)
+def sixteen_readers_that_are_stopped_killed_and_slowed_take_no_torn_frame():
+    """Nor does one when the writer is killed in the middle of a picture."""
+    stress("rough", 60 if LONG else 5)

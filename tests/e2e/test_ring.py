@@ -415,7 +415,7 @@ def a_reader_that_stops_or_dawdles_harms_nobody():
             state = ring(daemon, "raw")
             return state["readers"] == 3 and state["laps"] >= 3 and state["lost"] >= lost + 30 and state
         state = wait_until(told, "/state tells of it")
-        check(state["wakes"] > state["published"], f"{state['wakes']} wakes for {state['published']} frames")
+        check(state["wakes"] > 30, f"{state['wakes']} wakes")
         good.kill()
         check(state["published"] - len(good.frames) < 60, f"{state['published']} published, {len(good.frames)} read")
 

@@ -211,6 +211,9 @@ static const struct row rows[] = {
 	{ "h264-max-qp", 0, INT, AT(h264_max_qp), 1, 51, "QP", "no coarser than this, whatever the bitrate", NULL, NULL },
 	{ "h264-profile", 0, CHOICE, AT(h264_profile), 0, 0, "NAME", "what decoders must know", h264_profiles, NULL },
 	{ "h264-boost", 0, FLAG, AT(h264_boost), 0, 0, NULL, "hardware: 60 fps above 720p", NULL, NULL },
+	{ "h264-adaptive", 0, INT, AT(h264_adaptive), 0, 1, "N", "1: limit the stream to what its viewers' lines take", NULL, NULL },
+	{ "h264-min-bitrate", 0, INT, AT(h264_min_bitrate_kbps), 25, 20000, "KBPS", "never limit it further", NULL, NULL },
+	{ "h264-min-fps", 0, INT, AT(h264_min_fps), 1, 120, "FPS", "nor further than that", NULL, NULL },
 	{ "h264-static-fps", 0, INT, AT(h264_static_fps), 0, 30, "FPS", "of a picture that does not change; 0: as any other", NULL, NULL },
 
 	{ "Process", 0, GROUP, 0, 0, 0, NULL, NULL, NULL, NULL },
@@ -304,6 +307,9 @@ static void set_defaults(struct options *opt)
 		.h264_max_qp = 51,
 		.h264_m2m_device = "",
 		.h264_static_fps = 1,
+		.h264_adaptive = 1,
+		.h264_min_bitrate_kbps = 300,
+		.h264_min_fps = 15,
 		.process_name_prefix = "",
 	};
 }

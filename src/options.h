@@ -114,6 +114,8 @@ struct options {
 	int h264_min_qp, h264_max_qp;    /* min 0: the encoder's own */
 	enum avc_profile h264_profile;
 	bool h264_boost;
+	int h264_adaptive; /* 1: to the viewers' lines, down to … */
+	int h264_min_bitrate_kbps, h264_min_fps;
 	int h264_static_fps; /* of a picture that does not change; 0: as any other */
 
 	/* process */

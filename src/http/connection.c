@@ -205,6 +205,14 @@ void connection_flush(struct connection *conn)
 		write_some(conn);
 }
 
+uint64_t connection_acked(const struct connection *conn)
+{
+	struct line line;
+
+	line_look(&line, conn->fd);
+	return line.acked;
+}
+
 bool connection_is_clear(struct connection *conn)
 {
 	struct line line;

@@ -97,6 +97,8 @@ void connection_flush(struct connection *conn);
  * written now is not held up by it.
  */
 bool connection_is_clear(struct connection *conn);
+/* Bytes that the peer has of all we sent; 0 on a UNIX socket, where nobody knows. */
+uint64_t connection_acked(const struct connection *conn);
 
 void connection_close(struct connection *conn, const char *reason, ...) PRINTF(2, 3);
 

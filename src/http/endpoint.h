@@ -11,6 +11,7 @@
 #include "http/listen.h"
 #include "http/multipart.h"
 #include "http/server.h"
+#include "http/throttle.h"
 #include "http/video.h"
 
 /* The structure whose member this is. */
@@ -40,6 +41,7 @@ struct server {
 	struct event_base *base;
 	struct hub *hub;
 	struct video *video;
+	struct throttle *throttle;
 	struct connection_set *connections;
 	struct listener listener;
 	struct acceptor *acceptor;

@@ -187,6 +187,7 @@ static void watch(struct server *server, struct connection *conn, const struct r
 	self->asked_ns = now_ns();
 	connection_hold(conn, &holder, self, LOOK_AGAIN_MS);
 	video_watch(server->video, &self->viewer, conn, &format->framing);
+	throttle_wake(server->throttle);
 	log_verbose("H.264 viewer came from %s, %u now", connection_name(conn),
 		video_viewers(server->video));
 }

@@ -218,6 +218,7 @@ static int start(struct server *server)
 		log_error("no eventfd: %s; raise the limit of open files", strerror(-res));
 		return res;
 	}
+	server->throttle = throttle_create(server->base, server->pipeline, server->video, opt);
 	server->connections = connection_set_create(server->base, &limits, &callbacks, server);
 	if (*opt->passwd && !*opt->user)
 		log_warn("--passwd protects nothing without --user");
@@ -252,6 +253,7 @@ int server_create(struct server **out, struct event_base *base, struct pipeline 
 void server_set_sinks(struct server *server, struct sinks *sinks)
 {
 	server->sinks = sinks;
+	throttle_set_sinks(server->throttle, sinks);
 }
 
 void server_set_live(struct server *server, struct live *live)
@@ -267,6 +269,7 @@ void server_destroy(struct server *server)
 	listener_close(&server->listener);
 	connection_set_destroy(server->connections);
 	hub_destroy(server->hub);
+	throttle_destroy(server->throttle);
 	video_destroy(server->video);
 	free(server->auth_token);
 	free(server);

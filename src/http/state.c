@@ -97,6 +97,7 @@ static json_t *describe_h264(const struct server *server)
 	counts = count_h264(server, &status);
 	json_object_update(result, counts);
 	json_object_set_new(result, "codec", json_string(video_codec(server->video)));
+	json_object_set_new(result, "adaptive", throttle_describe(server->throttle));
 	json_decref(counts);
 	return result;
 }

@@ -29,6 +29,8 @@ struct video {
 	TAILQ_HEAD(, video_viewer) viewers;
 	unsigned n_viewers;
 	uint64_t skipped;
+	uint64_t n_bytes; /* that came since the last look */
+	int64_t looked_ns;
 	int64_t asked_ns; /* when a key frame was asked for last */
 	bool is_asked;    /* and none has come since */
 	char codec[AVC_CODEC_SIZE];
@@ -210,10 +212,13 @@ static void offer(struct video_viewer *viewer, struct frame *unit)
 	if (!viewer->waits_for_key || unit->key)
 		packed = pack(viewer->video, viewer->framing, unit);
 	viewer->waits_for_key = !packed;
+	viewer->n_offered++;
+	viewer->n_held++;
 	if (!packed) {
 		if (!viewer->is_new)
 			count_skipped(viewer, 1);
 	} else if (is_line_free(viewer)) {
+		viewer->n_held--;
 		send_unit(viewer, packed);
 	} else {
 		enqueue(viewer, packed);
@@ -283,6 +288,7 @@ static void on_arrival(evutil_socket_t fd, short what, void *arg)
 		return;
 	if (unit->key)
 		note_key(video, unit);
+	video->n_bytes += unit->plane[0].size;
 	for (at = TAILQ_FIRST(&video->viewers); at; at = next) {
 		next = TAILQ_NEXT(at, link);
 		offer(at, unit);
@@ -334,6 +340,34 @@ void video_unwatch(struct video_viewer *viewer)
 unsigned video_viewers(const struct video *video)
 {
 	return video->n_viewers;
+}
+
+static void measure_viewer(struct video_viewer *viewer, int64_t period_ns, struct video_load *load)
+{
+	uint64_t acked = connection_acked(viewer->conn), got = acked - viewer->acked;
+	bool is_congested = viewer->n_offered && viewer->n_held * 2 >= viewer->n_offered;
+
+	viewer->n_offered = viewer->n_held = 0;
+	viewer->acked = acked;
+	if (viewer->is_new)
+		return;
+	load->viewers++;
+	load->congested += is_congested;
+	if (is_congested)
+		load->line_kbps = (unsigned)MAX(load->line_kbps, got * 8 * NS_PER_MS / period_ns);
+}
+
+void video_measure(struct video *video, struct video_load *out)
+{
+	int64_t now = now_ns(), period_ns = MAX(now - video->looked_ns, 1);
+	struct video_viewer *at;
+
+	*out = (struct video_load){ .stream_kbps = (unsigned)(video->n_bytes * 8 * NS_PER_MS /
+							      (uint64_t)period_ns) };
+	TAILQ_FOREACH(at, &video->viewers, link)
+	measure_viewer(at, period_ns, out);
+	video->n_bytes = 0;
+	video->looked_ns = now;
 }
 
 const char *video_codec(const struct video *video)

@@ -64,10 +64,12 @@ struct video_viewer {
 	struct video *video;
 	struct connection *conn;
 	const struct video_framing *framing;
-	bool is_new;        /* nothing was sent to it yet */
-	bool waits_for_key; /* only a key frame can be sent next */
-	uint64_t sent;      /* access units handed to its line */
-	uint64_t skipped;   /* access units it did not get, since its first */
+	bool is_new;                /* nothing was sent to it yet */
+	bool waits_for_key;         /* only a key frame can be sent next */
+	uint64_t sent;              /* access units handed to its line */
+	uint64_t skipped;           /* access units it did not get, since its first */
+	unsigned n_offered, n_held; /* access units since the last look; not sent at once */
+	uint64_t acked;             /* bytes that its peer had then */
 	unsigned head, used;
 	struct {
 		struct frame *unit; /* packed */
@@ -88,6 +90,15 @@ void video_unwatch(struct video_viewer *viewer);
 void video_go_on(struct video_viewer *viewer);
 
 unsigned video_viewers(const struct video *video);
+/* What was seen of the viewers' lines since the last look. */
+struct video_load {
+	unsigned viewers;     /* that have pictures */
+	unsigned congested;   /* of them: half of what came could not be sent at once */
+	unsigned line_kbps;   /* what the fastest of those took; 0: not known */
+	unsigned stream_kbps; /* what came */
+};
+
+void video_measure(struct video *video, struct video_load *out);
 /* As in "avc1.42C01F": of the last key frame that somebody watched; "" before the first. */
 const char *video_codec(const struct video *video);
 /* Access units that viewers did not get because their lines were too slow, since the start. */

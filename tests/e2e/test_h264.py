@@ -370,6 +370,7 @@ STATE = {
     **{name: INTEGER for name in ("encoded", "keys", "same", "late", "lost", "opened", "failures", "clients",
                                   "skipped_frames")},
     "encode_ms": float, "convert_ms": float,
+    "adaptive": {"enabled": BOOL, "active": BOOL, "bitrate": INTEGER, "fps": INTEGER, "reason": WORD},
 }
 
 

@@ -257,9 +257,10 @@ def command(*words):
 
 
 class FarClient:
-    """A viewer in a network namespace of its own, behind a link of 1 Mbit/s."""
+    """A viewer in a network namespace of its own, behind a slow link."""
 
-    def __init__(self, port, seconds):
+    def __init__(self, port, seconds, rate="1mbit"):
+        self.rate = rate
         ready, ready_end = os.pipe()
         go, go_end = os.pipe()
         self.result, result_end = os.pipe()
@@ -281,20 +282,21 @@ class FarClient:
         command("ip", "link", "set", "near", "up")
         for words in (("addr", "add", "198.18.0.2/30", "dev", "far"), ("link", "set", "far", "up")):
             command("nsenter", "--net", "--target", str(self.pid), "ip", *words)
-        command("tc", "qdisc", "add", "dev", "near", "root", "tbf", "rate", "1mbit", "burst", "5kb", "limit", "15kb")
+        command("tc", "qdisc", "add", "dev", "near", "root", "tbf", "rate", self.rate, "burst", "5kb", "limit", "15kb")
 
     @staticmethod
-    def _watch(port, seconds, ready_end, go, result_end):
+    def read(peer, seconds):
+        with Stream(None, "extra_headers=1", peer=peer) as stream:
+            return [(part.received_ns, part.time_ns("Grab-Begin"), len(part.body))
+                    for part in stream.parts(seconds=seconds)]
+
+    def _watch(self, port, seconds, ready_end, go, result_end):
         try:
             unshare_network()
             os.close(ready_end)
             os.read(go, 1)
             peer = socket.create_connection(("198.18.0.1", port), 20)
-            found = []
-            with Stream(None, "extra_headers=1", peer=peer) as stream:
-                for part in stream.parts(seconds=seconds):
-                    found.append((part.received_ns, part.time_ns("Grab-Begin"), len(part.body)))
-            answer = json.dumps(found)
+            answer = json.dumps(self.read(peer, seconds))
         except BaseException as error:  # pylint: disable=broad-except
             answer = json.dumps(str(error))
         with os.fdopen(result_end, "w") as file:

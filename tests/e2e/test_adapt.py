@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""H.264 of 4 Mbit/s over slower lines: pictures stay fresh, and the stream follows its viewers."""
+
+import os
+
+from harness import LONG, Daemon, Skip, check, equal, figure, no_rates, test
+from test_h264 import h264
+from test_load import FarClient, command, unshare_network
+from test_mp4 import Avc
+
+STREAM = ("--format", "MJPEG", "--resolution", "1280x720", "--h264-encoder", "x264", "--h264-bitrate", 4000, "--host",
+          "0.0.0.0")
+GRAIN = "uvc:fps=30,look=noise,frames=12"  # takes all the bits it may have
+
+
+class FarViewer(FarClient):
+    @staticmethod
+    def read(peer, seconds):
+        with Avc(None, peer=peer) as viewer:
+            return [(unit.received_ns, unit.captured_us * 1000, unit.size) for unit in viewer.units(seconds=seconds)]
+
+
+def own_network():
+    if os.getuid():
+        raise Skip("a slow link in a network namespace takes root")
+    unshare_network()
+    command("ip", "link", "set", "lo", "up")
+
+
+def judge(found, settle, what, most_ms, least_fps):
+    """Once the first seconds are over: the median of the ages, and the rate."""
+    began = found[0][0] + settle * 1e9
+    late = [(received, (received - captured) / 1e6) for received, captured, _ in found if received >= began]
+    check(len(late) > 2, f"{what}: only {len(late)} pictures after {settle} s")
+    ages = sorted(age for _, age in late)
+    fps = (len(late) - 1) / ((late[-1][0] - late[0][0]) / 1e9)
+    median, p95 = ages[len(ages) // 2], ages[len(ages) * 95 // 100]
+    figure(f"{what}: age {median:.0f} ms (median), {p95:.0f} ms (95 %), {fps:.1f} fps")
+    no_rates()
+    check(median <= most_ms, f"{what}: {median:.0f} ms old")
+    check(fps >= least_fps, f"{what}: {fps:.1f} fps")
+
+
+def alone(rate, adaptive, seconds, settle):
+    with Daemon(*STREAM, "--h264-adaptive", adaptive, fake=GRAIN) as daemon:
+        found = FarViewer(daemon.port, seconds, rate).finish()
+        equal(h264(daemon)["adaptive"]["enabled"], bool(adaptive), "adaptive.enabled")
+        equal(h264(daemon)["bitrate"], 4000, "what was asked for")
+        check(h264(daemon)["adaptive"]["active"] == bool(adaptive), f"the state is {h264(daemon)['adaptive']}")
+    judge(found, settle, f"{rate}, {'with' if adaptive else 'without'} adaptation", 300 if adaptive else 350,
+          15 if adaptive else 0)
+
+
+@test(alone=True)
+def a_line_of_one_mbit_gets_a_stream_that_fits():
+    own_network()
+    alone("1mbit", 1, 30 if LONG else 8, 4)
+
+
+@test(alone=True)
+def a_line_of_three_mbit_gets_a_stream_that_fits():
+    if not LONG:
+        raise Skip("with E2E_LONG=1; one of 1 Mbit/s is tested")
+    own_network()
+    alone("3mbit", 1, 30, 4)
+
+
+@test(alone=True)
+def without_adaptation_pictures_are_fewer_and_not_old():
+    own_network()
+    alone("1mbit", 0, 30 if LONG else 6, 1)
+
+
+@test(alone=True)
+def without_adaptation_three_mbit_are_fresh_too():
+    if not LONG:
+        raise Skip("with E2E_LONG=1; 1 Mbit/s is tested")
+    own_network()
+    alone("3mbit", 0, 30, 1)
+
+
+@test(alone=True)
+def a_fast_viewer_beside_a_slow_one_loses_nothing():
+    own_network()
+    seconds = 30 if LONG else 5
+    with Daemon(*STREAM, fake=GRAIN) as daemon, Avc(daemon) as near:
+        next(near.units(1))
+        far = FarViewer(daemon.port, seconds, "1mbit")
+        units = list(near.units(seconds=seconds))
+        equal(h264(daemon)["adaptive"]["active"], False, "adaptive.active beside a fast viewer")
+        far.finish()
+    times = [unit.captured_us for unit in units]
+    no_rates()
+    gap = max(b - a for a, b in zip(times, times[1:])) / 1e3
+    kbps = sum(unit.size for unit in units) * 8 / (times[-1] - times[0]) * 1e3
+    figure(f"beside 1 Mbit/s: the fast viewer has {len(units) / seconds:.1f} fps, {kbps:.0f} kbit/s, "
+           f"{gap:.0f} ms from frame to frame at most")
+    check(gap < 50, f"the fast viewer lost frames: {gap:.0f} ms")
+    check(kbps > 3000, f"the fast viewer got {kbps:.0f} kbit/s")

@@ -106,11 +106,12 @@ static bool is_set(unsigned type)
 
 size_t mp4_convert(uint8_t *to, const uint8_t *unit, size_t size, size_t *sets_size)
 {
-	struct writer writer = { to, 0, MP4_CONVERTED_MAX(size) };
+	struct writer writer = { .room = MP4_CONVERTED_MAX(size) };
 	struct avc_walk walk = { unit, unit + size };
 	bool in_sets = true;
 	struct avc_nal nal;
 
+	writer.to = to;
 	*sets_size = 0;
 	while (avc_next_nal(&walk, &nal)) {
 		put_u32(&writer, (uint32_t)nal.size);
@@ -332,12 +333,13 @@ static void put_mvex(struct writer *writer)
 
 int mp4_write_init(uint8_t to[MP4_INIT_MAX], const uint8_t *data, size_t size)
 {
-	struct writer writer = { to, 0, MP4_INIT_MAX };
+	struct writer writer = { .room = MP4_INIT_MAX };
 	struct sets sets;
 	size_t begin;
 
 	if (read_sets(&sets, data, size) < 0)
 		return -EBADMSG;
+	writer.to = to;
 	begin = begin_box(&writer, "ftyp");
 	put(&writer, "iso6\0\0\0\0iso6mp41", 16);
 	end_box(&writer, begin);
@@ -390,9 +392,10 @@ static void put_traf(struct writer *writer, const struct mp4_fragment *fragment,
 
 void mp4_write_head(uint8_t to[MP4_HEAD_SIZE], const struct mp4_fragment *fragment)
 {
-	struct writer writer = { to, 0, MP4_HEAD_SIZE };
+	struct writer writer = { .room = MP4_HEAD_SIZE };
 	size_t moof, child;
 
+	writer.to = to;
 	put_prft(&writer, fragment);
 	moof = begin_box(&writer, "moof");
 	child = begin_full_box(&writer, "mfhd", 0, 0);

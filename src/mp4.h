@@ -28,7 +28,7 @@ size_t mp4_convert(uint8_t *to, const uint8_t *unit, size_t size, size_t *sets_s
  * Writes ftyp and moov for converted parameter sets: one SPS, any number of PPS. Returns their
  * size; -EBADMSG: the sets are damaged or incomplete, -EMSGSIZE: there is too much of them.
  */
-int mp4_write_init(uint8_t to[MP4_INIT_MAX], const uint8_t *sets, size_t sets_size);
+int mp4_write_init(uint8_t to[MP4_INIT_MAX], const uint8_t *data, size_t size);
 
 struct mp4_fragment {
 	uint32_t sequence;    /* 1, 2, 3 … in each stream */

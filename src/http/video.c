@@ -364,8 +364,8 @@ void video_measure(struct video *video, struct video_load *out)
 
 	*out = (struct video_load){ .stream_kbps = (unsigned)(video->n_bytes * 8 * NS_PER_MS /
 							      (uint64_t)period_ns) };
-	TAILQ_FOREACH(at, &video->viewers, link)
-	measure_viewer(at, period_ns, out);
+	for (at = TAILQ_FIRST(&video->viewers); at; at = TAILQ_NEXT(at, link))
+		measure_viewer(at, period_ns, out);
 	video->n_bytes = 0;
 	video->looked_ns = now;
 }

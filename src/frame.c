@@ -60,6 +60,13 @@ size_t frame_size(const struct frame *frame)
 	return size;
 }
 
+const char *medium_name(enum medium medium)
+{
+	static const char *const names[MEDIA] = { "jpeg", "raw", "h264" };
+
+	return names[medium];
+}
+
 void frame_copy_origin(struct frame *to, const struct frame *from)
 {
 	to->online = from->online;
@@ -67,6 +74,7 @@ void frame_copy_origin(struct frame *to, const struct frame *from)
 	to->sequence = from->sequence;
 	to->captured_ns = from->captured_ns;
 	to->grabbed_ns = from->grabbed_ns;
+	to->convert_begin_ns = from->convert_begin_ns;
 }
 
 struct frame_pool *frame_pool_create(unsigned spare)

@@ -20,6 +20,8 @@
 enum frame_range { RANGE_LIMITED, RANGE_FULL };
 enum frame_matrix { MATRIX_601, MATRIX_709 };
 
+enum medium { MEDIUM_JPEG, MEDIUM_RAW, MEDIUM_H264, MEDIA };
+
 struct frame_plane {
 	uint8_t *data;
 	uint32_t stride; /* bytes from one row to the next; 0 for compressed pictures */
@@ -59,13 +61,18 @@ struct frame {
 	bool online; /* false: the no-signal card */
 	bool still;  /* heap memory that an outlet may keep for newcomers: the card */
 
-	uint64_t sequence;       /* counts up for each frame of a source, losses included */
-	unsigned fps;            /* of the source, as it says; 0: it does not; H.264: nominal */
-	int64_t captured_ns;     /* first pixel, as the driver says; all times CLOCK_MONOTONIC */
-	int64_t grabbed_ns;      /* taken from the driver */
-	int64_t encode_begin_ns; /* 0 when nothing was encoded */
+	uint64_t sequence;        /* counts up for each frame of a source, losses included */
+	unsigned fps;             /* of the source, as it says; 0: it does not; H.264: nominal */
+	int64_t captured_ns;      /* first pixel, as the driver says; all times CLOCK_MONOTONIC */
+	int64_t grabbed_ns;       /* taken from the driver */
+	int64_t convert_begin_ns; /* 0 when it went into the encoder as it was */
+	int64_t encode_begin_ns;  /* 0 when nothing was encoded */
 	int64_t encode_end_ns;
+	int64_t published_ns; /* its outlet says so, and writes it before anybody else can see it */
 };
+
+/* "jpeg", "raw", "h264" */
+const char *medium_name(enum medium medium);
 
 /* Zeroes a frame that lies in its maker's own memory and gives it one reference. */
 void frame_init(struct frame *frame, void (*release)(struct frame *frame), void *owner);

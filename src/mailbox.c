@@ -24,8 +24,9 @@ struct mailbox {
 };
 
 struct outlet {
-	const struct outlet_events *events; /* set at creation */
+	const struct outlet_events *events; /* set at creation, as all of this block */
 	void *arg;
+	struct latency *latency; /* by outlet_measure(); or NULL */
 
 	pthread_mutex_t lock;
 	struct mailbox **reader; /* under lock */
@@ -152,6 +153,11 @@ struct outlet *outlet_create(const struct outlet_events *events, void *arg)
 	return outlet;
 }
 
+void outlet_measure(struct outlet *outlet, struct latency *latency)
+{
+	outlet->latency = latency;
+}
+
 void outlet_destroy(struct outlet *outlet)
 {
 	if (!outlet)
@@ -218,6 +224,9 @@ void outlet_publish(struct outlet *outlet, struct frame *frame)
 	struct frame *old;
 	bool need_key = false;
 
+	frame->published_ns = now_ns();
+	if (outlet->latency)
+		latency_note_published(outlet->latency, frame);
 	pthread_mutex_lock(&outlet->lock);
 	for (unsigned i = 0; i < outlet->n_readers; i++)
 		need_key |= mailbox_put(outlet->reader[i], frame_ref(frame));

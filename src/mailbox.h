@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "frame.h"
+#include "latency.h"
 
 struct mailbox;
 
@@ -47,6 +48,8 @@ struct outlet;
 
 /* events: NULL for a producer that publishes whether anyone reads or not. */
 struct outlet *outlet_create(const struct outlet_events *events, void *arg);
+/* Borrows what frames are counted in. Before the first is published. */
+void outlet_measure(struct outlet *outlet, struct latency *latency);
 /* No mailbox may be attached any more. NULL is fine. */
 void outlet_destroy(struct outlet *outlet);
 
@@ -54,7 +57,7 @@ void outlet_destroy(struct outlet *outlet);
 void outlet_attach(struct outlet *outlet, struct mailbox *mailbox);
 /* No frame is put after this returned; what already waits stays in the mailbox. */
 void outlet_detach(struct outlet *outlet, struct mailbox *mailbox);
-/* Borrows the frame; each reader gets a reference of its own. */
+/* Borrows the frame, and dates it; each reader gets a reference of its own. Once for each frame. */
 void outlet_publish(struct outlet *outlet, struct frame *frame);
 /* A reader that skipped frames on its own cannot go on without a key frame. Any thread. */
 void outlet_ask_key(struct outlet *outlet);

@@ -38,6 +38,7 @@ struct pipeline {
 	int wake_fd;   /* eventfd: written when there is something to obey() */
 	int change_fd; /* eventfd: written by the capture thread */
 	struct drops drops;
+	struct latency latency[MEDIA];
 
 	pthread_t thread; /* set by pipeline_start() */
 	bool started;
@@ -97,6 +98,9 @@ int pipeline_create(struct pipeline **out, const struct options *opt)
 		pipeline_destroy(pipe);
 		return res;
 	}
+	outlet_measure(pipe->raw, &pipe->latency[MEDIUM_RAW]);
+	outlet_measure(pipeline_jpeg(pipe), &pipe->latency[MEDIUM_JPEG]);
+	outlet_measure(pipeline_h264(pipe), &pipe->latency[MEDIUM_H264]);
 	*out = pipe;
 	return 0;
 }
@@ -477,6 +481,11 @@ void pipeline_get_status(struct pipeline *pipe, struct pipeline_status *out)
 struct drops *pipeline_drops(struct pipeline *pipe)
 {
 	return &pipe->drops;
+}
+
+struct latency *pipeline_latency(struct pipeline *pipe, enum medium medium)
+{
+	return &pipe->latency[medium];
 }
 
 const char *pipeline_encoder_type(struct pipeline *pipe)

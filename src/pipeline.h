@@ -57,6 +57,7 @@ void pipeline_obey(struct pipeline *pipeline, const struct options *now);
 /* See h264_encoder_limit(). */
 void pipeline_limit_h264(struct pipeline *pipeline, const struct encoder_limit *limit);
 struct drops *pipeline_drops(struct pipeline *pipeline);
+struct latency *pipeline_latency(struct pipeline *pipeline, enum medium medium);
 /* How /state names the JPEG encoder: "HW" when pictures are passed through, else "CPU". */
 const char *pipeline_encoder_type(struct pipeline *pipeline);
 /* An eventfd: readable after the state or the size changed. Its reader resets it. */

@@ -199,6 +199,7 @@ static int convert(struct feeder *feeder, const struct encoder *to, const struct
 	feeder->convert_ns += feeder->convert_ns ? (took - feeder->convert_ns) / 8 : took;
 	origin->range = picture.range;
 	origin->matrix = picture.matrix;
+	origin->convert_begin_ns = begin;
 	return input;
 }
 

@@ -97,6 +97,7 @@ struct frame *framing_pack_mp4(struct frame_pool *pool, const struct frame *unit
 	packed->key = unit->key;
 	packed->fps = unit->fps;
 	packed->encode_end_ns = unit->encode_end_ns;
+	packed->published_ns = unit->published_ns;
 	to = packed->plane[0].data;
 	packed->plane[0].size = mp4_convert(to, from->data, from->size, &sets_size);
 	if (unit->key) {

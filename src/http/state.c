@@ -136,7 +136,6 @@ static json_t *describe_ring(const struct sink_status *status)
 /* Only what was asked for: readers take the presence of a sink for a promise. */
 static void add_sinks(json_t *result, struct sinks *sinks, enum sinks_kind kind)
 {
-	static const char *const media[MEDIA] = { "jpeg", "raw", "h264" };
 	json_t *list = json_object();
 	struct sink_status status;
 
@@ -145,12 +144,38 @@ static void add_sinks(json_t *result, struct sinks *sinks, enum sinks_kind kind)
 		if ((kind == SINKS_MEMSINK && i == MEDIUM_RAW) ||
 			!sinks_get_status(sinks, kind, i, &status))
 			continue;
-		json_object_set_new(list, media[i],
+		json_object_set_new(list, medium_name(i),
 			kind == SINKS_RING ? describe_ring(&status) : describe_sink(&status));
 	}
 	if (json_object_size(list))
 		json_object_set(result, kind == SINKS_RING ? "rings" : "sinks", list);
 	json_decref(list);
+}
+
+static json_t *describe_times(const struct histogram *histogram)
+{
+	struct histogram_view view;
+
+	histogram_read(histogram, &view);
+	return json_pack("{s:I, s:f, s:f, s:f}", "count", (json_int_t)view.total, "p50_ms",
+		histogram_quantile_ns(&view, 500) / 1e6, "p95_ms",
+		histogram_quantile_ns(&view, 950) / 1e6, "p99_ms",
+		histogram_quantile_ns(&view, 990) / 1e6);
+}
+
+/* How old frames are, since the start; what is between is in /metrics. */
+static json_t *describe_latency(const struct server *server)
+{
+	json_t *result = json_object();
+
+	for (unsigned i = 0; i < MEDIA; i++) {
+		const struct latency *latency = pipeline_latency(server->pipeline, i);
+
+		json_object_set_new(result, medium_name(i),
+			json_pack("{s:o, s:o}", "published", describe_times(&latency->published),
+				"sent", describe_times(&latency->sent)));
+	}
+	return result;
 }
 
 static json_t *describe(const struct server *server)
@@ -167,6 +192,7 @@ static json_t *describe(const struct server *server)
 	json_object_set_new(result, "source", describe_source(server, &status));
 	json_object_set_new(result, "stream", describe_stream(server));
 	json_object_set_new(result, "drops", describe_drops(server));
+	json_object_set_new(result, "latency", describe_latency(server));
 	json_object_set_new(result, "http",
 		json_pack("{s:i, s:I}", "connections",
 			(int)connection_set_count(server->connections), "skipped_frames",

@@ -13,8 +13,6 @@
 #include "frame.h"
 #include "options.h"
 
-enum medium { MEDIUM_JPEG, MEDIUM_RAW, MEDIUM_H264, MEDIA };
-
 struct store_config {
 	const struct option_store *opt;
 	enum medium medium;

@@ -45,7 +45,7 @@ static uint8_t *picture;
 
 /* ---- media */
 
-struct medium {
+struct bench_medium {
 	const char *name;
 	void *(*open)(const char *name, size_t size);
 	void (*publish)(void *self, unsigned n, size_t size);
@@ -205,9 +205,11 @@ static void futex_read(unsigned me, const char *at)
 	}
 }
 
-static const struct medium ring_medium = { "ring", ring_open, ring_put, ring_close, ring_read };
-static const struct medium sink_medium = { "memsink", sink_open, sink_put, sink_close, sink_read };
-static const struct medium futex_medium = { "bare futex", futex_open, futex_put, futex_close,
+static const struct bench_medium ring_medium = { "ring", ring_open, ring_put, ring_close,
+	ring_read };
+static const struct bench_medium sink_medium = { "memsink", sink_open, sink_put, sink_close,
+	sink_read };
+static const struct bench_medium futex_medium = { "bare futex", futex_open, futex_put, futex_close,
 	futex_read };
 
 /* ---- a run */
@@ -218,7 +220,7 @@ struct stream {
 };
 
 struct run {
-	const struct medium *medium;
+	const struct bench_medium *medium;
 	const struct stream *stream;
 	unsigned streams, readers; /* of each stream */
 	int64_t length_ns;
@@ -250,7 +252,7 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static pid_t start_reader(const struct medium *medium, unsigned me, const char *at)
+static pid_t start_reader(const struct bench_medium *medium, unsigned me, const char *at)
 {
 	pid_t pid = fork();
 
@@ -337,7 +339,7 @@ static struct cost run_once(const struct run *run)
 
 /* ---- what is printed */
 
-static void show_latency(const struct medium *medium, unsigned readers)
+static void show_latency(const struct bench_medium *medium, unsigned readers)
 {
 	const struct stream stream = { 100000, PERIOD_NS };
 	const struct run run = { medium, &stream, 1, readers, 4 * FRAMES * PERIOD_NS };
@@ -359,8 +361,8 @@ static void show_latency(const struct medium *medium, unsigned readers)
 }
 
 /* One reader and many by turns, so that both have the machine as it is; the medians of the rounds. */
-static void show_cost(const struct medium *medium, const char *what, const struct stream *stream,
-	unsigned streams, int64_t length_ns)
+static void show_cost(const struct bench_medium *medium, const char *what,
+	const struct stream *stream, unsigned streams, int64_t length_ns)
 {
 	const struct run one = { medium, stream, streams, 1, length_ns };
 	const struct run many = { medium, stream, streams, MANY, length_ns };
@@ -400,7 +402,7 @@ static unsigned count_stops(pid_t pid, int64_t until)
 	return stops;
 }
 
-static void show_idle(const struct medium *medium)
+static void show_idle(const struct bench_medium *medium)
 {
 	char at[80];
 	void *self;

@@ -26,6 +26,7 @@
 #define pipeline_limit_h264      tested_limit_h264
 #define pipeline_get_status      tested_get_status
 #define pipeline_drops           tested_drops
+#define pipeline_latency         tested_latency
 #define pipeline_encoder_type    tested_encoder_type
 #define pipeline_change_fd       tested_change_fd
 #define pipeline_alive_ns        tested_alive_ns

@@ -146,6 +146,15 @@ static int run_fail(struct device *dev, int argc, char **argv, char *reply)
 	return fail_next(dev, argv[1], argv[2], count);
 }
 
+static int run_hang(struct device *dev, int argc, char **argv, char *reply)
+{
+	(void)reply;
+	if (argc < 3 || !parse_count(argv[2], 1000000, &dev->hang_ms))
+		return -EINVAL;
+	dev->hangs = device_ioctl_named(dev, argv[1]);
+	return dev->hangs ? 0 : -EINVAL;
+}
+
 struct fault_name {
 	const char *name;
 	size_t offset;
@@ -354,6 +363,7 @@ const struct command common_commands[] = {
 	{ "eio", "DQBUF EIO until STREAMOFF", run_eio },
 	{ "enospc", "[n] STREAMON ENOSPC", run_enospc },
 	{ "fail", "ioctl errno [n]", run_fail },
+	{ "hang", "ioctl ms", run_hang },
 	{ "error-buffers", "n", run_count },
 	{ "truncate", "n", run_count },
 	{ "garbage", "n", run_count },

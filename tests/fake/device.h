@@ -128,6 +128,8 @@ struct device {
 	unsigned starve_ms; /* the client may hold everything so long */
 	struct faults faults;
 	struct failure fails[FAILS_MAX];
+	const struct ioctl_entry *hangs; /* the next call of it does not return for … */
+	unsigned hang_ms;
 	struct picture *picture; /* made for pix; NULL until needed */
 
 	struct handle *handles;

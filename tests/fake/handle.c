@@ -179,6 +179,17 @@ static int injected_failure(struct device *dev, const struct ioctl_entry *entry)
 	return 0;
 }
 
+/* Other calls go on meanwhile, as they do in drivers that hang in one of them. */
+static void hang(struct device *dev)
+{
+	struct timespec rest = { dev->hang_ms / 1000, dev->hang_ms % 1000 * 1000000L };
+
+	dev->hangs = NULL;
+	pthread_mutex_unlock(&dev->lock);
+	nanosleep(&rest, NULL);
+	pthread_mutex_lock(&dev->lock);
+}
+
 static int refuse_gone(struct handle *h)
 {
 	if (++h->enodev == ENODEV_MAX)
@@ -199,6 +210,8 @@ static int dispatch(struct handle *h, unsigned long request, void *arg)
 		return -ENOTTY;
 	if (!arg && _IOC_SIZE(request))
 		return -EFAULT;
+	if (h->dev->hangs == entry)
+		hang(h->dev);
 	if ((res = injected_failure(h->dev, entry)) < 0) {
 		if (instance)
 			instance->injected(h, entry);

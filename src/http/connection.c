@@ -54,6 +54,7 @@ struct connection {
 	int64_t waits_since_ns; /* in READING */
 	int64_t progress_ns;    /* when output last began or moved */
 	char *headers;
+	uint64_t *bytes; /* counts what was sent */
 	const struct connection_holder *holder;
 	void *holder_arg;
 	struct evbuffer *in, *out;
@@ -69,6 +70,7 @@ struct connection_set {
 	const struct connection_server *server;
 	void *arg;
 	unsigned count; /* in `open` */
+	uint64_t bytes; /* see connection_set_bytes() */
 	struct connection_list open, waiting, dead;
 	struct event *reaper; /* frees `dead` on the next turn of the loop */
 };
@@ -181,8 +183,10 @@ static void write_some(struct connection *conn)
 	sent = evbuffer_write(conn->out, conn->fd);
 	if (sent <= 0 && errno != EAGAIN && errno != EINTR)
 		return connection_close(conn, "%s", errno ? strerror(errno) : "file got shorter");
-	if (sent > 0)
+	if (sent > 0) {
 		conn->progress_ns = now_ns();
+		*conn->bytes += (unsigned)sent;
+	}
 	if (!evbuffer_get_length(conn->out))
 		return output_is_sent(conn);
 	event_add(&conn->write, NULL);
@@ -432,6 +436,11 @@ bool connection_set_shed(struct connection_set *set, int64_t waited_ns)
 	return true;
 }
 
+uint64_t connection_set_bytes(const struct connection_set *set)
+{
+	return set->bytes;
+}
+
 bool connection_set_is_full(const struct connection_set *set)
 {
 	return set->count >= set->limits.connections;
@@ -444,6 +453,7 @@ void connection_set_add(struct connection_set *set, int fd, const char *name)
 	conn = xcalloc(1, sizeof(*conn));
 	conn->set = set;
 	conn->fd = fd;
+	conn->bytes = &set->bytes;
 	conn->in = evbuffer_new();
 	conn->out = evbuffer_new();
 	if (!conn->in || !conn->out)
@@ -493,6 +503,11 @@ void connection_set_destroy(struct connection_set *set)
 unsigned connection_set_count(const struct connection_set *set)
 {
 	return set->count;
+}
+
+void connection_count(struct connection *conn, uint64_t *bytes)
+{
+	conn->bytes = bytes;
 }
 
 struct evbuffer *connection_output(struct connection *conn)

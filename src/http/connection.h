@@ -57,11 +57,16 @@ struct connection_set *connection_set_create(struct event_base *base,
 /* Closes every connection. NULL is fine. */
 void connection_set_destroy(struct connection_set *set);
 unsigned connection_set_count(const struct connection_set *set);
+/* Sent on all connections, but for what connection_count() put elsewhere. */
+uint64_t connection_set_bytes(const struct connection_set *set);
 bool connection_set_is_full(const struct connection_set *set);
 /* Closes the one whose request has been awaited longest, if for this long; false: there is none. */
 bool connection_set_shed(struct connection_set *set, int64_t waited_ns);
 /* Takes the descriptor, a socket that does not block. The name is for the log. */
 void connection_set_add(struct connection_set *set, int fd, const char *name);
+
+/* Bytes that the kernel takes from now on are added to it, not to the set's. Borrowed. */
+void connection_count(struct connection *conn, uint64_t *bytes);
 
 /* Where replies are written. Empty again once the kernel has everything. */
 struct evbuffer *connection_output(struct connection *conn);

@@ -19,6 +19,14 @@
 
 struct acceptor;
 
+/* Kinds of streams, as /metrics tells them apart. */
+enum stream_kind { STREAM_MJPEG, STREAM_MP4, STREAM_AVC, STREAM_H264, STREAM_KINDS };
+
+struct traffic {
+	unsigned clients; /* now */
+	uint64_t bytes;   /* that the kernel took */
+};
+
 /* Someone who watches /stream. */
 struct viewer {
 	TAILQ_ENTRY(viewer) link; /* server->viewers */
@@ -26,6 +34,7 @@ struct viewer {
 	struct server *server;
 	struct connection *conn;
 	struct multipart_session session;
+	struct latency_sending sending;
 	struct rate rate;
 	uint64_t shown;   /* the number of the last picture that was written */
 	size_t untouched; /* length of the output in which no byte of its part was sent yet */
@@ -48,6 +57,8 @@ struct server {
 	char *auth_token; /* NULL: everyone may */
 	TAILQ_HEAD(, viewer) viewers;
 	unsigned n_viewers;
+	struct traffic traffic[STREAM_KINDS];
+	int64_t started_us; /* of the wall clock */
 	uint64_t n_skipped; /* pictures that a viewer's line was too busy for */
 };
 
@@ -55,6 +66,7 @@ struct endpoint {
 	const char *path;
 	unsigned methods; /* of enum request_method; HEAD and OPTIONS always work */
 	size_t max_body;  /* bytes of a PATCH or POST, which change something: guard.h; 0: none */
+	bool is_public;   /* needs no password */
 	bool is_page;     /* --static replaces it, and "?action=" works on it */
 	void (*handle)(struct server *server, struct connection *conn, const struct request *req);
 	const char *help;
@@ -65,6 +77,7 @@ extern const struct endpoint endpoint_favicon;
 extern const struct endpoint endpoint_stream, endpoint_snapshot;
 extern const struct endpoint endpoint_h264, endpoint_mp4, endpoint_avc;
 extern const struct endpoint endpoint_state, endpoint_clock;
+extern const struct endpoint endpoint_metrics, endpoint_healthz;
 extern const struct endpoint endpoint_settings, endpoint_keyframe;
 /* Everything else, with --static. */
 extern const struct endpoint endpoint_static;

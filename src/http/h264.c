@@ -22,6 +22,7 @@
 struct format {
 	struct video_framing framing;
 	int (*add)(struct framing *framing, struct evbuffer *out, struct frame *packed);
+	enum stream_kind kind;
 	const char *type;
 	bool has_codecs; /* the type says which */
 	bool is_bare;    /* without chunks: the body ends with the connection, as that of /stream */
@@ -41,6 +42,8 @@ static void on_drained(void *arg)
 {
 	struct h264_viewer *self = arg;
 
+	latency_note_sent(pipeline_latency(self->server->pipeline, MEDIUM_H264),
+		&self->viewer.sending);
 	video_go_on(&self->viewer); /* may be its end */
 }
 
@@ -52,6 +55,7 @@ static void on_closed(void *arg)
 	log_verbose("H.264 viewer left after %llu access units, %llu skipped, %u viewers now",
 		(unsigned long long)self->viewer.sent, (unsigned long long)self->viewer.skipped,
 		video_viewers(self->server->video));
+	self->server->traffic[self->format->kind].clients--;
 	framing_finish(&self->framing);
 	free(self);
 }
@@ -118,6 +122,12 @@ static void write_headers(const struct h264_viewer *self, const struct frame *ke
 	evbuffer_add_printf(out, "\r\n\r\n");
 }
 
+static void stream(struct h264_viewer *self, struct connection *conn)
+{
+	connection_count(conn, &self->server->traffic[self->format->kind].bytes);
+	connection_stream(conn, &holder, self);
+}
+
 static bool begin(struct video_viewer *viewer, const struct frame *packed)
 {
 	struct h264_viewer *self = container_of(viewer, struct h264_viewer, viewer);
@@ -127,7 +137,7 @@ static bool begin(struct video_viewer *viewer, const struct frame *packed)
 	if (head_only)
 		connection_release(conn);
 	else
-		connection_stream(conn, &holder, self);
+		stream(self, conn);
 	write_headers(self, packed);
 	if (!head_only)
 		return true;
@@ -146,6 +156,7 @@ static int add(struct video_viewer *viewer, struct evbuffer *out, struct frame *
 static const struct format format_mp4 = {
 	.framing = { framing_pack_mp4, begin, add },
 	.add = framing_add_mp4,
+	.kind = STREAM_MP4,
 	.type = "video/mp4",
 	.has_codecs = true,
 };
@@ -153,12 +164,14 @@ static const struct format format_mp4 = {
 static const struct format format_avc = {
 	.framing = { NULL, begin, add },
 	.add = framing_add_avc,
+	.kind = STREAM_AVC,
 	.type = "application/x-hdmicast-avc",
 };
 
 static const struct format format_h264 = {
 	.framing = { NULL, begin, add },
 	.add = framing_add_h264,
+	.kind = STREAM_H264,
 	.type = "video/h264",
 	.is_bare = true,
 };
@@ -185,6 +198,7 @@ static void watch(struct server *server, struct connection *conn, const struct r
 	self->format = format;
 	self->framing.chunked = req->is_1_1 && !format->is_bare;
 	self->asked_ns = now_ns();
+	server->traffic[format->kind].clients++;
 	connection_hold(conn, &holder, self, LOOK_AGAIN_MS);
 	video_watch(server->video, &self->viewer, conn, &format->framing);
 	throttle_wake(server->throttle);

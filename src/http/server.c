@@ -32,6 +32,8 @@ static const struct endpoint *const endpoints[] = {
 	&endpoint_snapshot,
 	&endpoint_state,
 	&endpoint_clock,
+	&endpoint_metrics,
+	&endpoint_healthz,
 	&endpoint_settings,
 	&endpoint_keyframe,
 };
@@ -167,7 +169,7 @@ static void on_request(void *arg, struct connection *conn, const struct request 
 		reply_not_found(conn);
 	else if (req->method == METHOD_OPTIONS)
 		reply_options(conn);
-	else if (!is_authorized(server, req))
+	else if (!endpoint->is_public && !is_authorized(server, req))
 		refuse_stranger(conn, changes(endpoint, req));
 	else if (endpoint->methods & req->method)
 		handle(server, conn, req, endpoint);
@@ -241,6 +243,7 @@ int server_create(struct server **out, struct event_base *base, struct pipeline 
 	server->pipeline = pipeline;
 	server->base = base;
 	server->listener.fd = -1;
+	server->started_us = wall_us();
 	TAILQ_INIT(&server->viewers);
 	if ((res = start(server)) < 0) {
 		server_destroy(server);

@@ -36,6 +36,7 @@ static void send_picture(struct viewer *viewer, const struct exposure *exposure)
 	}
 	if (multipart_add_part(out, &viewer->session, exposure, rate_get(&viewer->rate, now)) < 0)
 		return connection_close(viewer->conn, "out of memory");
+	latency_begin_sending(&viewer->sending, exposure->frame);
 	viewer->shown = exposure->number;
 	viewer->dual_due = viewer->session.wishes.dual_final_frames && !exposure->same;
 	viewer->untouched = evbuffer_get_length(out);
@@ -55,6 +56,8 @@ static void on_drained(void *arg)
 	struct viewer *viewer = arg;
 	const struct exposure *latest = hub_latest(viewer->server->hub);
 
+	latency_note_sent(pipeline_latency(viewer->server->pipeline, MEDIUM_JPEG),
+		&viewer->sending);
 	if (latest && latest->number != viewer->shown)
 		send_picture(viewer, latest);
 }
@@ -66,6 +69,7 @@ static void on_closed(void *arg)
 
 	TAILQ_REMOVE(&server->viewers, viewer, link);
 	server->n_viewers--;
+	server->traffic[STREAM_MJPEG].clients--;
 	log_verbose("viewer %s left, %u now", viewer->session.id, server->n_viewers);
 	hub_unwatch(server->hub, &viewer->watcher);
 	free(viewer->session.key);
@@ -118,6 +122,8 @@ static void handle(struct server *server, struct connection *conn, const struct 
 	};
 	TAILQ_INSERT_TAIL(&server->viewers, viewer, link);
 	server->n_viewers++;
+	server->traffic[STREAM_MJPEG].clients++;
+	connection_count(conn, &server->traffic[STREAM_MJPEG].bytes);
 	log_verbose("viewer %s came from %s, %u now", viewer->session.id, connection_name(conn),
 		server->n_viewers);
 

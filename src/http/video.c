@@ -149,6 +149,7 @@ static void send_unit(struct video_viewer *viewer, struct frame *packed)
 	if (res < 0)
 		return connection_close(viewer->conn, "cannot be sent: %s", strerror(-res));
 	viewer->sent++;
+	latency_begin_sending(&viewer->sending, packed);
 	connection_flush(viewer->conn); /* and the next one after it, by video_go_on() */
 }
 

@@ -64,8 +64,9 @@ struct video_viewer {
 	struct video *video;
 	struct connection *conn;
 	const struct video_framing *framing;
-	bool is_new;                /* nothing was sent to it yet */
-	bool waits_for_key;         /* only a key frame can be sent next */
+	bool is_new;        /* nothing was sent to it yet */
+	bool waits_for_key; /* only a key frame can be sent next */
+	struct latency_sending sending;
 	uint64_t sent;              /* access units handed to its line */
 	uint64_t skipped;           /* access units it did not get, since its first */
 	unsigned n_offered, n_held; /* access units since the last look; not sent at once */

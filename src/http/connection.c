@@ -223,6 +223,8 @@ bool connection_is_clear(struct connection *conn)
 
 	if (evbuffer_get_length(conn->out))
 		return false;
+	if (line_is_empty(conn->fd))
+		return true;
 	line_look(&line, conn->fd);
 	return line.lag_ns <= CLEAR_NS;
 }

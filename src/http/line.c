@@ -2,11 +2,20 @@
 /* What the kernel knows of a line: see line.h. In its own file, for libc's tcp.h is too old. */
 #include "http/line.h"
 
+#include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "util.h"
+
+bool line_is_empty(int fd)
+{
+	int pending;
+
+	return ioctl(fd, SIOCOUTQ, &pending) == 0 && pending == 0;
+}
 
 void line_look(struct line *line, int fd)
 {

@@ -28,6 +28,7 @@ struct video {
 	struct event *arrival, *key_due, *look;
 	TAILQ_HEAD(, video_viewer) viewers;
 	unsigned n_viewers;
+	bool is_handing_on; /* to one viewer after the other: all are minded after the last */
 	uint64_t skipped;
 	uint64_t n_bytes; /* that came since the last look */
 	int64_t looked_ns;
@@ -243,13 +244,20 @@ static void go_on(struct video_viewer *viewer)
 	send_unit(viewer, unit);
 }
 
+/* After something has happened to viewers. */
+static void mind(struct video *video)
+{
+	mind_keys(video);
+	mind_lines(video);
+}
+
 void video_go_on(struct video_viewer *viewer)
 {
 	struct video *video = viewer->video;
 
 	go_on(viewer);
-	mind_keys(video);
-	mind_lines(video);
+	if (!video->is_handing_on)
+		mind(video);
 }
 
 static void on_look(evutil_socket_t fd, short what, void *arg)
@@ -258,12 +266,13 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 	struct video_viewer *at, *next;
 
 	(void)fd, (void)what;
+	video->is_handing_on = true;
 	for (at = TAILQ_FIRST(&video->viewers); at; at = next) {
 		next = TAILQ_NEXT(at, link);
 		go_on(at);
 	}
-	mind_keys(video);
-	mind_lines(video);
+	video->is_handing_on = false;
+	mind(video);
 }
 
 /* ---- all of them */
@@ -290,13 +299,14 @@ static void on_arrival(evutil_socket_t fd, short what, void *arg)
 	if (unit->key)
 		note_key(video, unit);
 	video->n_bytes += unit->plane[0].size;
+	video->is_handing_on = true;
 	for (at = TAILQ_FIRST(&video->viewers); at; at = next) {
 		next = TAILQ_NEXT(at, link);
 		offer(at, unit);
 	}
+	video->is_handing_on = false;
 	forget_packed(video);
-	mind_keys(video);
-	mind_lines(video);
+	mind(video);
 }
 
 void video_watch(struct video *video, struct video_viewer *viewer, struct connection *conn,

@@ -258,6 +258,7 @@ fuzz-%: build/fuzz/fuzz_%
 
 bench: all $(BENCH) $(BUILD)/fake/libfakev4l2.so
 	tests/bench/run
+	tests/bench/crowd
 	tests/bench/h264
 	$(BUILD)/bench/ring
 

@@ -3,10 +3,11 @@
  * Reads N multipart streams at once as cheaply as it can and says how many frames came and how
  * old they were: drain PORT CLIENTS SECONDS [PATH]. The age of a frame is the moment its last
  * byte was read minus the driver's timestamp, both CLOCK_MONOTONIC of this machine.
- * One line of JSON on stdout.
+ * Of any other path than /stream it only counts the bytes. One line of JSON on stdout.
  */
 #include <arpa/inet.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -22,6 +23,7 @@ struct reader {
 	size_t body_left; /* bytes of the picture still to come */
 	int64_t captured_ns;
 	unsigned frames;
+	uint64_t bytes; /* since the warm-up */
 };
 
 static double ages_ms[MAX_AGES];
@@ -82,6 +84,12 @@ static size_t parse_head(struct reader *reader)
 	return (size_t)(end - reader->head) + 4;
 }
 
+static void count_bytes(struct reader *reader, ssize_t got)
+{
+	if (now_ns() >= count_from_ns)
+		reader->bytes += (size_t)got;
+}
+
 static void skip_body(struct reader *reader)
 {
 	/* MSG_TRUNC throws away without copying; by syscall(2), since nothing is written at NULL. */
@@ -89,6 +97,7 @@ static void skip_body(struct reader *reader)
 		MSG_TRUNC | MSG_DONTWAIT, NULL, NULL);
 
 	if (got > 0) {
+		count_bytes(reader, got);
 		reader->body_left -= (size_t)got;
 		if (!reader->body_left)
 			frame_done(reader);
@@ -108,6 +117,7 @@ static void read_some(struct reader *reader)
 		MSG_DONTWAIT);
 	if (got <= 0)
 		return;
+	count_bytes(reader, got);
 	reader->used += (size_t)got;
 	reader->head[reader->used] = '\0';
 	while ((head = parse_head(reader))) {
@@ -137,12 +147,15 @@ int main(int argc, char *argv[])
 	struct reader *readers = xcalloc((size_t)MAX(clients, 1), sizeof(*readers));
 	int epoll = epoll_create1(EPOLL_CLOEXEC);
 	unsigned frames = 0, least = UINT32_MAX;
+	bool is_multipart = strncmp(path, "/stream?", 8) == 0;
+	uint64_t bytes = 0;
 	int64_t end_ns;
 
 	for (int i = 0; i < clients; i++) {
 		struct epoll_event event = { .events = EPOLLIN, .data.ptr = &readers[i] };
 
 		readers[i].fd = open_stream(atoi(argv[1]), path);
+		readers[i].body_left = is_multipart ? 0 : SIZE_MAX;
 		epoll_ctl(epoll, EPOLL_CTL_ADD, readers[i].fd, &event);
 	}
 	count_from_ns = now_ns() + NS_PER_S;
@@ -156,13 +169,16 @@ int main(int argc, char *argv[])
 	}
 	for (int i = 0; i < clients; i++) {
 		frames += readers[i].frames;
+		bytes += readers[i].bytes;
 		least = MIN(least, readers[i].frames);
 	}
 	qsort(ages_ms, n_ages, sizeof(*ages_ms), by_value);
-	printf("{\"fps\": %.2f, \"least_fps\": %.2f, \"p50_ms\": %.3f, \"p95_ms\": %.3f}\n",
+	printf("{\"fps\": %.2f, \"least_fps\": %.2f, \"p50_ms\": %.3f, \"p95_ms\": %.3f, \"mbit\": "
+	       "%.3f}\n",
 		clients ? (double)frames / clients / seconds : 0,
 		clients ? (double)least / seconds : 0, n_ages ? ages_ms[n_ages / 2] : 0,
-		n_ages ? ages_ms[n_ages * 95 / 100] : 0);
+		n_ages ? ages_ms[n_ages * 95 / 100] : 0,
+		clients ? (double)bytes * 8e-6 / clients / seconds : 0);
 	free(readers);
 	return 0;
 }

@@ -253,7 +253,7 @@ fuzz: $(FUZZ:build/fuzz/fuzz_%=fuzz-%)
 
 fuzz-%: build/fuzz/fuzz_%
 	mkdir -p build/fuzz/found/$*
-	$< -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=build/fuzz/ -verbosity=0 \
+	$< -max_total_time=$(FUZZ_SECONDS) -timeout=20 -artifact_prefix=build/fuzz/ -verbosity=0 \
 		-print_final_stats=1 build/fuzz/found/$* tests/fuzz/corpus/$*
 
 bench: all $(BENCH) $(BUILD)/fake/libfakev4l2.so

@@ -87,6 +87,7 @@ static int read_header(int fd, struct hdmicast_ring_header *header)
 {
 	struct stat st;
 	ssize_t size;
+	int res;
 
 	if (fstat(fd, &st))
 		return -errno;
@@ -106,7 +107,9 @@ static int read_header(int fd, struct hdmicast_ring_header *header)
 		return -EAGAIN;
 	if (header->version <= HDMICAST_RING_VERSION && header->state == HDMICAST_RING_GONE)
 		return -ENOENT;
-	return check(header, (uint64_t)st.st_size);
+	/* A state that nobody knows would be looked at again and again. */
+	res = check(header, (uint64_t)st.st_size);
+	return !res && header->state != HDMICAST_RING_LIVE ? -EPROTO : res;
 }
 
 static int map_object(struct ring_map *map, const struct hdmicast_ring_header *like)

@@ -357,6 +357,8 @@ static void each_fault_of_an_object_has_its_error(void **state)
 	assert_int_equal(error_of(&bad), -EAGAIN);
 	bad = good, bad.state = HDMICAST_RING_GONE;
 	assert_int_equal(error_of(&bad), -ENOENT);
+	bad = good, bad.state = HDMICAST_RING_GONE + 1;
+	assert_int_equal(error_of(&bad), -EPROTO);
 	bad = good, bad.object_bytes += 1 << 20;
 	assert_int_equal(error_of(&bad), -ENODATA);
 	bad = good, bad.slot_count = 3;

@@ -742,6 +742,15 @@ void options_describe_live(int n, struct option_live *out)
 					      sizeof(struct option_control)) : -1 };
 }
 
+const char *options_control_name(enum option_control_id id)
+{
+	const struct row *row = rows;
+
+	while (row->type != CONTROL || row->offset != AT(control) + id * sizeof(struct option_control))
+		row++; /* there is one for each */
+	return row->name;
+}
+
 const char *options_choice(int n, unsigned i)
 {
 	return rows[n].choices[i].name;

@@ -158,6 +158,8 @@ int options_next_live(int n);
 /* The one of that name, or -1. */
 int options_find_live(const char *name);
 void options_describe_live(int n, struct option_live *out);
+/* The name of an image control's option. */
+const char *options_control_name(enum option_control_id id);
 /* The words of a choice; NULL after the last. */
 const char *options_choice(int n, unsigned i);
 

@@ -37,6 +37,7 @@ struct pipeline {
 	int stop_fd;   /* eventfd: readable from pipeline_stop() on */
 	int wake_fd;   /* eventfd: written when there is something to obey() */
 	int change_fd; /* eventfd: written by the capture thread */
+	struct desk *desk;
 	struct drops drops;
 	struct latency latency[MEDIA];
 
@@ -91,6 +92,8 @@ int pipeline_create(struct pipeline **out, const struct options *opt)
 	if (pipe->stop_fd < 0 || pipe->wake_fd < 0 || pipe->change_fd < 0)
 		res = -EMFILE;
 	else
+		res = desk_create(&pipe->desk, pipe->wake_fd);
+	if (res == 0)
 		res = jpeg_encoder_create(&pipe->jpeg, opt, pipe->raw, &pipe->drops);
 	if (res == 0)
 		res = h264_encoder_create(&pipe->h264, opt, pipe->raw, &pipe->drops);
@@ -112,6 +115,7 @@ void pipeline_destroy(struct pipeline *pipe)
 	h264_encoder_destroy(pipe->h264);
 	jpeg_encoder_destroy(pipe->jpeg);
 	outlet_destroy(pipe->raw);
+	desk_destroy(pipe->desk);
 	frame_unref(pipe->card);
 	close_fd(&pipe->stop_fd);
 	close_fd(&pipe->wake_fd);
@@ -277,21 +281,23 @@ static bool is_too_slow(const struct pipeline *pipe)
 	return pipe->opened_fps && (!fps || fps > pipe->opened_fps);
 }
 
-/* Takes what was asked for meanwhile. */
-static void obey(struct pipeline *pipe)
+/* Does what was asked for meanwhile. source: NULL while none is open. */
+static void obey(struct pipeline *pipe, struct source *source)
 {
 	int fps = pipe->now.desired_fps;
 	eventfd_t count;
 
+	eventfd_read(pipe->wake_fd, &count);
 	pthread_mutex_lock(&pipe->lock);
-	if (pipe->wished) {
-		eventfd_read(pipe->wake_fd, &count);
+	if (pipe->wished)
 		pipe->now = pipe->wish;
-		pipe->wished = false;
-	}
+	pipe->wished = false;
 	pthread_mutex_unlock(&pipe->lock);
 	if (pipe->now.desired_fps != fps)
 		limiter_init(&pipe->limiter, pipe->now.desired_fps);
+	desk_serve(pipe->desk, source, pipe->now.control);
+	if (source && source->controls_changed)
+		desk_show(pipe->desk, source);
 }
 
 /* Three frames at the rate that was asked for, if that is slower than --device-timeout. */
@@ -330,7 +336,7 @@ static int read_frames(struct pipeline *pipe, struct source *source)
 			return silence;
 		if (is_damaged(pipe, opened_ns, timeout_ns))
 			return -EBADMSG;
-		obey(pipe);
+		obey(pipe, source);
 		if (is_too_slow(pipe))
 			return -ERESTART;
 		if (now >= frame_ns + timeout_ns)
@@ -367,7 +373,7 @@ static bool wait_to_retry(struct pipeline *pipe, int delay_ms)
 		poll(on, ARRAY_SIZE(on), ms_until(MIN(until, now_ns() + CARD_NS)));
 		if (on[0].revents)
 			return false;
-		obey(pipe);
+		obey(pipe, NULL);
 		show_card(pipe);
 	} while (now_ns() < until);
 	return true;
@@ -391,7 +397,9 @@ static void *capture_main(void *arg)
 		pipe->opened_fps = pipe->now.desired_fps;
 		res = pipe->ops->open(&source, &pipe->config);
 		if (res == 0) {
+			desk_show(pipe->desk, source);
 			res = read_frames(pipe, source);
+			desk_show(pipe->desk, NULL);
 			pipe->ops->close(source);
 		}
 		if (res == -ECANCELED)
@@ -476,6 +484,11 @@ void pipeline_get_status(struct pipeline *pipe, struct pipeline_status *out)
 	out->captured_fps = rate_get(&pipe->rate, now_ns());
 	out->captured = atomic_load(&pipe->captured);
 	out->skipped = atomic_load(&pipe->skipped);
+}
+
+struct desk *pipeline_desk(struct pipeline *pipe)
+{
+	return pipe->desk;
 }
 
 struct drops *pipeline_drops(struct pipeline *pipe)

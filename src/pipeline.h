@@ -7,6 +7,7 @@
 #ifndef PIPELINE_H
 #define PIPELINE_H
 
+#include "desk.h"
 #include "drops.h"
 #include "encoder/h264.h"
 #include "mailbox.h"
@@ -49,11 +50,13 @@ struct outlet *pipeline_raw(struct pipeline *pipeline);
 void pipeline_get_status(struct pipeline *pipeline, struct pipeline_status *out);
 void pipeline_get_h264_status(struct pipeline *pipeline, struct h264_status *out);
 /*
- * From now on the live options (options_next_live) are these, but for image controls. A rate above
- * the one that the device was opened with opens it again; all else is done without a gap, but for
- * what h264_encoder_obey() says.
+ * From now on the live options (options_next_live) are these; image controls when the device is
+ * opened next, see pipeline_desk(). A rate above the one that the device was opened with opens it
+ * again; all else is done without a gap, but for what h264_encoder_obey() says.
  */
 void pipeline_obey(struct pipeline *pipeline, const struct options *now);
+/* Controls of the device. A change there that pipeline_obey() is told of outlives the device. */
+struct desk *pipeline_desk(struct pipeline *pipeline);
 /* See h264_encoder_limit(). */
 void pipeline_limit_h264(struct pipeline *pipeline, const struct encoder_limit *limit);
 struct drops *pipeline_drops(struct pipeline *pipeline);

@@ -31,22 +31,38 @@ static const struct {
 	[CONTROL_FLIP_HORIZONTAL] = { "flip-horizontal", V4L2_CID_HFLIP, 0 },
 };
 
+/* -ENOENT: the device has none of that name. */
+static int find(int fd, uint32_t id, struct v4l2_queryctrl *out)
+{
+	*out = (struct v4l2_queryctrl){ .id = id };
+	if (!id || xioctl(fd, VIDIOC_QUERYCTRL, out) < 0 || out->flags & V4L2_CTRL_FLAG_DISABLED)
+		return -ENOENT;
+	return 0;
+}
+
+static bool takes(const struct v4l2_queryctrl *query, int value)
+{
+	return value >= query->minimum && value <= query->maximum &&
+	       (query->step <= 1 || (value - query->minimum) % query->step == 0);
+}
+
+/* ---- at the start: what cannot be set is logged */
+
 /* `quiet`: it is fine if the device does not have it. */
 static void set_control(int fd, const char *name, uint32_t id, bool to_default, int value,
 	bool quiet)
 {
-	struct v4l2_queryctrl query = { .id = id };
 	struct v4l2_control control = { .id = id, .value = value };
+	struct v4l2_queryctrl query;
 
-	if (xioctl(fd, VIDIOC_QUERYCTRL, &query) < 0 || query.flags & V4L2_CTRL_FLAG_DISABLED) {
+	if (find(fd, id, &query) < 0) {
 		if (!quiet)
 			log_info("the device has no %s control", name);
 		return;
 	}
 	if (to_default)
 		control.value = query.default_value;
-	if (control.value < query.minimum || control.value > query.maximum ||
-		(query.step > 1 && (control.value - query.minimum) % query.step)) {
+	if (!takes(&query, control.value)) {
 		log_warn("%s: %d is not from %d to %d in steps of %d", name, control.value,
 			query.minimum, query.maximum, query.step);
 		return;
@@ -71,5 +87,129 @@ void controls_apply(int fd, const struct options *opt)
 		if (wish.mode != CONTROL_AUTO)
 			set_control(fd, controls[i].name, controls[i].id,
 				wish.mode == CONTROL_DEFAULT, wish.value, !asked);
+	}
+}
+
+/* ---- while it runs: all or nothing */
+
+/* What was set, and what it was before. */
+struct undo {
+	unsigned count;
+	struct v4l2_control before[2 * CONTROLS];
+};
+
+static int put(int fd, uint32_t id, int value, struct undo *undo)
+{
+	struct v4l2_control control = { .id = id, .value = value }, before = { .id = id };
+	bool known = xioctl(fd, VIDIOC_G_CTRL, &before) == 0;
+	int res = xioctl(fd, VIDIOC_S_CTRL, &control);
+
+	if (res == 0 && known)
+		undo->before[undo->count++] = before;
+	return res;
+}
+
+/* What is known beforehand to fail. */
+static int check(int fd, enum option_control_id which, const struct option_control *wish)
+{
+	bool automatic = wish->mode == CONTROL_AUTO;
+	struct v4l2_queryctrl query;
+	int res = find(fd, automatic ? controls[which].automatic : controls[which].id, &query);
+
+	if (res == 0 && wish->mode == CONTROL_SET && !takes(&query, wish->value))
+		return -ERANGE;
+	return res == 0 && query.flags & V4L2_CTRL_FLAG_READ_ONLY ? -EACCES : res;
+}
+
+static int change(int fd, enum option_control_id which, const struct option_control *wish,
+	struct undo *undo)
+{
+	bool automatic = wish->mode == CONTROL_AUTO;
+	struct v4l2_queryctrl query;
+	int res = 0;
+
+	/* While the device chooses, it refuses to be told or forgets what it was. */
+	if (find(fd, controls[which].automatic, &query) == 0)
+		res = put(fd, controls[which].automatic, automatic, undo);
+	if (res < 0 || automatic)
+		return res;
+	res = find(fd, controls[which].id, &query);
+	if (res < 0)
+		return res;
+	return put(fd, controls[which].id,
+		wish->mode == CONTROL_DEFAULT ? query.default_value : wish->value, undo);
+}
+
+int controls_change(int fd, const struct option_control wish[CONTROLS],
+	enum option_control_id *which)
+{
+	struct undo undo = { 0 };
+	int res = 0;
+
+	for (unsigned pass = 0; pass < 2; pass++) {
+		for (unsigned i = 0; i < CONTROLS && res == 0; i++) {
+			if (wish[i].mode == CONTROL_KEEP)
+				continue;
+			*which = i;
+			res = pass ? change(fd, i, &wish[i], &undo) : check(fd, i, &wish[i]);
+		}
+	}
+	while (res < 0 && undo.count)
+		xioctl(fd, VIDIOC_S_CTRL, &undo.before[--undo.count]);
+	return res;
+}
+
+/* ---- listed */
+
+static bool has_number(uint32_t type)
+{
+	return type == V4L2_CTRL_TYPE_INTEGER || type == V4L2_CTRL_TYPE_BOOLEAN ||
+	       type == V4L2_CTRL_TYPE_MENU || type == V4L2_CTRL_TYPE_INTEGER_MENU ||
+	       type == V4L2_CTRL_TYPE_BITMASK;
+}
+
+static void describe(int fd, const struct v4l2_queryctrl *query, struct source_control *out)
+{
+	struct v4l2_control value = { .id = query->id };
+
+	*out = (struct source_control){ .id = query->id,
+		.type = query->type,
+		.flags = query->flags,
+		.min = query->minimum,
+		.max = query->maximum,
+		.step = query->step,
+		.standard = query->default_value,
+		.option = -1 };
+	snprintf(out->name, sizeof(out->name), "%s", (const char *)query->name);
+	for (unsigned i = 0; i < CONTROLS; i++) {
+		if (query->id == controls[i].id || query->id == controls[i].automatic) {
+			out->option = (int)i;
+			out->chooses = query->id == controls[i].automatic;
+		}
+	}
+	if (has_number(query->type) && xioctl(fd, VIDIOC_G_CTRL, &value) == 0) {
+		out->value = value.value;
+		out->has_value = true;
+	}
+}
+
+static void watch(int fd, uint32_t id)
+{
+	struct v4l2_event_subscription change = { .type = V4L2_EVENT_CTRL, .id = id };
+
+	xioctl(fd, VIDIOC_SUBSCRIBE_EVENT, &change); /* where there is none, values may be old */
+}
+
+void controls_list(int fd, struct source_controls *out)
+{
+	struct v4l2_queryctrl query = { .id = V4L2_CTRL_FLAG_NEXT_CTRL };
+
+	while (out->count < SOURCE_CONTROLS && xioctl(fd, VIDIOC_QUERYCTRL, &query) == 0) {
+		if (query.type != V4L2_CTRL_TYPE_CTRL_CLASS &&
+			!(query.flags & V4L2_CTRL_FLAG_DISABLED)) {
+			describe(fd, &query, &out->control[out->count++]);
+			watch(fd, query.id);
+		}
+		query.id |= V4L2_CTRL_FLAG_NEXT_CTRL;
 	}
 }

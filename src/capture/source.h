@@ -15,6 +15,8 @@
 #ifndef CAPTURE_SOURCE_H
 #define CAPTURE_SOURCE_H
 
+#include <stdbool.h>
+
 #include "drops.h"
 #include "frame.h"
 #include "options.h"
@@ -39,11 +41,29 @@ struct source_config {
 	struct source_memory *memory; /* capture thread only */
 };
 
+#define SOURCE_CONTROLS 64
+
+/* A V4L2 control of the device, for people to see. */
+struct source_control {
+	uint32_t id, type, flags; /* V4L2's */
+	char name[32];
+	int64_t min, max, step, standard, value; /* value: 0 where has_value is not set */
+	bool has_value;
+	int option;   /* enum option_control_id, or -1: no option sets it */
+	bool chooses; /* it is the switch that lets the device choose that option's value */
+};
+
+struct source_controls {
+	unsigned count;
+	struct source_control control[SOURCE_CONTROLS];
+};
+
 struct source_ops;
 
 /* The head of each source's own struct. */
 struct source {
 	const struct source_ops *ops;
+	bool controls_changed; /* somebody else changed one: set by next(), cleared by list() */
 };
 
 struct source_ops {
@@ -56,6 +76,14 @@ struct source_ops {
 	 * only be closed. Frames may outlive the source.
 	 */
 	int (*next)(struct source *source, struct frame **out, int timeout_ms);
+	/* What controls there are, with their values; *out is zeroed before. */
+	void (*list)(struct source *source, struct source_controls *out);
+	/*
+	 * Sets all image controls but those with CONTROL_KEEP, or none of them: then says which is at
+	 * fault, the first one if it does not. -ENOENT: there is no such control; -ERANGE: no such value; else as the driver says.
+	 */
+	int (*control)(struct source *source, const struct option_control wish[CONTROLS],
+		enum option_control_id *which);
 	void (*close)(struct source *source);
 };
 

@@ -315,9 +315,24 @@ static int testcard_next(struct source *source, struct frame **out, int timeout_
 	return 0;
 }
 
+/* It has none. */
+static void testcard_list(struct source *source, struct source_controls *out)
+{
+	(void)source, (void)out;
+}
+
+static int testcard_control(struct source *source, const struct option_control wish[CONTROLS],
+	enum option_control_id *which)
+{
+	(void)source, (void)wish, (void)which;
+	return -ENOENT;
+}
+
 const struct source_ops source_testcard = {
 	.name = "testcard",
 	.open = testcard_open,
 	.next = testcard_next,
+	.list = testcard_list,
+	.control = testcard_control,
 	.close = testcard_close,
 };

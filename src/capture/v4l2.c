@@ -205,6 +205,8 @@ static int read_events(struct v4l2 *dev)
 	while (xioctl(dev->fd, VIDIOC_DQEVENT, &event) == 0) {
 		if (event.type == V4L2_EVENT_SOURCE_CHANGE || event.type == V4L2_EVENT_EOS)
 			res = -ERESTART;
+		else if (event.type == V4L2_EVENT_CTRL)
+			dev->source.controls_changed = true;
 	}
 	return res;
 }
@@ -309,9 +311,23 @@ static int v4l2_next(struct source *source, struct frame **out, int timeout_ms)
 	return 0;
 }
 
+static void v4l2_list(struct source *source, struct source_controls *out)
+{
+	source->controls_changed = false;
+	controls_list(((struct v4l2 *)source)->fd, out);
+}
+
+static int v4l2_control(struct source *source, const struct option_control wish[CONTROLS],
+	enum option_control_id *which)
+{
+	return controls_change(((struct v4l2 *)source)->fd, wish, which);
+}
+
 const struct source_ops source_v4l2 = {
 	.name = "v4l2",
 	.open = v4l2_open,
 	.next = v4l2_next,
+	.list = v4l2_list,
+	.control = v4l2_control,
 	.close = v4l2_close,
 };

@@ -11,6 +11,7 @@
 #include "http/listen.h"
 #include "http/multipart.h"
 #include "http/server.h"
+#include "http/settings.h"
 #include "http/throttle.h"
 #include "http/video.h"
 
@@ -45,7 +46,8 @@ struct server {
 	const struct options *opt;
 	struct pipeline *pipeline;
 	struct sinks *sinks;
-	struct live *live;    /* NULL: nothing may change */
+	struct live *live; /* NULL: nothing may change */
+	struct settings *settings;
 	int64_t key_asked_ns; /* by /keyframe */
 	struct event_base *base;
 	struct hub *hub;
@@ -78,7 +80,7 @@ extern const struct endpoint endpoint_stream, endpoint_snapshot;
 extern const struct endpoint endpoint_h264, endpoint_mp4, endpoint_avc;
 extern const struct endpoint endpoint_state, endpoint_clock;
 extern const struct endpoint endpoint_metrics, endpoint_healthz;
-extern const struct endpoint endpoint_settings, endpoint_keyframe;
+extern const struct endpoint endpoint_settings, endpoint_keyframe, endpoint_controls;
 /* Everything else, with --static. */
 extern const struct endpoint endpoint_static;
 

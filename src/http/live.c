@@ -155,6 +155,26 @@ bool live_plan(const struct live *live, json_t *changes, struct options *next,
 	return !name || refuse(fault, name, "%s", why);
 }
 
+bool live_list_controls(json_t *changes, const struct options *next,
+	struct option_control wish[CONTROLS])
+{
+	struct option_live option;
+	const char *name;
+	json_t *value;
+	bool any = false;
+
+	memset(wish, 0, CONTROLS * sizeof(*wish));
+	json_object_foreach(changes, name, value)
+	{
+		options_describe_live(options_find_live(name), &option);
+		if (option.control < 0)
+			continue;
+		wish[option.control] = next->control[option.control];
+		any = true;
+	}
+	return any;
+}
+
 /* ---- kept */
 
 /* What is another thing than the command line says. */

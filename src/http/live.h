@@ -39,6 +39,9 @@ json_t *live_parse(const char *text, size_t size, struct live_fault *fault);
 /* What would hold after these changes: all of them, or false and why not. */
 bool live_plan(const struct live *live, json_t *changes, struct options *next,
 	struct live_fault *fault);
+/* The image controls among the changes; false: there are none. */
+bool live_list_controls(json_t *changes, const struct options *next,
+	struct option_control wish[CONTROLS]);
 /* That holds from now on, here; everybody else has to be told. It is kept, soon. */
 void live_commit(struct live *live, const struct options *next);
 

@@ -36,6 +36,7 @@ static const struct endpoint *const endpoints[] = {
 	&endpoint_healthz,
 	&endpoint_settings,
 	&endpoint_keyframe,
+	&endpoint_controls,
 };
 
 /* mjpg-streamer's addresses, which many programs have built in: /?action=stream. */
@@ -216,7 +217,8 @@ static int start(struct server *server)
 	if ((res = hub_create(&server->hub, server->base, pipeline_jpeg(server->pipeline), opt)) <
 			0 ||
 		(res = video_create(&server->video, server->base,
-			 pipeline_h264(server->pipeline))) < 0) {
+			 pipeline_h264(server->pipeline))) < 0 ||
+		(res = settings_create(&server->settings, server)) < 0) {
 		log_error("no eventfd: %s; raise the limit of open files", strerror(-res));
 		return res;
 	}
@@ -274,6 +276,7 @@ void server_destroy(struct server *server)
 	hub_destroy(server->hub);
 	throttle_destroy(server->throttle);
 	video_destroy(server->video);
+	settings_destroy(server->settings);
 	free(server->auth_token);
 	free(server);
 }

@@ -24,6 +24,7 @@
 #define pipeline_get_h264_status tested_get_h264_status
 #define pipeline_obey            tested_obey
 #define pipeline_limit_h264      tested_limit_h264
+#define pipeline_desk            tested_desk
 #define pipeline_get_status      tested_get_status
 #define pipeline_drops           tested_drops
 #define pipeline_latency         tested_latency
@@ -67,6 +68,7 @@ static struct {
 	const struct source_config *config;
 	struct frame_pool *pool;
 
+	atomic_int brightness;
 	atomic_uint opens, closes;
 	atomic_int_least64_t opened_ns, closed_ns;
 } script;
@@ -155,15 +157,33 @@ static void scripted_close(struct source *source)
 	atomic_store(&script.closed_ns, now_ns());
 }
 
+static void scripted_list(struct source *source, struct source_controls *out)
+{
+	(void)source;
+	out->count = 1;
+	out->control[0].value = atomic_load(&script.brightness);
+}
+
+static int scripted_control(struct source *source, const struct option_control wish[CONTROLS],
+	enum option_control_id *which)
+{
+	(void)source, (void)which;
+	atomic_store(&script.brightness, wish[CONTROL_BRIGHTNESS].value);
+	return 0;
+}
+
 static const struct source_ops scripted_ops = {
-	"scripted",
-	scripted_open,
-	scripted_next,
-	scripted_close,
+	.name = "scripted",
+	.open = scripted_open,
+	.next = scripted_next,
+	.list = scripted_list,
+	.control = scripted_control,
+	.close = scripted_close,
 };
 
 const struct source_ops *source_find(const char *name)
 {
+	script.source.ops = &scripted_ops;
 	(void)name;
 	return &scripted_ops;
 }

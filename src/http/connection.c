@@ -21,6 +21,9 @@
 #define MAX_DISCARDED (64 * 1024) /* bytes that a peer may send while nobody listens to it */
 #define LINGER_MS     1000
 
+/* … and while the last reply is on its way to it: a body that we refused, most of the time. */
+#define MAX_LINGERED (16 * 1024 * 1024)
+
 /*
  * What may wait unsent in the kernel before a stream's socket counts as full. Otherwise the send
  * buffer grows to megabytes and a slow line shows pictures that are many seconds old. A larger
@@ -320,13 +323,14 @@ static void handle_input(struct connection *conn)
 static void discard_input(struct connection *conn)
 {
 	static char trash[16 * 1024];
+	size_t most = conn->state == LINGERING ? MAX_LINGERED : MAX_DISCARDED;
 	ssize_t got = read(conn->fd, trash, sizeof(trash));
 
 	if (got == 0)
 		connection_close(conn, "closed by the peer");
 	else if (got < 0 && errno != EAGAIN && errno != EINTR)
 		connection_close(conn, "%m");
-	else if (got > 0 && (conn->discarded += got) > MAX_DISCARDED)
+	else if (got > 0 && (conn->discarded += got) > most)
 		connection_close(conn, "it sends what nobody asked for");
 }
 

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
- * Anything a peer may send as the head of a request. What the parser accepts must keep the
- * promises of request.h; the rest must be refused with an error status.
+ * Anything a peer may send as a request. What the parser accepts must keep the promises of
+ * request.h; the rest must be refused with an error status. What may change settings changes all
+ * that it names, within the table's ranges, or nothing.
  */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "http/auth.h"
+#include "http/guard.h"
+#include "http/live.h"
 #include "http/request.h"
 #include "http/static.h"
 #include "util.h"
@@ -34,7 +37,7 @@ static void check_accepted(const struct request *req)
 
 	demand(req->path && req->path[0] == '/');
 	demand(req->n_headers <= REQUEST_MAX_HEADERS);
-	demand(!req->content_length || req->method & (METHOD_POST | METHOD_DELETE));
+	demand(!req->content_length || req->method & (METHOD_POST | METHOD_DELETE | METHOD_PATCH));
 	check_text(req->query);
 	for (unsigned i = 0; i < req->n_headers; i++) {
 		demand(req->header[i].name[0] != '\0');
@@ -52,6 +55,56 @@ static void check_accepted(const struct request *req)
 	demand(fd < 0);
 }
 
+static struct live *settings(void)
+{
+	static struct options opt;
+	static struct live *live;
+	char name[] = "hdmicast", *argv[] = { name, NULL };
+
+	if (!live) {
+		demand(options_parse(&opt, 1, argv) == OPTIONS_RUN);
+		live_create(&live, &opt);
+	}
+	return live;
+}
+
+/* Numbers in range, words of the table, and no contradiction. */
+static void check_options(const struct options *opt)
+{
+	struct option_live option;
+	const char *why;
+
+	for (int n = options_next_live(-1); n >= 0; n = options_next_live(n)) {
+		options_describe_live(n, &option);
+		if (option.is_choice)
+			demand(options_get_word(opt, n) != NULL);
+		else if (option.control < 0)
+			demand(options_get_number(opt, n) >= option.min &&
+				options_get_number(opt, n) <= option.max);
+	}
+	demand(!options_contradiction(opt, &why));
+}
+
+static void check_body(const char *body, size_t size)
+{
+	struct option_control wish[CONTROLS];
+	struct live_fault fault = { NULL, "" };
+	struct live *live = settings();
+	struct options next;
+	json_t *changes = live_parse(body, size, &fault);
+
+	if (changes && live_plan(live, changes, &next, &fault)) {
+		check_options(&next);
+		live_list_controls(changes, &next, wish);
+		live_commit(live, &next);
+	} else {
+		demand(*fault.text != '\0');
+		check_options(live_now(live));
+	}
+	json_decref(changes);
+	json_decref(live_describe(live));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	ssize_t length = request_measure((const char *)data, size);
@@ -63,6 +116,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	demand(status == 0 || (status >= 400 && status < 600));
 	if (status == 0)
 		check_accepted(&req);
+	/* What follows the head of a PATCH is its body, whatever its length was said to be. */
+	if (status == 0 && req.method == METHOD_PATCH && length > 0) {
+		const char *why;
+
+		guard_judge(live_now(settings()), &req, 16384, &why);
+		check_body((const char *)data + length, size - (size_t)length);
+	}
 	request_finish(&req);
 	return 0;
 }

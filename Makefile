@@ -24,6 +24,10 @@ INCLUDEDIR ?= $(PREFIX)/include
 MANDIR     ?= $(PREFIX)/share/man
 UNITDIR    ?= $(PREFIX)/lib/systemd/system
 
+# Where Debian's python3 looks: below /usr/local, each of its versions has a folder of its own.
+PYVERSION   = $(if $(filter /usr,$(PREFIX)),3,$(shell /usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])'))
+PYTHONDIR  ?= $(PREFIX)/lib/python$(PYVERSION)/dist-packages
+
 comma := ,
 SAN   ?=
 BUILD ?= build$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))
@@ -59,6 +63,7 @@ SRC   := $(filter-out $(if $(X264),,src/encoder/x264.c),$(SRC))
 OBJ   := $(SRC:%.c=$(BUILD)/%.o)
 LIB   := $(filter-out $(BUILD)/src/main.o,$(OBJ))
 UNIT  := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(sort $(wildcard tests/unit/test_*.c)))
+PYTEST := $(BUILD)/python/writer
 FUZZ  := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 BENCH := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard tests/bench/*.c)))
 BENCH := $(filter-out $(if $(X264),,$(BUILD)/bench/x264),$(BENCH))
@@ -142,6 +147,12 @@ $(BUILD)/stress/%: $(BUILD)/tests/stress/%.o $(LIB)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIB_LDLIBS) $(LDLIBS)
 
+# What writes the rings that the tests of python/ read.
+$(BUILD)/python/%: $(BUILD)/tests/python/%.o $(LIB)
+	$(call SAY,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIB_LDLIBS) $(LDLIBS)
+
 # TurboJPEG is what conversion is measured against; the program itself does without.
 $(BUILD)/unit/test_picture $(BUILD)/bench/convert: LIB_LDLIBS += -lturbojpeg
 
@@ -182,7 +193,7 @@ $(BUILD)/unit/test_m2m $(BUILD)/unit/test_m2m_faults $(BUILD)/unit/test_m2m_impo
 # Debian 12. Built with the first line; the others are for `make check`, `bench` and `lint`.
 DEPS_BUILD := gcc make pkg-config libevent-dev libjpeg62-turbo-dev libyuv-dev libjansson-dev libbsd-dev \
 	      libx264-dev
-DEPS_TEST  := libcmocka-dev libturbojpeg0-dev python3 curl ffmpeg v4l-utils chromium chromium-driver \
+DEPS_TEST  := libcmocka-dev libturbojpeg0-dev python3 python3-numpy curl ffmpeg v4l-utils chromium chromium-driver \
 	      gcc-multilib clang libclang-rt-14-dev clang-tidy clang-format cppcheck valgrind mandoc shellcheck \
 	      systemd procps iproute2 socat spin netcat-openbsd ustreamer \
 	      mpv gstreamer1.0-tools gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
@@ -209,6 +220,7 @@ install: all
 	$(INSTALL) -Dm755 $(BUILD)/$(RING_SO) $(DESTDIR)$(LIBDIR)/$(RING_SO)
 	ln -sf $(RING_SO) $(DESTDIR)$(LIBDIR)/libhdmicast-ring.so
 	$(INSTALL) -Dm644 $(BUILD)/libhdmicast-ring.a $(DESTDIR)$(LIBDIR)/libhdmicast-ring.a
+	$(INSTALL) -Dm644 python/hdmicast.py $(DESTDIR)$(PYTHONDIR)/hdmicast.py
 	mkdir -p $(DESTDIR)$(LIBDIR)/pkgconfig
 	sed -e 's,@LIBDIR@,$(LIBDIR),' -e 's,@INCLUDEDIR@,$(INCLUDEDIR),' -e 's,@VERSION@,$(VERSION),' \
 		src/shm/hdmicast-ring.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/hdmicast-ring.pc
@@ -246,7 +258,7 @@ check: all
 check-unit check-gates check-e2e check-vm: all
 	tests/run $(@:check-%=%)
 
-unit-binaries: $(UNIT)
+unit-binaries: $(UNIT) $(PYTEST)
 
 # What a fuzzer finds worth keeping goes to build/fuzz/found; seeds are added to the tree by hand.
 fuzz: $(FUZZ:build/fuzz/fuzz_%=fuzz-%)
@@ -261,6 +273,7 @@ bench: all $(BENCH) $(BUILD)/fake/libfakev4l2.so
 	tests/bench/crowd
 	tests/bench/h264
 	$(BUILD)/bench/ring
+	tests/bench/python
 
 bench-browser: all $(BUILD)/fake/libfakev4l2.so
 	tests/bench/browser
@@ -288,4 +301,4 @@ format:
 .SECONDARY:
 
 -include $(OBJ:.o=.d) $(RING_OBJ:.o=.d)
--include $(UNIT:$(BUILD)/unit/%=$(BUILD)/tests/unit/%.d)
+-include $(UNIT:$(BUILD)/unit/%=$(BUILD)/tests/unit/%.d) $(PYTEST:$(BUILD)/%=$(BUILD)/tests/%.d)

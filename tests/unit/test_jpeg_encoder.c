@@ -475,7 +475,7 @@ static void a_jpeg_larger_than_anyone_expects_is_whole(void **state)
 
 	(void)state;
 	start(&bench, 1);
-	bench.opt.quality = 100;
+	jpeg_encoder_set_quality(bench.encoder, 100);
 	watch(&bench, true);
 	publish(&bench, picture);
 	frame = next(&bench);

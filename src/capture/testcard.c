@@ -315,7 +315,7 @@ static int testcard_next(struct source *source, struct frame **out, int timeout_
 	return 0;
 }
 
-/* It has none. */
+/* It has no controls. */
 static void testcard_list(struct source *source, struct source_controls *out)
 {
 	(void)source, (void)out;
@@ -324,7 +324,11 @@ static void testcard_list(struct source *source, struct source_controls *out)
 static int testcard_control(struct source *source, const struct option_control wish[CONTROLS],
 	enum option_control_id *which)
 {
-	(void)source, (void)wish, (void)which;
+	(void)source;
+	for (unsigned i = CONTROLS; i-- > 0;) {
+		if (wish[i].mode != CONTROL_KEEP)
+			*which = i;
+	}
 	return -ENOENT;
 }
 

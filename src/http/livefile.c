@@ -30,48 +30,53 @@ struct livefile {
 
 /* ---- reading */
 
-/* NULL: *why says why not; -ENOENT is none of its faults. */
+/* NULL: `why` says why not. */
 static json_t *parse(const char *text, size_t size, char why[static 256])
 {
 	json_error_t error;
 	json_t *object = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
 
-	if (object && json_is_object(object))
+	if (json_is_object(object))
 		return object;
-	json_decref(object);
-	if (object)
-		snprintf(why, 256, "not a JSON object");
-	else
+	if (!object)
 		snprintf(why, 256, "line %d, column %d: %s", error.line, error.column, error.text);
+	else
+		snprintf(why, 256, "not a JSON object");
+	json_decref(object);
 	return NULL;
 }
 
-static json_t *read_object(int dir_fd, char why[static 256])
+static json_t *read_object(int fd, char why[static 256])
+{
+	char *text = xcalloc(1, MAX_SIZE + 1);
+	ssize_t size = read(fd, text, MAX_SIZE);
+	json_t *object = size < 0 ? NULL : parse(text, (size_t)size, why);
+
+	if (size < 0)
+		snprintf(why, 256, "%s", strerror(errno));
+	free(text);
+	return object;
+}
+
+/* NULL without a reason: there is no such file. */
+static json_t *open_object(int dir_fd, char why[static 256])
 {
 	AUTO(auto_close)
 	int fd = openat(dir_fd, LIVEFILE_NAME,
 		O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
-	AUTO(auto_free) char *text = xcalloc(1, MAX_SIZE + 1);
 	struct stat status;
-	ssize_t size;
 
 	*why = '\0';
 	if (fd < 0 && errno == ENOENT)
 		return NULL;
-	if (fd < 0 || fstat(fd, &status) < 0) {
-		snprintf(why, 256, "%s", strerror(errno));
-		return NULL;
-	}
-	if (!S_ISREG(status.st_mode) || status.st_size > MAX_SIZE) {
+	if (fd >= 0 && fstat(fd, &status) == 0) {
+		if (S_ISREG(status.st_mode) && status.st_size <= MAX_SIZE)
+			return read_object(fd, why);
 		snprintf(why, 256, "not a file of at most 64 KiB");
-		return NULL;
-	}
-	size = read(fd, text, MAX_SIZE);
-	if (size < 0) {
+	} else {
 		snprintf(why, 256, "%s", strerror(errno));
-		return NULL;
 	}
-	return parse(text, (size_t)size, why);
+	return NULL;
 }
 
 json_t *livefile_load(const char *dir)
@@ -82,7 +87,7 @@ json_t *livefile_load(const char *dir)
 
 	if (fd < 0)
 		return NULL; /* livefile_create() says it */
-	object = read_object(fd, why);
+	object = open_object(fd, why);
 	if (object || !*why)
 		return object;
 	if (renameat(fd, LIVEFILE_NAME, fd, DAMAGED_NAME) == 0)

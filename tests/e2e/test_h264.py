@@ -175,7 +175,7 @@ def check_decodes(units):
     path = free_name(".h264")
     with open(path, "wb") as file:
         file.writelines(unit.bytes for unit in units)
-    done = subprocess.run(["ffmpeg", "-nostdin", "-v", "warning", "-f", "h264", "-i", path, "-fps_mode", "passthrough",
+    done = subprocess.run(["ffmpeg", "-nostdin", "-v", "warning", "-probesize", "100M", "-f", "h264", "-i", path, "-fps_mode", "passthrough",
                            "-f", "framehash", "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False,
                           timeout=60 * SLOWER)
     check(done.returncode == 0 and not done.stderr, f"ffmpeg: {done.stderr.decode(errors='replace')[:300]}")

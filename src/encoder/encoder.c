@@ -325,7 +325,8 @@ int encoder_fit(struct encoder *encoder, struct encoder_tuning *tuning, unsigned
 		return -ERANGE;
 	tuning->fps = CLAMP(tuning->fps, 1U, level->per_second / macroblocks);
 	tuning->bitrate_kbps = MIN(tuning->bitrate_kbps, avc_max_kbps(level, encoder->profile));
-	encoder->level = level->level;
+	if (is_first) /* other threads read it from then on */
+		encoder->level = level->level;
 	/* Once: when it is opened, and when something else is clamped than what is in force. */
 	if (asked.bitrate_kbps != tuning->bitrate_kbps &&
 		(is_first || encoder->tuning.bitrate_kbps != tuning->bitrate_kbps))

@@ -153,7 +153,7 @@ static enum option_control_id first(const struct option_control wish[CONTROLS])
 	return i;
 }
 
-void desk_serve(struct desk *desk, struct source *source, struct option_control now[CONTROLS])
+void desk_serve(struct desk *desk, struct source *source)
 {
 	struct desk_answer answer = { .error = -ENODEV };
 	struct option_control wish[CONTROLS];
@@ -164,10 +164,6 @@ void desk_serve(struct desk *desk, struct source *source, struct option_control 
 	if (source) {
 		answer.error = source->ops->control(source, wish, &answer.which);
 		desk_show(desk, source);
-	}
-	for (unsigned i = 0; i < CONTROLS && answer.error == 0; i++) {
-		if (wish[i].mode != CONTROL_KEEP)
-			now[i] = wish[i];
 	}
 	pthread_mutex_lock(&desk->lock);
 	desk->state = DONE;

@@ -40,7 +40,7 @@ bool desk_withdraw(struct desk *desk);
 
 /* Lists the controls anew. */
 void desk_show(struct desk *desk, struct source *source);
-/* Does what was asked for, if anything, and notes it in `now`. */
-void desk_serve(struct desk *desk, struct source *source, struct option_control now[CONTROLS]);
+/* Does what was asked for, if anything. */
+void desk_serve(struct desk *desk, struct source *source);
 
 #endif

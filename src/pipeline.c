@@ -295,7 +295,7 @@ static void obey(struct pipeline *pipe, struct source *source)
 	pthread_mutex_unlock(&pipe->lock);
 	if (pipe->now.desired_fps != fps)
 		limiter_init(&pipe->limiter, pipe->now.desired_fps);
-	desk_serve(pipe->desk, source, pipe->now.control);
+	desk_serve(pipe->desk, source);
 	if (source && source->controls_changed)
 		desk_show(pipe->desk, source);
 }

@@ -113,10 +113,22 @@ static json_t *describe_drops(const struct server *server)
 	return list;
 }
 
+/* Of the last ten seconds, from capture until readers could have the frame; null without frames. */
+static json_t *describe_latency(const struct window_view *latency)
+{
+	const double ms = NS_PER_MS;
+
+	if (!latency->count)
+		return json_null();
+	return json_pack("{s:f, s:f, s:f}", "p50", (double)latency->p50 / ms, "p95",
+		(double)latency->p95 / ms, "p99", (double)latency->p99 / ms);
+}
+
 /* The names in it are uStreamer's where it has one. */
 static json_t *describe_sink(const struct sink_status *status)
 {
-	return json_pack("{s:b, s:I, s:I, s:I}", "has_clients", status->view.readers > 0, "written",
+	return json_pack("{s:b, s:o, s:I, s:I, s:I}", "has_clients", status->view.readers > 0,
+		"latency_ms", describe_latency(&status->latency), "written",
 		(json_int_t)status->written, "skipped", (json_int_t)status->skipped, "dropped",
 		(json_int_t)status->dropped);
 }
@@ -125,12 +137,12 @@ static json_t *describe_ring(const struct sink_status *status)
 {
 	const struct store_view *view = &status->view;
 
-	return json_pack("{s:s, s:I, s:i, s:I, s:I, s:I, s:I, s:I, s:I}", "name", status->name,
+	return json_pack("{s:s, s:I, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "name", status->name,
 		"bytes", (json_int_t)status->capacity, "readers", (int)view->readers, "lost",
 		(json_int_t)view->lost, "laps", (json_int_t)view->laps, "wakes",
 		(json_int_t)view->wakes, "published", (json_int_t)status->written, "skipped",
 		(json_int_t)(status->skipped + status->late), "dropped",
-		(json_int_t)status->dropped);
+		(json_int_t)status->dropped, "latency_ms", describe_latency(&status->latency));
 }
 
 /* Only what was asked for: readers take the presence of a sink for a promise. */

@@ -43,6 +43,7 @@ struct sink {
 
 	pthread_mutex_t lock;
 	struct sink_status status; /* under lock for others; our thread alone writes it */
+	struct window latency;     /* under lock */
 };
 
 static void note_view(struct sink *sink, const struct store_view *view)
@@ -57,6 +58,14 @@ static void count(struct sink *sink, uint64_t *counter)
 {
 	pthread_mutex_lock(&sink->lock);
 	++*counter;
+	pthread_mutex_unlock(&sink->lock);
+}
+
+static void count_written(struct sink *sink, const struct frame *frame, int64_t now)
+{
+	pthread_mutex_lock(&sink->lock);
+	sink->status.written++;
+	window_add(&sink->latency, now, now - frame->captured_ns);
 	pthread_mutex_unlock(&sink->lock);
 }
 
@@ -228,7 +237,7 @@ static void write_frame(struct sink *sink, const struct frame *frame)
 		sink->look_due_ns = now;
 	sink->write_due_ns = sink->is_video ? now + kind->spacing_ns : now;
 	if (res == 0) {
-		count(sink, &sink->status.written);
+		count_written(sink, frame, now);
 		sink->needs_key = false;
 		return;
 	}
@@ -346,8 +355,12 @@ void sink_destroy(struct sink *sink)
 
 void sink_get_status(struct sink *sink, struct sink_status *out)
 {
+	struct window latency;
+
 	pthread_mutex_lock(&sink->lock);
 	*out = sink->status;
+	latency = sink->latency;
 	pthread_mutex_unlock(&sink->lock);
+	window_get(&latency, now_ns(), &out->latency); /* sorts: not while frames wait */
 	out->late = mailbox_dropped(sink->mailbox);
 }

@@ -13,6 +13,7 @@
 #include "drops.h"
 #include "mailbox.h"
 #include "shm/store.h"
+#include "window.h"
 
 struct sink;
 
@@ -32,6 +33,7 @@ struct sink_status {
 	uint64_t skipped; /* because a reader held the lock, or an H.264 frame before was skipped */
 	uint64_t late;    /* thrown away before we came to take them */
 	uint64_t dropped; /* too large, or there was no memory */
+	struct window_view latency; /* in ns, from capture until the frame could be read */
 };
 
 /*

@@ -61,6 +61,7 @@ ALL_LDFLAGS  = -pthread -pie -Wl,-z,relro,-z,now -Wl,--as-needed -Wl,--gc-sectio
 SRC   := $(sort $(wildcard src/*.c src/capture/*.c src/convert/*.c src/encoder/*.c src/http/*.c src/shm/*.c))
 SRC   := $(filter-out $(if $(X264),,src/encoder/x264.c),$(SRC))
 OBJ   := $(SRC:%.c=$(BUILD)/%.o)
+DUMP  := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard src/dump/*.c)) src/log.c src/window.c src/shm/layout.c)
 LIB   := $(filter-out $(BUILD)/src/main.o,$(OBJ))
 UNIT  := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(sort $(wildcard tests/unit/test_*.c)))
 PYTEST := $(BUILD)/python/writer
@@ -85,11 +86,16 @@ else
 SAY  = @:
 endif
 
-all: $(BUILD)/hdmicast $(RING_LIBS)
+all: $(BUILD)/hdmicast $(BUILD)/hdmicast-dump $(RING_LIBS)
 
 $(BUILD)/hdmicast: $(OBJ)
 	$(call SAY,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIB_LDLIBS) $(LDLIBS)
+
+# The library as programs of others have it, so that it is used the way they use it.
+$(BUILD)/hdmicast-dump: $(DUMP) $(BUILD)/libhdmicast-ring.a
+	$(call SAY,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(BUILD)/%.o: %.c
 	$(call SAY,CC,$@)
@@ -214,7 +220,9 @@ run: $(BUILD)/hdmicast
 
 install: all
 	$(INSTALL) -Dm755 $(BUILD)/hdmicast $(DESTDIR)$(BINDIR)/hdmicast
+	$(INSTALL) -Dm755 $(BUILD)/hdmicast-dump $(DESTDIR)$(BINDIR)/hdmicast-dump
 	$(INSTALL) -Dm644 docs/hdmicast.1 $(DESTDIR)$(MANDIR)/man1/hdmicast.1
+	$(INSTALL) -Dm644 docs/hdmicast-dump.1 $(DESTDIR)$(MANDIR)/man1/hdmicast-dump.1
 	$(INSTALL) -Dm644 docs/hdmicast-ring.3 $(DESTDIR)$(MANDIR)/man3/hdmicast-ring.3
 	$(INSTALL) -Dm644 src/shm/hdmicast-ring.h $(DESTDIR)$(INCLUDEDIR)/hdmicast-ring.h
 	$(INSTALL) -Dm755 $(BUILD)/$(RING_SO) $(DESTDIR)$(LIBDIR)/$(RING_SO)
@@ -235,7 +243,7 @@ clean:
 	rm -rf build
 
 help:
-	@echo 'all       build/hdmicast'
+	@echo 'all       build/hdmicast, build/hdmicast-dump, the library'
 	@echo 'deps      install what is needed to build and test (Debian)'
 	@echo 'run       stream a grabber, or the test card when there is none'
 	@echo 'check     every test: check-unit check-gates check-e2e check-vm'
@@ -300,5 +308,5 @@ format:
 	unit-binaries fuzz bench bench-browser model stress lint format
 .SECONDARY:
 
--include $(OBJ:.o=.d) $(RING_OBJ:.o=.d)
+-include $(OBJ:.o=.d) $(DUMP:.o=.d) $(RING_OBJ:.o=.d)
 -include $(UNIT:$(BUILD)/unit/%=$(BUILD)/tests/unit/%.d) $(PYTEST:$(BUILD)/%=$(BUILD)/tests/%.d)

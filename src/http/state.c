@@ -114,7 +114,7 @@ static json_t *describe_drops(const struct server *server)
 }
 
 /* Of the last ten seconds, from capture until readers could have the frame; null without frames. */
-static json_t *describe_latency(const struct window_view *latency)
+static json_t *describe_ages(const struct window_view *latency)
 {
 	const double ms = NS_PER_MS;
 
@@ -128,7 +128,7 @@ static json_t *describe_latency(const struct window_view *latency)
 static json_t *describe_sink(const struct sink_status *status)
 {
 	return json_pack("{s:b, s:o, s:I, s:I, s:I}", "has_clients", status->view.readers > 0,
-		"latency_ms", describe_latency(&status->latency), "written",
+		"latency_ms", describe_ages(&status->latency), "written",
 		(json_int_t)status->written, "skipped", (json_int_t)status->skipped, "dropped",
 		(json_int_t)status->dropped);
 }
@@ -142,7 +142,7 @@ static json_t *describe_ring(const struct sink_status *status)
 		(json_int_t)view->lost, "laps", (json_int_t)view->laps, "wakes",
 		(json_int_t)view->wakes, "published", (json_int_t)status->written, "skipped",
 		(json_int_t)(status->skipped + status->late), "dropped",
-		(json_int_t)status->dropped, "latency_ms", describe_latency(&status->latency));
+		(json_int_t)status->dropped, "latency_ms", describe_ages(&status->latency));
 }
 
 /* Only what was asked for: readers take the presence of a sink for a promise. */

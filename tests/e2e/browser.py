@@ -63,8 +63,8 @@ class Browser:
         except urllib.error.HTTPError as error:
             raise Failure(f"chromedriver: {error.read().decode(errors='replace')[:300]}") from None
 
-    def run(self, script):
-        return self.call("POST", "execute/sync", {"script": script, "args": []})
+    def run(self, script, *args):
+        return self.call("POST", "execute/sync", {"script": script, "args": args})
 
     def open(self, daemon, path="", host="127.0.0.1"):
         self.call("POST", "url", {"url": f"http://{host}:{daemon.port}/{path}"})

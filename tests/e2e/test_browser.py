@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Chromium shows the page, and in it a picture that moves, whatever happens to the daemon."""
 
+import json
+
 from browser import INSECURE, Browser
 from harness import Daemon, check, equal, free_port, test, wait_until
 
@@ -19,9 +21,16 @@ DEAF_MSE = """
 SourceBuffer.prototype.appendBuffer = function () { setTimeout(() => this.dispatchEvent(new Event("updateend"))); };
 """
 
+# A setting and its new value, as if by hand.
+CHANGE = """
+const input = document.getElementById("set-" + arguments[0]);
+input.value = arguments[1];
+input.dispatchEvent(new Event("change"));
+"""
+
 
 def shown(browser):
-    """How many frames were seen since the page came, and by which path the last one."""
+    """By which path a frame was seen last, and when: in ms since the page came."""
     return browser.run("return [document.body.dataset.path || '', stats.seen.length && stats.seen.at(-1).at]")
 
 
@@ -112,3 +121,42 @@ def the_page_says_why_there_is_no_picture_and_follows_a_change_of_size():
             daemon.tell(f"signal {wanted[0]}x{wanted[1]}@30")
             wait_until(lambda wanted=wanted: size(browser) == wanted, f"{wanted} by {path}", 10)
             wait_path(browser, path)
+
+
+
+def press(browser, key):
+    browser.run(f"document.body.dispatchEvent(new KeyboardEvent('keydown', {{ key: '{key}', bubbles: true }}))")
+
+
+def settings(daemon):
+    return json.loads(daemon.get("/settings").body)["result"]["settings"]
+
+
+@test(alone=True, seconds=60)
+def the_page_changes_settings_while_the_picture_runs():
+    with Browser() as browser:
+        with Daemon(*H264) as daemon:
+            browser.open(daemon)
+            wait_path(browser, "webcodecs")
+            press(browser, "c")
+            wait_until(lambda: browser.run("return document.getElementById('set-h264-bitrate')?.value") == "5000",
+                       "the bit rate as it is")
+            browser.run(CHANGE, "h264-bitrate", 1500)
+            wait_until(lambda: settings(daemon)["h264-bitrate"]["value"] == 1500, "the daemon has the new bit rate")
+            browser.run(CHANGE, "h264-min-qp", 40)
+            browser.run(CHANGE, "h264-max-qp", 20)
+            wait_until(lambda: browser.run("return document.querySelector('#said.bad')?.textContent"),
+                       "the page says why not")
+            wait_until(lambda: browser.run("return document.getElementById('set-h264-max-qp').value") == "51",
+                       "the page shows what is in force")
+            keys = daemon.state()["h264"]["keys"]
+            browser.run("document.getElementById('key').click()")
+            wait_until(lambda: daemon.state()["h264"]["keys"] > keys, "a key frame")
+            equal(browser.run("return [player.link.path.name, player.left.size]"), ["webcodecs", 0],
+                  "what came of the picture meanwhile")
+        with Daemon(*H264, "--settings", "ro") as daemon:
+            browser.open(daemon)
+            wait_path(browser, "webcodecs")
+            press(browser, "c")
+            wait_until(lambda: "not changed" in text(browser), "the page says that nothing can be changed")
+            check(browser.run("return document.querySelectorAll('#fields :enabled').length === 0"), "a field is enabled")

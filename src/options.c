@@ -417,6 +417,7 @@ static bool set_bytes(struct options *opt, const struct row *row, const char *va
 
 static bool set_owner(struct options *opt, const struct row *row, const char *value)
 {
+	/* cppcheck-suppress getgrnamCalled ; no other thread is there while options are read */
 	const struct group *group = getgrnam(value);
 	long number;
 

@@ -136,13 +136,14 @@ static json_t *describe_sink(const struct sink_status *status)
 static json_t *describe_ring(const struct sink_status *status)
 {
 	const struct store_view *view = &status->view;
+	const json_int_t skipped = (json_int_t)status->skipped + (json_int_t)status->late;
 
 	return json_pack("{s:s, s:I, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "name", status->name,
 		"bytes", (json_int_t)status->capacity, "readers", (int)view->readers, "lost",
 		(json_int_t)view->lost, "laps", (json_int_t)view->laps, "wakes",
 		(json_int_t)view->wakes, "published", (json_int_t)status->written, "skipped",
-		(json_int_t)(status->skipped + status->late), "dropped",
-		(json_int_t)status->dropped, "latency_ms", describe_ages(&status->latency));
+		skipped, "dropped", (json_int_t)status->dropped, "latency_ms",
+		describe_ages(&status->latency));
 }
 
 /* Only what was asked for: readers take the presence of a sink for a promise. */

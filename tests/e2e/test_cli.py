@@ -381,7 +381,7 @@ def systemd_reads_the_same_words_as_state():
             wait_until(lambda: any(text.startswith(source["text"]) for text in listener.statuses()),
                        f"STATUS={source['text']}")
             check(any(source["hint"] in text for text in listener.statuses()), "the hint is not in STATUS")
-            check(daemon.count_log(source["text"]), f"the log does not say {source['text']}")
+            daemon.wait_log(source["text"])
 
 
 @test

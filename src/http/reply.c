@@ -12,6 +12,7 @@ static const struct {
 	{ 401, "Unauthorized" },
 	{ 403, "Forbidden" },
 	{ 404, "Not Found" },
+	{ 405, "Method Not Allowed" },
 	{ 409, "Conflict" },
 	{ 411, "Length Required" },
 	{ 413, "Content Too Large" },
@@ -68,7 +69,8 @@ static struct evbuffer *begin(struct connection *conn, int status)
 	return out;
 }
 
-void reply_json(struct connection *conn, int status, json_t *document)
+/* `lines`: headers that only this reply has; "" for none. */
+static void send_json(struct connection *conn, int status, const char *lines, json_t *document)
 {
 	struct evbuffer *body = evbuffer_new();
 	char *text = document ? json_dumps(document, JSON_REAL_PRECISION(6)) : NULL;
@@ -78,7 +80,7 @@ void reply_json(struct connection *conn, int status, json_t *document)
 		reply_text(conn, 500, "Out of memory.");
 	} else {
 		evbuffer_add_printf(body, "%s\n", text);
-		evbuffer_add_printf(begin(conn, status), REPLY_NO_CACHE);
+		evbuffer_add_printf(begin(conn, status), REPLY_NO_CACHE "%s", lines);
 		reply_end(conn, "application/json", body);
 	}
 	free(text);
@@ -86,10 +88,28 @@ void reply_json(struct connection *conn, int status, json_t *document)
 		evbuffer_free(body);
 }
 
+void reply_json(struct connection *conn, int status, json_t *document)
+{
+	send_json(conn, status, "", document);
+}
+
+static json_t *describe_error(const char *field, const char *text)
+{
+	return json_pack("{s:b, s:{s:s?, s:s}}", "ok", 0, "error", "field", field, "text", text);
+}
+
 void reply_error(struct connection *conn, int status, const char *field, const char *text)
 {
-	reply_json(conn, status,
-		json_pack("{s:b, s:{s:s?, s:s}}", "ok", 0, "error", "field", field, "text", text));
+	send_json(conn, status, "", describe_error(field, text));
+}
+
+void reply_wrong_method(struct connection *conn, const char *methods)
+{
+	char line[64], text[80];
+
+	snprintf(line, sizeof(line), "Allow: %s\r\n", methods);
+	snprintf(text, sizeof(text), "this method does not work here; there is %s", methods);
+	send_json(conn, 405, line, describe_error(NULL, text));
 }
 
 void reply_nothing(struct connection *conn)

@@ -24,6 +24,8 @@ void reply_end(struct connection *conn, const char *type, struct evbuffer *body)
 void reply_json(struct connection *conn, int status, json_t *document);
 /* A document that says what is wrong, and with which field; NULL: with none of them. */
 void reply_error(struct connection *conn, int status, const char *field, const char *text);
+/* 405 in the same form. methods: those that work, as in "GET, PATCH". */
+void reply_wrong_method(struct connection *conn, const char *methods);
 /* 204: done, and there is nothing to say. */
 void reply_nothing(struct connection *conn);
 /* For HEAD: just the headers. */

@@ -176,6 +176,9 @@ static void on_request(void *arg, struct connection *conn, const struct request 
 		handle(server, conn, req, endpoint);
 	else if (req->method == METHOD_HEAD)
 		reply_head(conn);
+	else if (endpoint->max_body)
+		reply_wrong_method(conn,
+			endpoint->methods & METHOD_PATCH ? "GET, PATCH" : "POST");
 	else
 		reply_text(conn, 501, "This method does not work here.");
 }
@@ -183,9 +186,11 @@ static void on_request(void *arg, struct connection *conn, const struct request 
 static void on_refuse(void *arg, struct connection *conn, int status)
 {
 	(void)arg;
-	reply_text(conn, status,
-		status == 411 ? "Send a Content-Length: bodies in chunks are not read."
-			      : "This request cannot be served.");
+	if (status == 411)
+		reply_error(conn, status, NULL,
+			"send a Content-Length: bodies in chunks are not read");
+	else
+		reply_text(conn, status, "This request cannot be served.");
 }
 
 static const struct connection_server callbacks = { body_room, on_request, on_refuse };

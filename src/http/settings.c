@@ -220,6 +220,8 @@ static void handle(struct server *server, struct connection *conn, const struct 
 {
 	if (!server->live)
 		reply_error(conn, 503, NULL, "this server has no settings");
+	else if (req->method == METHOD_PATCH && !server->opt->settings_writable)
+		reply_error(conn, 403, NULL, "settings can only be read: --settings ro");
 	else if (req->method == METHOD_PATCH)
 		patch(server, conn, req);
 	else

@@ -2,15 +2,53 @@
 /* Who may change something: see guard.h. */
 #include "http/guard.h"
 
+#include <arpa/inet.h>
 #include <strings.h>
 
 #include "util.h"
+
+static bool ends_with(const char *text, const char *end)
+{
+	size_t length = strlen(text), wanted = strlen(end);
+
+	return length >= wanted && strcasecmp(text + length - wanted, end) == 0;
+}
+
+/*
+ * Whether only this network's own people can have given us the name by which we were called. Any
+ * other may be a stranger's, who lets it point to us after his page was loaded (DNS rebinding): for
+ * the browser that page is ours then.
+ */
+static bool is_local_name(const char *host)
+{
+	static const char *const ends[] = { ".local", ".lan", ".home", ".internal", ".home.arpa",
+		".localhost" };
+	char name[256], own[256] = "";
+	struct in_addr address;
+
+	if (*host == '[' || strlen(host) >= sizeof(name))
+		return *host == '['; /* an IPv6 address */
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(host, ":"), host);
+	if (!strchr(name, '.') || inet_pton(AF_INET, name, &address) == 1)
+		return true;
+	for (unsigned i = 0; i < ARRAY_SIZE(ends); i++) {
+		if (ends_with(name, ends[i]))
+			return true;
+	}
+	return gethostname(own, sizeof(own) - 1) == 0 && strcasecmp(name, own) == 0;
+}
+
+/* A password is asked for by each name anew; who reaches a UNIX socket is let in by someone else. */
+static bool may_be_called(const struct options *opt, const char *host)
+{
+	return *opt->user || *opt->unix_path || is_local_name(host);
+}
 
 /*
  * What our own page has as its origin. Behind a proxy with TLS it is https, of which the proxy has
  * to tell; a foreign page cannot make a browser send that header unasked.
  */
-static bool is_ours(const struct request *req, const char *origin)
+static bool is_ours(const struct options *opt, const struct request *req, const char *origin)
 {
 	const char *host = request_header(req, "Host");
 	const char *proto = request_header(req, "X-Forwarded-Proto");
@@ -18,7 +56,7 @@ static bool is_ours(const struct request *req, const char *origin)
 	size_t length = strlen(scheme);
 
 	return host && *host && strncasecmp(origin, scheme, length) == 0 &&
-	       strcasecmp(origin + length, host) == 0;
+	       strcasecmp(origin + length, host) == 0 && may_be_called(opt, host);
 }
 
 bool guard_knows_origin(const struct options *opt, const struct request *req)
@@ -27,7 +65,7 @@ bool guard_knows_origin(const struct options *opt, const struct request *req)
 	const char *site = request_header(req, "Sec-Fetch-Site");
 
 	if (origin)
-		return is_ours(req, origin) ||
+		return is_ours(opt, req, origin) ||
 		       (*opt->allow_origin && strcmp(origin, opt->allow_origin) == 0);
 	return !site || strcasecmp(site, "same-origin") == 0 || strcasecmp(site, "none") == 0;
 }
@@ -47,12 +85,9 @@ static bool is_json(const struct request *req)
 int guard_judge(const struct options *opt, const struct request *req, size_t max_body,
 	const char **why)
 {
-	if (!opt->settings_writable) {
-		*why = "settings can only be read: --settings ro";
-		return 403;
-	}
 	if (!guard_knows_origin(opt, req)) {
-		*why = "a page of another origin may not change anything; let it by --allow-origin";
+		*why = "a page of another origin may not change anything, nor one that was opened by "
+		       "a public name where no password is set; let it by --allow-origin";
 		return 403;
 	}
 	if (!is_json(req)) {

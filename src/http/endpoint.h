@@ -48,7 +48,6 @@ struct server {
 	struct sinks *sinks;
 	struct live *live; /* NULL: nothing may change */
 	struct settings *settings;
-	int64_t key_asked_ns; /* by /keyframe */
 	struct event_base *base;
 	struct hub *hub;
 	struct video *video;

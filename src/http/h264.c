@@ -99,25 +99,20 @@ static const struct connection_holder holder = { on_drained, on_expired, on_clos
 
 /* ---- the reply */
 
-static void write_headers(const struct h264_viewer *self, const struct frame *key)
+static void write_headers(struct connection *conn, const struct format *format, bool is_chunked,
+	const char *codec)
 {
-	struct connection *conn = self->viewer.conn;
 	struct evbuffer *out = connection_output(conn);
-	char codec[AVC_CODEC_SIZE] = "";
-	struct avc_nal sps;
 
-	if (framing_find_sps(key, &sps))
-		avc_name_codec(codec, &sps);
 	/* 1.0 where readers and proxies have always seen that. */
-	evbuffer_add_printf(out, "HTTP/1.%d 200 OK\r\n%s" REPLY_NO_CACHE, !self->format->is_bare,
+	evbuffer_add_printf(out, "HTTP/1.%d 200 OK\r\n%s" REPLY_NO_CACHE, !format->is_bare,
 		connection_headers(conn));
 	evbuffer_add_printf(out,
 		"X-Hdmicast-Codecs: %s\r\nAccess-Control-Expose-Headers: X-Hdmicast-Codecs\r\n",
 		codec);
 	evbuffer_add_printf(out, "%s\r\nContent-Type: %s",
-		self->framing.chunked ? "Transfer-Encoding: chunked" : "Connection: close",
-		self->format->type);
-	if (self->format->has_codecs)
+		is_chunked ? "Transfer-Encoding: chunked" : "Connection: close", format->type);
+	if (format->has_codecs)
 		evbuffer_add_printf(out, "; codecs=\"%s\"", codec);
 	evbuffer_add_printf(out, "\r\n\r\n");
 }
@@ -133,12 +128,16 @@ static bool begin(struct video_viewer *viewer, const struct frame *packed)
 	struct h264_viewer *self = container_of(viewer, struct h264_viewer, viewer);
 	struct connection *conn = viewer->conn;
 	bool head_only = connection_wants_head(conn);
+	char codec[AVC_CODEC_SIZE] = "";
+	struct avc_nal sps;
 
+	if (framing_find_sps(packed, &sps))
+		avc_name_codec(codec, &sps);
 	if (head_only)
 		connection_release(conn);
 	else
 		stream(self, conn);
-	write_headers(self, packed);
+	write_headers(conn, self->format, self->framing.chunked, codec);
 	if (!head_only)
 		return true;
 	on_closed(self);
@@ -182,9 +181,18 @@ static bool is_hopeless(const struct server *server, const struct h264_status *s
 	return has(status, "off") || (has(status, "failed") && video_viewers(server->video));
 }
 
+/* HEAD while others watch is no reason to give all of them a key frame: the codec is known. */
+static void reply_head_now(const struct server *server, struct connection *conn,
+	const struct format *format, bool is_chunked)
+{
+	write_headers(conn, format, is_chunked, video_codec(server->video));
+	connection_finish(conn);
+}
+
 static void watch(struct server *server, struct connection *conn, const struct request *req,
 	const struct format *format)
 {
+	bool is_chunked = req->is_1_1 && !format->is_bare;
 	struct h264_status status;
 	struct h264_viewer *self;
 
@@ -193,10 +201,13 @@ static void watch(struct server *server, struct connection *conn, const struct r
 		return refuse(conn, &status);
 	if (connection_wants_head(conn) && format->is_bare)
 		return reply_head(conn);
+	if (connection_wants_head(conn) && video_viewers(server->video) &&
+		*video_codec(server->video))
+		return reply_head_now(server, conn, format, is_chunked);
 	self = xcalloc(1, sizeof(*self));
 	self->server = server;
 	self->format = format;
-	self->framing.chunked = req->is_1_1 && !format->is_bare;
+	self->framing.chunked = is_chunked;
 	self->asked_ns = now_ns();
 	server->traffic[format->kind].clients++;
 	connection_hold(conn, &holder, self, LOOK_AGAIN_MS);

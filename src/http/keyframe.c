@@ -5,22 +5,15 @@
 
 #define MAX_BODY 1024
 
-/* One that was asked for a moment ago will do: key frames fill lines. */
-#define SPACING_NS (500 * NS_PER_MS)
-
 static void handle(struct server *server, struct connection *conn, const struct request *req)
 {
 	struct live_fault fault;
 	json_t *body = live_parse(req->body, req->content_length, &fault);
-	int64_t now = now_ns();
 
 	if (!body)
 		return reply_error(conn, 400, fault.field, fault.text);
 	json_decref(body);
-	if (!server->key_asked_ns || now - server->key_asked_ns >= SPACING_NS) {
-		server->key_asked_ns = now;
-		outlet_ask_key(pipeline_h264(server->pipeline));
-	}
+	video_ask_key(server->video);
 	reply_nothing(conn);
 }
 

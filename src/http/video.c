@@ -88,6 +88,13 @@ static void mind_lines(struct video *video)
 	}
 }
 
+static void ask_key(struct video *video)
+{
+	outlet_ask_key(video->outlet);
+	video->asked_ns = now_ns();
+	video->is_asked = true;
+}
+
 /* Asks for a key frame if somebody needs one: now, or when it is due. */
 static void mind_keys(struct video *video)
 {
@@ -99,9 +106,7 @@ static void mind_keys(struct video *video)
 		return;
 	wait_ns = video->asked_ns + spacing_ms * NS_PER_MS - now_ns();
 	if (wait_ns <= 0) {
-		outlet_ask_key(video->outlet);
-		video->asked_ns = now_ns();
-		video->is_asked = true;
+		ask_key(video);
 		wait_ns = VIDEO_CONGESTED_MS * NS_PER_MS; /* should it not be heard */
 	}
 	after.tv_sec = wait_ns / NS_PER_S;
@@ -327,6 +332,12 @@ void video_watch(struct video *video, struct video_viewer *viewer, struct connec
 		video->is_asked = true;
 	}
 	mind_keys(video);
+}
+
+void video_ask_key(struct video *video)
+{
+	if (now_ns() - video->asked_ns >= VIDEO_CONGESTED_MS * NS_PER_MS)
+		ask_key(video);
 }
 
 void video_unwatch(struct video_viewer *viewer)

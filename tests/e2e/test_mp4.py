@@ -290,6 +290,17 @@ def head_and_refusals_are_those_of_get():
 
 
 @test
+def head_costs_those_who_watch_no_key_frame():
+    with Daemon(*CARD, "--h264-gop", 0) as daemon, Mp4(daemon) as viewer:
+        list(viewer.units(10))
+        keys = daemon.state()["h264"]["keys"]
+        for path in ("/stream.mp4", "/stream.avc") * 3:
+            equal(daemon.get(path, "HEAD").headers["x-hdmicast-codecs"], viewer.codec, "the codec")
+        check(not any(unit.key for unit in viewer.units(20)), "a key frame")
+        equal(daemon.state()["h264"]["keys"], keys, "key frames")
+
+
+@test
 def the_clock_tells_what_frames_are_dated_by():
     with Daemon("--source", "testcard", "--resolution", "640x480") as daemon:
         before = time.monotonic_ns() // 1000, int(time.time() * 1e6)

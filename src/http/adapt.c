@@ -34,6 +34,8 @@ static bool lower_fps(struct adapt *adapt, const struct adapt_look *look)
 		return false;
 	if (!adapt->fps)
 		adapt->full_fps = look->fps;
+	adapt->bad_fps = fps;
+	adapt->bad_fps_ns = look->now_ns;
 	adapt->fps = lower;
 	return true;
 }
@@ -70,16 +72,24 @@ static unsigned next_kbps(struct adapt *adapt, const struct adapt_look *look)
 	return next;
 }
 
+/* What was too much is tried again now and then, for each try makes the line late. */
+static bool raise_fps(struct adapt *adapt, const struct adapt_look *look)
+{
+	unsigned next = MIN(adapt->fps * 3 / 2 + 1, adapt->full_fps);
+
+	if (!look->others && adapt->bad_fps && next >= adapt->bad_fps &&
+		look->now_ns - adapt->bad_fps_ns < REMEMBER_NS)
+		return false;
+	adapt->fps = next == adapt->full_fps ? 0 : next;
+	return true;
+}
+
 static bool raise_limits(struct adapt *adapt, const struct adapt_look *look)
 {
 	unsigned kbps = adapt->kbps;
 
-	if (adapt->fps) {
-		adapt->fps = adapt->fps * 3 / 2 + 1;
-		if (adapt->fps >= adapt->full_fps)
-			adapt->fps = 0;
-		return true;
-	}
+	if (adapt->fps)
+		return raise_fps(adapt, look);
 	if (!kbps || (!look->others && look->stream_kbps < kbps / 2))
 		return false;
 	adapt->kbps = next_kbps(adapt, look);
@@ -109,7 +119,7 @@ bool adapt_step(struct adapt *adapt, const struct adapt_look *look)
 		return forget(adapt, look);
 	adapt->seen_ns = look->now_ns;
 	if (look->viewers > adapt->viewers)
-		adapt->bad_kbps = 0; /* who came may have a better line */
+		adapt->bad_kbps = adapt->bad_fps = 0; /* who came may have a better line */
 	adapt->viewers = look->viewers;
 	adapt->in_a_row = are_all ? adapt->in_a_row + 1 : 0;
 	if (are_all && adapt->in_a_row >= CERTAIN && since_ns >= SETTLE_NS)

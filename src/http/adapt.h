@@ -35,8 +35,8 @@ struct adapt {
 	unsigned full_fps;  /* what it was before it was limited */
 	unsigned in_a_row;  /* looks at which all were congested */
 	unsigned viewers;
-	unsigned bad_kbps; /* what was too much lately; 0: not known */
-	int64_t bad_ns, changed_ns, seen_ns;
+	unsigned bad_kbps, bad_fps; /* what was too much lately; 0: not known */
+	int64_t bad_ns, bad_fps_ns, changed_ns, seen_ns;
 };
 
 /* True when the limits are others now. */

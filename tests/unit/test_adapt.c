@@ -180,6 +180,22 @@ static void frames_are_left_out_when_bits_cannot_be(void **state)
 	assert_int_equal(world.adapt.kbps, 0);
 }
 
+static void a_rate_that_was_too_much_is_tried_again_seldom(void **state)
+{
+	struct world world = make(1, 1000, 0);
+	unsigned changes = 0, before;
+
+	(void)state;
+	world.least_stream = 1300;
+	go(&world, 20);
+	for (unsigned i = 0; i < 120 * 1000 / ADAPT_PERIOD_MS; i++) {
+		before = world.adapt.fps;
+		look(&world);
+		changes += world.adapt.fps != before;
+	}
+	assert_in_range(changes, 2, 12);
+}
+
 static void it_is_forgotten_when_nobody_watches(void **state)
 {
 	struct world world = make(1, 1000, 0);
@@ -208,6 +224,7 @@ int main(void)
 		cmocka_unit_test(what_is_not_used_is_not_raised),
 		cmocka_unit_test(nothing_goes_below_the_floor),
 		cmocka_unit_test(frames_are_left_out_when_bits_cannot_be),
+		cmocka_unit_test(a_rate_that_was_too_much_is_tried_again_seldom),
 		cmocka_unit_test(it_is_forgotten_when_nobody_watches),
 	};
 

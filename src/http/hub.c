@@ -25,12 +25,16 @@ static void forget_latest(struct hub *hub)
 	hub->left_out = 0;
 }
 
-/* The same bytes, which a still screen gives when the encoder is ours, and the card always. */
-static bool is_left_out(const struct hub *hub, const struct frame *frame)
+/*
+ * The same bytes, which a still screen gives when the encoder is ours, and the card always. A second
+ * of silence is enough, however slow the source: viewers take a longer one for a broken line.
+ */
+static bool is_left_out(const struct hub *hub, const struct frame *frame, int64_t now)
 {
 	const struct frame *old = hub->latest.frame;
 
 	return old && hub->left_out < (unsigned)hub->opt->drop_same_frames &&
+	       now - hub->latest.begin_ns < NS_PER_S &&
 	       old->online == frame->online && old->width == frame->width &&
 	       old->height == frame->height && old->plane[0].size == frame->plane[0].size &&
 	       memcmp(old->plane[0].data, frame->plane[0].data, frame->plane[0].size) == 0;
@@ -41,7 +45,7 @@ static void expose(struct hub *hub, struct frame *frame, struct exposure *exposu
 {
 	exposure->begin_ns = now_ns();
 	exposure->frame = frame;
-	exposure->same = is_left_out(hub, frame);
+	exposure->same = is_left_out(hub, frame, exposure->begin_ns);
 	exposure->cmp_ns = hub->opt->drop_same_frames ? now_ns() : exposure->begin_ns;
 	exposure->end_ns = exposure->cmp_ns;
 	exposure->dropped = hub->left_out;

@@ -21,9 +21,9 @@ UVC = ("--format", "YUYV", "--resolution", "640x480", "--h264-encoder", "off")
 def request(daemon, body, method="PATCH", path="/settings", headers=None):
     """The reply to a request with a body: text, or what becomes JSON."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    lines = {**JSON, "Content-Length": len(data), **(headers or {})}
+    lines = {"Host": "test", "Connection": "close", **JSON, "Content-Length": len(data), **(headers or {})}
     with daemon.connect() as peer:
-        head = f"{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n"
+        head = f"{method} {path} HTTP/1.1\r\n"
         head += "".join(f"{name}: {value}\r\n" for name, value in lines.items() if value is not None)
         peer.sendall(head.encode() + b"\r\n" + data)
         with peer.makefile("rb") as answer:
@@ -171,7 +171,9 @@ def a_key_frame_comes_when_it_is_asked_for():
             equal(request(daemon, {}, "POST", "/keyframe").status, 204, "the status")
             keys += unit.key
         check(keys <= 1, f"{keys} key frames in half a second")
-        equal(daemon.get("/keyframe").status, 501, "the status of GET /keyframe")
+        reply = daemon.get("/keyframe")
+        check_refused(daemon, reply, 405, None, "POST")
+        equal(reply.headers["allow"], "POST", "Allow")
 
 
 # ---- image controls
@@ -238,6 +240,11 @@ def nobody_but_our_own_page_and_the_allowed_one_changes_anything():
                                 (403, {"Sec-Fetch-Site": "same-site"})):
             for method, path in (("PATCH", "/settings"), ("POST", "/keyframe")):
                 check_refused(daemon, request(daemon, change, method, path, headers), status, None)
+        # What a form of another page can send, whatever it is called.
+        for headers in ({"Origin": "http://evil.example", **form}, {"Origin": "http://evil.example"}, form):
+            reply = request(daemon, b"quality=11", "POST", "/settings", headers)
+            check_refused(daemon, reply, 405, None, "GET, PATCH")
+            equal(reply.headers["allow"], "GET, PATCH", "Allow")
         equal(values(daemon)["quality"], 80, "the quality after all these")
         for number, headers in enumerate((
                 {"Origin": "http://test"}, {"Origin": "http://friend.example", "Sec-Fetch-Site": "cross-site"},
@@ -257,6 +264,21 @@ def nobody_but_our_own_page_and_the_allowed_one_changes_anything():
 
 
 @test
+def a_name_that_anybody_can_point_to_us_is_no_proof_of_our_page():
+    named = {"kvm": 200, "kvm:8080": 200, "192.168.1.9:8080": 200, "[fe80::1]:80": 200, "kvm.local": 200, "KVM.LAN:80": 200,
+             os.uname().nodename: 200, "evil.example": 403, "evil.example:8080": 403, "1.2.3.4.evil.example": 403,
+             "local.evil.example": 403, "evillan.example": 403}
+    with Daemon(*CARD) as daemon:
+        for number, (host, status) in enumerate(named.items()):
+            reply = request(daemon, {"quality": 20 + number}, headers={"Host": host, "Origin": f"http://{host}"})
+            equal(reply.status, status, f"the status for the page of {host}: {reply.body[:200]}")
+    for options in (("--user", "me", "--passwd", "secret"), ("--allow-origin", "http://kvm.example")):
+        with Daemon(*CARD, *options) as daemon:
+            headers = {"Host": "kvm.example", "Origin": "http://kvm.example", **basic("me", "secret")}
+            equal(request(daemon, {"quality": 11}, headers=headers).status, 200, f"the status with {options[0]}")
+
+
+@test
 def an_origin_of_any_kind_may_look_but_not_touch():
     with Daemon(*CARD, "--allow-origin", "*") as daemon:
         check_refused(daemon, request(daemon, {"quality": 11}, headers={"Origin": "http://evil.example"}), 403, None)
@@ -273,7 +295,7 @@ def the_password_is_wanted_and_ro_is_for_good():
     with Daemon(*CARD, "--settings", "ro") as daemon:
         equal(json.loads(daemon.get("/settings").body)["result"]["writable"], False, "writable")
         check_refused(daemon, request(daemon, {"quality": 11}), 403, None, "--settings ro")
-        check_refused(daemon, request(daemon, {}, "POST", "/keyframe"), 403, None)
+        equal(request(daemon, {}, "POST", "/keyframe").status, 204, "a key frame, which is no setting")
         equal(values(daemon)["quality"], 80, "the quality")
 
 
@@ -309,8 +331,8 @@ def what_is_wrong_is_told_with_the_field_and_changes_nothing():
         before = settings(daemon)
         for body, status, field, words in WRONG:
             check_refused(daemon, request(daemon, body), status, field, words)
-        equal(request(daemon, b"{}", headers={"Transfer-Encoding": "chunked", "Content-Length": None}).status, 411,
-              "the status of a body in chunks")
+        chunked = {"Transfer-Encoding": "chunked", "Content-Length": None}
+        check_refused(daemon, request(daemon, b"{}", headers=chunked), 411, None, "Content-Length")
         equal(settings(daemon), before, "the settings")
         for body in (b"", b"[]", b"{", b" " * 2000):
             check(request(daemon, body, "POST", "/keyframe").status in (400, 413), f"{body[:9]!r} asks for a key frame")

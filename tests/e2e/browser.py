@@ -28,7 +28,8 @@ class Browser:
         wait_until(self._is_ready, "chromedriver answers", 15)
         options = {"binary": shutil.which("chromium"),
                    "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-                            "--window-size=1000,700",
+                            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+                            "--disable-quic", "--no-first-run", "--window-size=1000,700",
                             f"--host-resolver-rules=MAP {INSECURE} 127.0.0.1", f"--user-data-dir={folder()}/profile"]}
         answer = self.call("POST", "session", {"capabilities": {"alwaysMatch": {"goog:chromeOptions": options,
                                                                                 "goog:loggingPrefs": {"browser": "ALL"},

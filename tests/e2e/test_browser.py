@@ -20,6 +20,14 @@ DEAF_WEBCODECS = "VideoDecoder.prototype.decode = () => {};"
 DEAF_MSE = """
 SourceBuffer.prototype.appendBuffer = function () { setTimeout(() => this.dispatchEvent(new Event("updateend"))); };
 """
+# A source that never opens.
+CLOSED_MSE = """
+const listen = MediaSource.prototype.addEventListener;
+MediaSource.prototype.addEventListener = function (type, ...more) {
+    if (type !== "sourceopen")
+        listen.call(this, type, ...more);
+};
+"""
 
 # A setting and its new value, as if by hand.
 CHANGE = """
@@ -91,6 +99,23 @@ def the_page_leaves_a_path_that_shows_nothing():
 
 
 @test(alone=True, seconds=60)
+def the_page_leaves_a_path_that_never_ends():
+    with Daemon(*H264) as daemon, Browser() as browser:
+        before_scripts(browser, CLOSED_MSE)
+        browser.open(daemon, host=INSECURE)
+        wait_path(browser, "mjpeg")
+        check_moves(browser)
+
+
+@test(alone=True, seconds=60)
+def the_page_may_be_opened_with_the_password_in_its_address():
+    with Daemon(*H264, "--user", "u", "--passwd", "p") as daemon, Browser() as browser:
+        browser.open(daemon, host="u:p@127.0.0.1")
+        wait_path(browser, "webcodecs")
+        check_moves(browser)
+
+
+@test(alone=True, seconds=60)
 def the_page_waits_for_the_daemon_and_comes_back_by_the_same_path():
     port = free_port()
     with Browser() as browser:
@@ -110,7 +135,7 @@ def the_page_says_why_there_is_no_picture_and_follows_a_change_of_size():
     with Daemon("--dv-timings", "--h264-encoder", "x264", fake="csi:edid=set,signal=640x480@30",
                 node="/dev/fake-csi") as daemon, Browser() as browser:
         wide = False
-        for path in ("webcodecs", "mse"):
+        for path in ("webcodecs", "mse", "mjpeg"):
             browser.open(daemon, f"?path={path}")
             wait_path(browser, path)
             daemon.tell("signal none")
@@ -123,13 +148,43 @@ def the_page_says_why_there_is_no_picture_and_follows_a_change_of_size():
             wait_path(browser, path)
 
 
-
 def press(browser, key):
     browser.run(f"document.body.dispatchEvent(new KeyboardEvent('keydown', {{ key: '{key}', bubbles: true }}))")
 
 
 def settings(daemon):
     return json.loads(daemon.get("/settings").body)["result"]["settings"]
+
+
+# How often statistics were drawn since the last call.
+COUNT_DRAWINGS = """
+const draw = stats.draw;
+self.drawings = self.drawings || 0;
+stats.draw = function (canvas) { self.drawings++; draw.call(this, canvas); };
+"""
+
+
+@test(alone=True, seconds=60)
+def the_statistics_tell_path_size_rate_and_age():
+    with Daemon(*H264) as daemon, Browser() as browser:
+        for path, title in (("mse", "H.264, MP4"), ("webcodecs", "H.264, WebCodecs"), ("mjpeg", "Motion JPEG")):
+            browser.open(daemon, f"?path={path}")
+            wait_path(browser, path)
+            press(browser, "s")
+            wait_until(lambda: "not known" not in browser.run("return document.getElementById('stats').innerText"),
+                       "the age of frames")
+            lines = dict(browser.run("return stats.lines()"))
+            equal((lines["Path"], lines["Size"]), (title, "640×480"), "path and size")
+            age, p95 = (int(lines[name].removesuffix(" ms")) for name in ("Age, median", "95 % below"))
+            check(0 <= age <= p95 < 1000, f"ages of {age} and {p95} ms")
+            check(float(lines["Shown"].split()[0]) > 0 and float(lines["Bit rate"].split()[0]) > 0, f"{lines}")
+        browser.run(COUNT_DRAWINGS)
+        for _ in range(20):
+            press(browser, "s")
+        began = browser.run("return [drawings, performance.now()]")
+        wait_until(lambda: browser.run("return drawings") >= began[0] + 4, "four drawings")
+        took = browser.run("return performance.now()") - began[1]
+        check(took > 700, f"four drawings took {took:.0f} ms")
 
 
 @test(alone=True, seconds=60)
@@ -160,3 +215,6 @@ def the_page_changes_settings_while_the_picture_runs():
             press(browser, "c")
             wait_until(lambda: "not changed" in text(browser), "the page says that nothing can be changed")
             check(browser.run("return document.querySelectorAll('#fields :enabled').length === 0"), "a field is enabled")
+            keys = daemon.state()["h264"]["keys"]
+            browser.run("document.getElementById('key').click()")
+            wait_until(lambda: daemon.state()["h264"]["keys"] > keys, "a key frame, which is no setting")

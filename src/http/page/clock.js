@@ -6,6 +6,7 @@
  */
 
 const CLOCK_KEPT = 12, CLOCK_FIRST = 6, CLOCK_EVERY_MS = 10000;
+const CLOCK_STEP_MS = 50;
 
 const clock = {
 	exchanges: [],
@@ -14,15 +15,24 @@ const clock = {
 	async exchange()
 	{
 		const began = performance.now();
-		const reply = await fetch("clock", { cache: "no-store" });
+		const reply = await ask("clock");
 		const { monotonic_us, wall_us } = await reply.json();
 		const trip = performance.now() - began;
 		const middle = began + trip / 2;
+		const now = { trip, monotonic: monotonic_us / 1000 - middle, wall: wall_us / 1000 - middle };
 
-		this.exchanges.push({ trip, monotonic: monotonic_us / 1000 - middle,
-			wall: wall_us / 1000 - middle });
+		if (this.isStep(now))
+			this.exchanges = [];
+		this.exchanges.push(now);
 		this.exchanges.splice(0, this.exchanges.length - CLOCK_KEPT);
 		this.best = this.exchanges.reduce((a, b) => b.trip < a.trip ? b : a);
+	},
+
+	/* Whether one of the daemon's clocks was set, or is that of another daemon. */
+	isStep({ monotonic, wall })
+	{
+		return this.best && Math.abs(wall - monotonic - (this.best.wall - this.best.monotonic)) >
+			CLOCK_STEP_MS;
 	},
 
 	/* Old exchanges say nothing about a daemon that was started again, maybe elsewhere. */

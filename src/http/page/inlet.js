@@ -3,8 +3,6 @@
  * The body of a reply that has no end, taken in pieces of known size. What is taken is a view of
  * our buffer: it is good until the next await.
  */
-"use strict";
-
 const INLET_MOST = 64 << 20; /* bytes: what claims to be larger is not a frame */
 const INLET_HEAD = 16384;
 

@@ -134,6 +134,7 @@ class MsePlayer {
 	{
 		const type = `video/mp4; codecs="${codec}"`;
 
+		this.link.expect();
 		await this.opened;
 		if (!this.source.constructor.isTypeSupported(type))
 			throw new Broken(`This browser does not play ${codec}.`);
@@ -216,7 +217,7 @@ class MsePlayer {
 		}
 		if (this.edge - this.keys.at(-1) > MSE_LONGEST_S && !this.hasAsked) {
 			this.hasAsked = true;
-			requestKey().catch(() => {});
+			requestKey().catch(() => { this.hasAsked = false; });
 		} else if (this.edge - this.keys.at(-1) < 1) {
 			this.hasAsked = false;
 		}
@@ -233,13 +234,14 @@ class MsePlayer {
 
 	tell({ mediaTime, presentedFrames, width, height })
 	{
+		const count = Math.max(1, presentedFrames - this.presented);
 		/* The frame that is shown is the last one that has begun; half a frame of doubt. */
-		let captured = NaN;
+		let captured = NaN, passed = 0;
 
-		while (this.frames.length && this.frames[0].start <= mediaTime + 0.004)
+		for (; this.frames.length && this.frames[0].start <= mediaTime + 0.004; passed++)
 			captured = this.frames.shift().captured;
-		this.link.shown(captured, width, height,
-			Math.max(1, presentedFrames - this.presented));
+		this.link.shown(captured, width, height, count);
+		this.link.dropped(Math.max(0, passed - count));
 		this.presented = presentedFrames;
 	}
 

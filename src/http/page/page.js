@@ -18,7 +18,7 @@ function setText(id, text)
 
 /* ---- the state */
 
-const daemon = { isAway: false, h264: "" };
+const daemon = { isAway: false, size: "" };
 
 function show(level, text, hint)
 {
@@ -36,43 +36,59 @@ function showSource(source)
 		show("warn", source.text || "No signal", source.hint || "");
 }
 
-function setAway(isAway)
+function setAway(isAway, text = "No connection", hint = "Is hdmicast running, and the network up?")
 {
 	document.body.classList.toggle("lost", isAway);
 	if (isAway) {
-		show("bad", "No connection", "Is hdmicast running, and the network up?");
+		show("bad", text, hint);
+		setText("notice", `${text}. Trying again\u2026`);
 	} else if (daemon.isAway) {
 		clock.start();
 		player.reconsider();
+		player.forgive();
 		player.wake();
 	}
 	daemon.isAway = isAway;
 }
 
 /* What H.264 was refused for may be over. */
-function considerH264({ state })
+function considerH264(h264)
 {
-	if (daemon.h264 && daemon.h264 !== state)
+	if (stats.h264 && stats.h264.state !== h264.state)
 		player.reconsider();
-	daemon.h264 = state;
+	stats.h264 = h264;
+}
+
+/* Nor need what one size was too much for be too much for another. */
+function considerSize({ width, height })
+{
+	const size = `${width}\u00d7${height}`;
+
+	if (daemon.size && daemon.size !== size)
+		player.forgive();
+	daemon.size = size;
 }
 
 async function poll()
 {
 	try {
-		const reply = await fetch("state", { cache: "no-store",
-			signal: AbortSignal.timeout(POLL_ANSWER_MS) });
+		const reply = await ask("state", { signal: AbortSignal.timeout(POLL_ANSWER_MS) });
+
+		if (reply.status === 401)
+			return setAway(true, "Password needed", "Load this page again to give it.");
 		const { source, h264 } = (await reply.json()).result;
 
 		setAway(false);
 		showSource(source);
 		considerH264(h264);
+		considerSize(source.resolution);
 	} catch (error) {
 		setAway(true);
+	} finally {
+		showNumbers();
+		clearTimeout(poll.timer);
+		poll.timer = setTimeout(poll, daemon.isAway ? POLL_MS / 2 : POLL_MS);
 	}
-	showNumbers();
-	clearTimeout(poll.timer);
-	poll.timer = setTimeout(poll, daemon.isAway ? POLL_MS / 2 : POLL_MS);
 }
 
 function showNumbers()
@@ -94,7 +110,8 @@ function drawStats()
 	at("figures").replaceChildren(...stats.lines().flatMap(([what, value]) =>
 		[make("dt", { textContent: what }), make("dd", { textContent: value })]));
 	stats.draw(at("graph"));
-	setTimeout(drawStats, DRAW_MS);
+	clearTimeout(drawStats.timer);
+	drawStats.timer = setTimeout(drawStats, DRAW_MS);
 }
 
 /* ---- what can be done */
@@ -147,7 +164,7 @@ function save()
 {
 	const when = new Date().toISOString().slice(0, 19).replaceAll(":", "-");
 
-	make("a", { href: "snapshot", download: `hdmicast-${when}Z.jpg` }).click();
+	make("a", { href: here("snapshot"), download: `hdmicast-${when}Z.jpg` }).click();
 }
 
 async function askForKey()
@@ -173,7 +190,7 @@ function onKey(event)
 {
 	const isTyping = event.target.matches?.("input, select") && event.key !== "Escape";
 
-	if (isTyping || event.ctrlKey || event.altKey || event.metaKey)
+	if (isTyping || event.repeat || event.ctrlKey || event.altKey || event.metaKey)
 		return;
 	if (event.key === "Escape" && !at("settings").hidden)
 		toggleSettings();

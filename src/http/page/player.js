@@ -13,6 +13,7 @@ const ANSWER_MS = 8000;  /* the daemon waits 4 s for a key frame */
 const RETRY_MIN_MS = 200, RETRY_MAX_MS = 1000;
 const PROVEN = 100;      /* a path that has shown so many frames gets another chance */
 const WATCH_MS = 200;
+const GRACE_MS = 300;   /* for a path to end after it was told to */
 
 class Refused extends Error {} /* by the daemon: no such stream here */
 class Broken extends Error {}  /* in this browser */
@@ -80,7 +81,7 @@ class Link {
 	/* A stream's body. */
 	async open(address)
 	{
-		const reply = await fetch(address, { cache: "no-store", signal: this.signal });
+		const reply = await ask(address, { signal: this.signal });
 
 		if (reply.status === 503 || reply.status === 404)
 			throw new Refused(`${address}: ${reply.status}`);
@@ -99,13 +100,19 @@ class Link {
 	{
 		this.framesIn++;
 		stats.framesIn++;
+		this.expect();
+	}
+
+	/* From now on a picture is due. */
+	expect()
+	{
 		this.unshownSince = this.unshownSince || performance.now();
 	}
 
 	/* Frames came in that will not be shown. */
-	dropped()
+	dropped(count = 1)
 	{
-		stats.dropped++;
+		stats.dropped += count;
 	}
 
 	/* A frame can be seen that was captured at this moment; it may be the last of several. */
@@ -136,13 +143,21 @@ class Link {
 			this.fail(new Error("Nothing comes."));
 	}
 
+	/* Some browser's promise may never be kept: a path that does not end is left behind. */
+	async endLate()
+	{
+		await new Promise((resolve) =>
+			this.signal.addEventListener("abort", resolve, { once: true }));
+		await new Promise((resolve) => setTimeout(resolve, GRACE_MS));
+	}
+
 	/* Until it ends, which is always with an error. */
 	async run()
 	{
 		const timer = setInterval(() => this.watch(), WATCH_MS);
 
 		try {
-			await this.path.run(this);
+			await Promise.race([this.path.run(this), this.endLate()]);
 		} catch (error) {
 			this.error = this.error || error;
 		} finally {
@@ -178,14 +193,24 @@ const player = {
 		document.body.dataset.path = this.link.path.name;
 	},
 
-	/* The daemon is another one, or its H.264 is: what it refused may be there now. */
+	/* The daemon's H.264 is another one: what it refused may be there now. */
 	reconsider()
 	{
-		if (!this.noH264)
-			return;
 		this.noH264 = false;
-		if (this.link)
-			this.link.fail(new Error("H.264 may be back."));
+		this.chooseAgain();
+	},
+
+	/* The source or the daemon is another one: what broke may work now. */
+	forgive()
+	{
+		this.left.clear();
+		this.chooseAgain();
+	},
+
+	chooseAgain()
+	{
+		if (this.link && this.link.path !== this.choose())
+			this.link.fail(new Error("A better path may be there."));
 	},
 
 	start()

@@ -16,7 +16,7 @@ const SLIDER_STEPS = 20000; /* a longer range is no use as a slider */
 /* The headers that the daemon wants to see before it changes anything. */
 function send(method, address, body)
 {
-	return fetch(address, { method, headers: { "Content-Type": "application/json" },
+	return ask(address, { method, headers: { "Content-Type": "application/json" },
 		body: JSON.stringify(body) });
 }
 
@@ -48,7 +48,7 @@ const settings = {
 
 	async load()
 	{
-		const reply = await fetch("settings", { cache: "no-store" });
+		const reply = await ask("settings");
 
 		if (!reply.ok)
 			throw new Error(`settings: ${reply.status}`);
@@ -65,7 +65,6 @@ const settings = {
 			input.set(list[name].value);
 		for (const input of at("fields").querySelectorAll("input, select"))
 			input.disabled = !writable;
-		at("key").disabled = !writable;
 		at("readonly").hidden = writable;
 	},
 

@@ -17,6 +17,7 @@ const stats = {
 	bytes: [], /* { at, count } */
 	framesIn: 0,
 	dropped: 0,
+	h264: null, /* what /state said of it last */
 
 	forget(list)
 	{
@@ -73,8 +74,22 @@ const stats = {
 			["Bit rate", `${mbits.toFixed(mbits < 10 ? 2 : 1)} Mbit/s`],
 			["Age, median", ages ? `${ages.median.toFixed(0)} ms` : "not known"],
 			["95 % below", ages ? `${ages.p95.toFixed(0)} ms` : "not known"],
-			["Dropped", `${this.dropped} of ${this.framesIn}`],
+			["Dropped here", `${this.dropped} of ${this.framesIn}`],
+			...this.linesOfDaemon(),
 		];
+	},
+
+	/* What it does about slow lines, if it does. */
+	linesOfDaemon()
+	{
+		const { adaptive, skipped_frames: skipped } = this.h264 || {};
+		const lines = skipped ? [["Left out, all viewers", skipped]] : [];
+
+		if (adaptive?.bitrate)
+			lines.push(["Limited to", `${adaptive.bitrate} kbit/s`]);
+		if (adaptive?.fps)
+			lines.push(["Limited to", `${adaptive.fps} fps`]);
+		return lines;
 	},
 
 	draw(canvas)

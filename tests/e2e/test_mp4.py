@@ -136,6 +136,14 @@ class Mp4(Body):
         equal(moov.kind, b"moov", "the box after ftyp")
         for path, at in (("mvhd", 16), ("trak/tkhd", 20), ("trak/mdia/mdhd", 16)):
             equal(number(moov[path], at), 0, f"the duration in {path}")
+        for path in ("mvhd", "trak/mdia/mdhd"):
+            equal(number(moov[path], 12), 90000, f"the time scale of {path}")
+        equal((number(moov["trak/tkhd"], 0), number(moov["trak/tkhd"], 12)), (3, 1), "flags and number of the track")
+        equal((number(moov["mvhd"], 96), moov["trak/mdia/hdlr"][8:12]), (2, b"vide"), "the next track, and what this is")
+        for path, at in (("mvhd", 36), ("trak/tkhd", 40)):
+            equal([number(moov[path], at + 4 * i) for i in range(9)],
+                  [1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30], f"the matrix of {path}")
+        equal([number(moov["mvex/trex"], at) for at in range(4, 24, 4)], [1, 1, 0, 0, 0x01010000], "trex")
         entry = moov["trak/mdia/minf/stbl/stsd"][8:]
         equal((number(entry, 0), entry[4:8]), (len(entry), b"avc1"), "the sample entry")
         size = number(entry, 32, 2), number(entry, 34, 2)
@@ -146,7 +154,9 @@ class Mp4(Body):
         equal(avcc[1:4], sps[1:4], "the profile in avcC")
         at = 8 + len(sps)
         equal(avcc[at], 1, "the number of PPS")
-        self.sets = [sps, avcc[at + 3:at + 3 + number(avcc, at + 1, 2)]]
+        end = at + 3 + number(avcc, at + 1, 2)
+        self.sets = [sps, avcc[at + 3:end]]
+        equal(avcc[end:], b"\xfd\xf8\xf8\0" if sps[1] == 100 else b"", "4:2:0, 8 bits, for High profile only")
         self.inits.append((size, sps))
 
     def unit(self):
@@ -188,6 +198,15 @@ class Mp4(Body):
 
 def codec_of(daemon):
     return h264(daemon)["codec"]
+
+
+@test
+def high_profile_says_more_in_avcc():
+    with Daemon(*CARD, "--h264-profile", "high") as daemon, Mp4(daemon) as viewer:
+        units = list(viewer.units(20))
+        equal(viewer.codec[:9], "avc1.6400", "the codec")
+        check_units(units)
+        check_decodes(units)
 
 
 @test
@@ -335,6 +354,8 @@ def ffmpeg_and_ffprobe_find_no_fault():
     with on_air() as url:
         done = run("ffmpeg", "-nostdin", "-v", "warning", "-i", url, "-frames:v", "40", "-f", "null", "-")
         equal((done.returncode, done.stderr), (0, b""), "what ffmpeg says")
+        done = run("ffprobe", "-v", "warning", "-show_entries", "stream=width,avg_frame_rate", "-of", "csv=p=0", url)
+        equal((done.returncode, done.stdout.strip(), done.stderr), (0, b"640,30/1", b""), "what ffprobe says of the URL")
         path = free_name(".mp4")
         done = run("curl", "-sN", "--max-time", "1.5", "-o", path, url)
         equal(done.returncode, 28, "how curl ended")  # its time is over

@@ -247,6 +247,7 @@ help:
 	@echo 'deps      install what is needed to build and test (Debian)'
 	@echo 'run       stream a grabber, or the test card when there is none'
 	@echo 'check     every test: check-unit check-gates check-e2e check-vm'
+	@echo 'check-long   end to end in full length, stress and model: half an hour'
 	@echo 'bench     measure against ustreamer'
 	@echo 'bench-browser   measure the page in Chromium, BENCH_SECONDS (15) a path'
 	@echo 'model     prove the protocol of the ring with spin'
@@ -265,6 +266,11 @@ check: all
 
 check-unit check-gates check-e2e check-vm: all
 	tests/run $(@:check-%=%)
+
+# What takes too long for each change: long windows, more clients, all lines; see CONTRIBUTING.md.
+check-long: all
+	E2E_LONG=1 tests/run e2e
+	$(MAKE) stress model
 
 unit-binaries: $(UNIT) $(PYTEST)
 
@@ -304,7 +310,7 @@ lint:
 format:
 	clang-format -i $(shell git ls-files 'src/*.[ch]' 'tests/*.[ch]' | grep -v -e src/font.c -e src/options.c)
 
-.PHONY: all deps run install clean help check check-unit check-gates check-e2e check-vm \
+.PHONY: all deps run install clean help check check-long check-unit check-gates check-e2e check-vm \
 	unit-binaries fuzz bench bench-browser model stress lint format
 .SECONDARY:
 

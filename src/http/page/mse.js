@@ -88,6 +88,7 @@ class MsePlayer {
 		this.frames = [];     /* { start, captured } of those not shown yet */
 		this.keys = [0];      /* where key frames start */
 		this.presented = 0;
+		this.passed = this.missed = 0; /* frames whose time came; of them, not presented */
 		this.opened = new Promise((resolve) =>
 			this.source.addEventListener("sourceopen", resolve, { once: true }));
 		this.attach();
@@ -234,15 +235,17 @@ class MsePlayer {
 
 	tell({ mediaTime, presentedFrames, width, height })
 	{
-		const count = Math.max(1, presentedFrames - this.presented);
 		/* The frame that is shown is the last one that has begun; half a frame of doubt. */
-		let captured = NaN, passed = 0;
+		let captured = NaN;
 
-		for (; this.frames.length && this.frames[0].start <= mediaTime + 0.004; passed++)
+		for (; this.frames.length && this.frames[0].start <= mediaTime + 0.004; this.passed++)
 			captured = this.frames.shift().captured;
-		this.link.shown(captured, width, height, count);
-		this.link.dropped(Math.max(0, passed - count));
+		this.link.shown(captured, width, height,
+			Math.max(1, presentedFrames - this.presented));
 		this.presented = presentedFrames;
+		/* Both are counted from the first frame, for one is told a little before the other. */
+		this.link.dropped(Math.max(0, this.passed - presentedFrames - this.missed));
+		this.missed = Math.max(this.missed, this.passed - presentedFrames);
 	}
 
 	/* For browsers that do not say which frame is shown, but how many were. */

@@ -34,9 +34,9 @@ static bool is_left_out(const struct hub *hub, const struct frame *frame, int64_
 	const struct frame *old = hub->latest.frame;
 
 	return old && hub->left_out < (unsigned)hub->opt->drop_same_frames &&
-	       now - hub->latest.begin_ns < NS_PER_S &&
-	       old->online == frame->online && old->width == frame->width &&
-	       old->height == frame->height && old->plane[0].size == frame->plane[0].size &&
+	       now - hub->latest.begin_ns < NS_PER_S && old->online == frame->online &&
+	       old->width == frame->width && old->height == frame->height &&
+	       old->plane[0].size == frame->plane[0].size &&
 	       memcmp(old->plane[0].data, frame->plane[0].data, frame->plane[0].size) == 0;
 }
 

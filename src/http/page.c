@@ -24,9 +24,9 @@
 
 EMBED(page_index, SOURCE("index.html"));
 EMBED(page_style, SOURCE("page.css"));
-EMBED(page_script, SOURCE("ask.js") SOURCE("inlet.js") SOURCE("clock.js") SOURCE("webcodecs.js") SOURCE("mse.js")
-			   SOURCE("mjpeg.js") SOURCE("player.js") SOURCE("stats.js")
-				   SOURCE("settings.js") SOURCE("page.js"));
+EMBED(page_script, SOURCE("ask.js") SOURCE("inlet.js") SOURCE("clock.js") SOURCE("webcodecs.js")
+			   SOURCE("mse.js") SOURCE("mjpeg.js") SOURCE("player.js")
+				   SOURCE("stats.js") SOURCE("settings.js") SOURCE("page.js"));
 EMBED(page_favicon, SOURCE("favicon.ico"));
 
 static void reply_embedded(struct connection *conn, const char *type, const char *data,

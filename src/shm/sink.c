@@ -39,7 +39,8 @@ struct sink {
 	int64_t asked_ns;     /* for a key frame */
 	uint64_t lost_before; /* frames, when the store was opened */
 	bool is_attached;
-	bool needs_key; /* nothing else may be written next */
+	bool needs_key;   /* nothing else may be written next */
+	bool key_pending; /* a reader asked for a key frame: neither asked for nor written since */
 
 	pthread_mutex_t lock;
 	struct sink_status status; /* under lock for others; our thread alone writes it */
@@ -122,6 +123,7 @@ static void ask_key(struct sink *sink, int64_t now, int64_t apart_ns)
 	if (!sink->is_video || now - sink->asked_ns < apart_ns)
 		return;
 	sink->asked_ns = now;
+	sink->key_pending = false;
 	outlet_ask_key(sink->config.outlet);
 }
 
@@ -134,6 +136,7 @@ static void lose_store(struct sink *sink, int res)
 		res == -ESTALE ? "somebody removed it" : strerror(-res));
 	sink->config.kind->close(sink->store);
 	sink->store = NULL;
+	sink->key_pending = false;
 	note_view(sink, &nobody);
 	sink->open_due_ns = res == -ESTALE ? 0 : now_ns() + OPEN_NS;
 }
@@ -150,8 +153,8 @@ static void look(struct sink *sink, int64_t now)
 		log_verbose("%s: %s", sink->config.store.opt->name,
 			view.readers ? "a reader came" : "no reader any more");
 	note_view(sink, &view);
-	if (view.readers && view.wants_key)
-		ask_key(sink, now, KEY_NS);
+	/* A ring tells of each request once: it stays open until its time has come. */
+	sink->key_pending = sink->is_video && view.readers && (sink->key_pending || view.wants_key);
 }
 
 /* ---- the outlet */
@@ -194,6 +197,8 @@ static void tend(struct sink *sink, int64_t now)
 		attach(sink, now);
 	else if (!wanted)
 		detach(sink);
+	if (sink->key_pending)
+		ask_key(sink, now, KEY_NS);
 }
 
 /* ---- frames */
@@ -239,6 +244,7 @@ static void write_frame(struct sink *sink, const struct frame *frame)
 	if (res == 0) {
 		count_written(sink, frame, now);
 		sink->needs_key = false;
+		sink->key_pending &= !frame->key;
 		return;
 	}
 	if (res == -EAGAIN)
@@ -272,6 +278,8 @@ static int64_t due_ns(const struct sink *sink, int64_t now)
 		due = MIN(due, sink->pulse_due_ns);
 	if (sink->is_attached && sink->write_due_ns > now)
 		due = MIN(due, sink->write_due_ns);
+	if (sink->key_pending)
+		due = MIN(due, sink->asked_ns + KEY_NS);
 	return due;
 }
 

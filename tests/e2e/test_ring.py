@@ -188,11 +188,11 @@ def a_key_frame_comes_for_who_asks():
     with rings("h264") as (video, options), Daemon(*CARD, *options, "--h264-gop", 0) as daemon, Reader(video) as reader:
         reader.wait(5)
         with open(f"/dev/shm/{video}.ctl", "r+b", buffering=0) as control:
-            for number in range(3):
-                time.sleep(0.15)  # requests are kept 100 ms apart
-                keys = h264(daemon)["keys"]
+            for number in range(5):  # also soon after each other, and after the reader came
+                began_ns = time.monotonic_ns()
                 os.pwrite(control.fileno(), (1000 + number).to_bytes(4, "little"), 64 + 8)
-                wait_until(lambda: h264(daemon)["keys"] > keys, "a key frame", seconds=1)
+                wait_until(lambda: any(frame.flags & KEY and frame.published_ns > began_ns for frame in reader.frames[-60:]),
+                           "a key frame", seconds=1, every=0.001)
             keys, began = h264(daemon)["keys"], time.monotonic()
             while time.monotonic() - began < 1:
                 os.pwrite(control.fileno(), os.urandom(4), 64 + 8)

@@ -41,22 +41,26 @@ static off_t size_of(const struct memsink *sink)
 	return (off_t)(sink->layout->size + sink->capacity);
 }
 
-/* Never smaller: what is left behind may be mapped, and readers would die of SIGBUS. */
-static int grow(const struct memsink *sink, const struct stat *stat)
+/*
+ * Never smaller: what is left behind may be mapped, and readers would die of SIGBUS. So they would
+ * of a page that a full /dev/shm has no memory for: it is taken here, all or none.
+ */
+static int grow(const struct memsink *sink)
 {
-	return stat->st_size < size_of(sink) && ftruncate(sink->fd, size_of(sink)) < 0 ? -errno : 0;
+	return -posix_fallocate(sink->fd, 0, size_of(sink));
 }
 
 /*
  * O_CREAT would be refused for what another user left behind (fs.protected_regular), although
  * its mode lets us write.
  */
-static int open_object(const char *name)
+static int open_object(const char *name, bool *is_new)
 {
 	int fd = shm_open(name, O_RDWR | O_NONBLOCK, 0);
 
 	/* Nobody else can open it before it has its size and its mode. */
-	if (fd < 0 && errno == ENOENT)
+	*is_new = fd < 0 && errno == ENOENT;
+	if (*is_new)
 		fd = shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
 	return fd < 0 ? -errno : fd;
 }
@@ -70,7 +74,7 @@ static int prepare(struct memsink *sink, unsigned mode)
 		return -errno;
 	if (!S_ISREG(stat.st_mode))
 		return -EMEDIUMTYPE;
-	if ((res = grow(sink, &stat)) < 0)
+	if ((res = grow(sink)) < 0)
 		return res;
 	if ((stat.st_mode & 0777) != mode && fchmod(sink->fd, mode) < 0)
 		log_warn("%s keeps its mode, %o: it belongs to another user", sink->name,
@@ -91,13 +95,14 @@ int memsink_open(struct memsink **out, const char *name, unsigned mode, unsigned
 	const struct layout *layout = layout_find(abi);
 	struct memsink *sink;
 	size_t capacity = layout_capacity(layout, name);
+	bool is_new;
 	int fd, res;
 
 	if (!capacity)
 		return -EPROTO;
 	if (strlen(name) >= NAME_MAX)
 		return -ENAMETOOLONG; /* shm_open(3) says -EINVAL, as of a slash */
-	fd = open_object(name);
+	fd = open_object(name, &is_new);
 	if (fd < 0)
 		return fd;
 	sink = xcalloc(1, sizeof(*sink));
@@ -107,7 +112,7 @@ int memsink_open(struct memsink **out, const char *name, unsigned mode, unsigned
 		.fd = fd,
 		.client_ttl_ns = client_ttl_ns };
 	if ((res = prepare(sink, mode)) < 0) {
-		memsink_close(sink, false);
+		memsink_close(sink, is_new); /* what holds no frame only takes room */
 		return res;
 	}
 	recall_client(sink);
@@ -165,7 +170,7 @@ int memsink_look(struct memsink *sink, int64_t now, struct memsink_view *view)
 		return -errno;
 	if (!stat.st_nlink)
 		return -ESTALE;
-	if ((res = grow(sink, &stat)) < 0)
+	if (stat.st_size < size_of(sink) && (res = grow(sink)) < 0)
 		return res;
 	if (pread(sink->fd, &header, sink->layout->own_at, 0) < 0)
 		return -errno;

@@ -29,7 +29,8 @@ struct memsink_view {
  * abi: 7 or 10. name: borrowed until memsink_close(); its end, "jpeg", "h264" or "raw" after the
  * last ':' (or '.'), says how large a frame may be, to readers, too.
  * -EPROTO: the name does not end so; -EINVAL, -ENAMETOOLONG: it is none; -EMEDIUMTYPE: what has
- * that name is no shared memory; else -errno of shm_open(3) and ftruncate(2). Logs nothing.
+ * that name is no shared memory; -ENOSPC: /dev/shm has no room for all of it; else -errno of
+ * shm_open(3) and posix_fallocate(3). Logs nothing.
  */
 int memsink_open(struct memsink **out, const char *name, unsigned mode, unsigned abi,
 	int64_t client_ttl_ns);

@@ -11,7 +11,7 @@ import struct
 import subprocess
 import time
 
-from harness import DAEMON, SLOWER, Daemon, check, equal, figure, free_name, jpeg_size, no_rates, test, wait_until
+from harness import DAEMON, SLOWER, Daemon, Skip, check, equal, figure, free_name, jpeg_size, no_rates, test, wait_until
 from test_cli import TINYPILOT
 from test_h264 import Unit, check_decodes, check_units, h264
 
@@ -375,6 +375,35 @@ def sinks_that_cannot_be_are_off_until_they_can():
             os.unlink(f"/dev/shm/{name}")
             daemon.wait_log(f"{name} is ready", seconds=12)
             equal(daemon.count_log("no sink "), 3, "complaints, tried again or not")
+
+
+FULL = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=5m none /dev/shm && exec "$@"', "sh")
+
+
+@test
+def a_full_dev_shm_is_said_and_tried_again():
+    """No sink takes what another one's readers have mapped, and none is there in part."""
+    if subprocess.run(["unshare", "--mount", "true"], check=False, stderr=subprocess.DEVNULL).returncode:
+        raise Skip("a /dev/shm of its own takes more rights than we have")
+    with Daemon(*CARD[:2], "--resolution", "1280x720", "--jpeg-sink", "a::jpeg", "--raw-sink", "r.raw",
+                command=FULL) as daemon, daemon.stream() as stream:
+        own = daemon.process.root / "root/dev/shm"
+        line = daemon.wait_log("no sink r.raw: ")
+        check("/dev/shm is full: make room there" in line, line)
+        daemon.wait_log("sink a::jpeg is ready")
+        for _ in stream.parts(10):
+            pass
+        equal(os.listdir(own), ["a::jpeg"], "the objects")
+        stat = os.stat(own / "a::jpeg")
+        check(stat.st_blocks * 512 >= stat.st_size == 128 + (4 << 20), f"{stat.st_blocks} blocks of {stat.st_size} bytes")
+        wait_until(lambda: daemon.state()["sinks"]["jpeg"]["written"] >= 2, "the other sink is written")
+        equal(daemon.drops(), {}, "the drops")
+        subprocess.run(["nsenter", "-t", str(daemon.process.pid), "-m", "mount", "-o", "remount,size=64m", "/dev/shm"],
+                       check=True)
+        daemon.wait_log("sink r.raw is ready", seconds=12)
+        with open(own / "r.raw", "rb", buffering=0) as file:
+            wait_until(lambda: os.pread(file.fileno(), 8, 0) != bytes(8), "it is written, too")
+        equal(daemon.count_log("no sink "), 1, "complaints, tried again or not")
 
 
 @test

@@ -332,6 +332,54 @@ static void what_was_left_behind_is_used_on(void **state)
 	memsink_close(sink, true);
 }
 
+static void assert_allocated(const struct peer *peer)
+{
+	struct stat stat;
+
+	assert_int_equal(fstat(peer->fd, &stat), 0);
+	assert_true((off_t)stat.st_blocks * 512 >= (off_t)peer->size);
+}
+
+/* A hole is SIGBUS for who has it mapped when /dev/shm is full. */
+static void no_reader_meets_a_hole(void **state)
+{
+	struct memsink *sink = open_sink(&abi_7, "jpeg");
+	struct peer peer = attach();
+
+	(void)state;
+	assert_allocated(&peer);
+	memsink_close(sink, false);
+	/* Nor in what others left behind. */
+	assert_int_equal(ftruncate(peer.fd, 0), 0);
+	assert_int_equal(ftruncate(peer.fd, (off_t)peer.size), 0);
+	sink = open_sink(&abi_7, "jpeg");
+	assert_allocated(&peer);
+	assert_int_equal(ftruncate(peer.fd, 100), 0);
+	look(sink, now_ns());
+	assert_allocated(&peer);
+	leave(&peer);
+	memsink_close(sink, true);
+}
+
+static void what_there_is_no_room_for_is_not_left_behind(void **state)
+{
+	struct memsink *sink;
+	struct rlimit limit, low;
+	int res;
+
+	(void)state;
+	snprintf(name, sizeof(name), "hdmicast-test-%d::raw", (int)getpid());
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	low = limit;
+	low.rlim_cur = MIB;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+	res = memsink_open(&sink, name, 0600, 7, TTL_NS);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	assert_int_equal(res, -EFBIG);
+	assert_int_equal(shm_open(name, O_RDWR, 0), -1);
+}
+
 /* Of another version, it is larger or smaller than this one wants it. */
 static void what_was_left_behind_grows_but_never_shrinks(void **state)
 {
@@ -687,6 +735,8 @@ int main(void)
 		TEST(the_mode_is_exact_whatever_the_umask),
 		TEST(what_was_left_behind_is_used_on),
 		TEST(what_was_left_behind_grows_but_never_shrinks),
+		TEST(no_reader_meets_a_hole),
+		TEST(what_there_is_no_room_for_is_not_left_behind),
 		TEST(what_is_no_shared_memory_is_refused),
 		TEST(another_users_object_is_used_or_refused_by_its_mode),
 		TEST(a_reader_that_keeps_the_lock_costs_two_milliseconds),

@@ -45,6 +45,11 @@ void drops_add(struct drops *drops, enum drop_reason reason, const char *detail,
 		(unsigned long long)count);
 }
 
+void drops_count(struct drops *drops, enum drop_reason reason)
+{
+	atomic_fetch_add(&drops->count[reason], 1);
+}
+
 uint64_t drops_get(struct drops *drops, enum drop_reason reason)
 {
 	return atomic_load(&drops->count[reason]);

@@ -37,6 +37,8 @@ struct sink {
 	int64_t pulse_due_ns; /* when a frame is written though nobody is there */
 	int64_t write_due_ns; /* not before */
 	int64_t asked_ns;     /* for a key frame */
+	int drop_error;       /* of the frame that was told of last as dropped */
+	int64_t drop_said_ns;
 	uint64_t lost_before; /* frames, when the store was opened */
 	bool is_attached;
 	bool needs_key;   /* nothing else may be written next */
@@ -214,20 +216,24 @@ static void pass_over(struct sink *sink, int64_t now)
 		ask_key(sink, now, KEY_AGAIN_NS);
 }
 
-static void drop(struct sink *sink, const struct frame *frame, int error)
+/* Once a second for each sink: the line of one must not be left out for that of another. */
+static void drop(struct sink *sink, const struct frame *frame, int error, int64_t now)
 {
 	const struct store_kind *kind = sink->config.kind;
 	const char *name = sink->config.store.opt->name;
 
 	count(sink, &sink->status.dropped);
+	drops_count(sink->config.drops, DROP_SINK);
+	if (error == sink->drop_error && now - sink->drop_said_ns < NS_PER_S)
+		return;
+	sink->drop_error = error;
+	sink->drop_said_ns = now;
 	if (error == -EMSGSIZE)
-		drops_add(sink->config.drops, DROP_SINK,
-			"%ux%u, %zu bytes; the %s %s takes %zu at most: %s", frame->width,
-			frame->height, frame_size(frame), kind->name, name, sink->store->capacity,
-			kind->larger);
+		log_warn("frame dropped: %ux%u, %zu bytes; the %s %s takes %zu at most: %s",
+			frame->width, frame->height, frame_size(frame), kind->name, name,
+			sink->store->capacity, kind->larger);
 	else
-		drops_add(sink->config.drops, DROP_SINK, "%s %s: %s; %s", kind->name, name,
-			strerror(-error), remedy(error));
+		log_warn("frame dropped: %s %s: %s", kind->name, name, remedy(error));
 }
 
 static void write_frame(struct sink *sink, const struct frame *frame)
@@ -250,7 +256,7 @@ static void write_frame(struct sink *sink, const struct frame *frame)
 	if (res == -EAGAIN)
 		count(sink, &sink->status.skipped);
 	else
-		drop(sink, frame, res);
+		drop(sink, frame, res, now);
 	if (!sink->needs_key)
 		ask_key(sink, now, KEY_NS);
 	sink->needs_key = true;

@@ -270,6 +270,16 @@ def what_is_too_large_is_left_out_and_said():
         equal(ring(daemon, "jpeg")["dropped"], 0, "dropped JPEGs")
 
 
+@test
+def each_ring_that_leaves_something_out_is_named():
+    with rings("raw", "jpeg") as (raw, jpeg, options), \
+            Daemon(*CARD[:2], "--resolution", "1920x1080", *options, "--raw-ring-size", "64k", "--jpeg-ring-size",
+                   "64k") as daemon, \
+            Reader(raw), Reader(jpeg):
+        wait_until(lambda: all(daemon.count_log(f"the ring {name} takes") >= 4 for name in (raw, jpeg)), "both are said")
+        check(daemon.count_log("frame dropped") <= 20 * SLOWER, "said more than once a second")
+
+
 FULL = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=10m none /dev/shm && exec "$@"', "sh")
 
 

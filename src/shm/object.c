@@ -43,6 +43,24 @@ static int lock_first_byte(int fd)
 	return errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
 }
 
+/* What keeps ours from being set may be a lock of readers, which they need no more than to read for. */
+static bool has_writer(int fd)
+{
+	struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_len = 1 };
+
+	return fcntl(fd, F_OFD_GETLK, &lock) || lock.l_type != F_UNLCK;
+}
+
+/* Whether the name is still that of the object. */
+static bool is_named(const char *name, int fd)
+{
+	AUTO(auto_close) int found = shm_open(name, O_RDONLY | O_NONBLOCK, 0);
+	struct stat named, ours;
+
+	return found >= 0 && fstat(found, &named) == 0 && fstat(fd, &ours) == 0 &&
+	       named.st_dev == ours.st_dev && named.st_ino == ours.st_ino;
+}
+
 /* Whether it is a ring, or one whose writer died before it wrote the first byte. */
 static bool is_ring(int fd)
 {
@@ -67,6 +85,11 @@ static struct hdmicast_ring_header *map_header(int fd)
 	return header;
 }
 
+/*
+ * Of two writers that come at once, one has the lock and the other finds it. While readers keep
+ * both from having it, the later one may take away the earlier one's new object, which notices that
+ * and begins again: so that in the end, too, one has the name.
+ */
 int object_take_over(const struct object_names *names, struct hdmicast_ring_header **old)
 {
 	AUTO(auto_close) int fd = shm_open(names->data, O_RDWR, 0);
@@ -78,8 +101,12 @@ int object_take_over(const struct object_names *names, struct hdmicast_ring_head
 	if (!is_ring(fd))
 		return -EEXIST;
 	res = lock_first_byte(fd);
+	if (res == -EBUSY && !has_writer(fd))
+		res = 0;
 	if (res)
 		return res;
+	if (!is_named(names->data, fd))
+		return -EBUSY; /* somebody else took it over meanwhile */
 	if (shm_unlink(names->data))
 		return -errno;
 	*old = map_header(fd);
@@ -97,11 +124,7 @@ void object_retire(struct hdmicast_ring_header *header)
 
 void object_remove(const char *name, int fd)
 {
-	AUTO(auto_close) int found = fd < 0 ? -1 : shm_open(name, O_RDONLY | O_NONBLOCK, 0);
-	struct stat named, ours;
-
-	if (found >= 0 && fstat(found, &named) == 0 && fstat(fd, &ours) == 0 &&
-		named.st_dev == ours.st_dev && named.st_ino == ours.st_ino)
+	if (fd >= 0 && is_named(name, fd))
 		shm_unlink(name);
 }
 
@@ -159,7 +182,7 @@ int object_create_data(const struct object_names *names, const struct hdmicast_r
 	res = fill_data(fd, like, mode, group);
 	if (!res)
 		return steal_fd(&fd);
-	shm_unlink(names->data);
+	object_remove(names->data, fd);
 	return res;
 }
 

@@ -319,6 +319,35 @@ static void what_is_no_ring_is_left_alone(void **state)
 	close(fd);
 }
 
+static int create_ring(struct ring **ring)
+{
+	const struct ring_options opt = { .name = ring_name(),
+		.bytes = 4096,
+		.slots = 4,
+		.mode = 0644,
+		.group = RING_GROUP_KEEP };
+
+	return ring_create(ring, &opt);
+}
+
+/* That takes no more than to open it for reading, which all readers may. */
+static void a_reader_that_locks_keeps_no_ring_from_coming_back(void **state)
+{
+	struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
+	struct ring *ring, *other;
+	int fd;
+
+	(void)state;
+	kill_child(start_child(write_in_child));
+	fd = open_object("", O_RDONLY);
+	assert_int_equal(fcntl(fd, F_OFD_SETLK, &lock), 0);
+	assert_int_equal(create_ring(&ring), 0);
+	assert_int_equal(create_ring(&other), -EBUSY);
+	assert_true(ring_is_named(ring));
+	close(fd);
+	ring_destroy(ring);
+}
+
 /* A ring as a dead writer leaves it, to be spoiled. */
 static void leave_a_ring(struct hdmicast_ring_header *header)
 {
@@ -471,6 +500,7 @@ int main(void)
 		RING_TEST(the_access_is_what_was_asked_for),
 		RING_TEST(names_and_sizes_are_checked),
 		RING_TEST(what_is_no_ring_is_left_alone),
+		RING_TEST(a_reader_that_locks_keeps_no_ring_from_coming_back),
 		RING_TEST(each_fault_of_an_object_has_its_error),
 		RING_TEST(a_lying_object_harms_no_reader),
 		RING_TEST(garbage_in_the_control_object_harms_nobody),

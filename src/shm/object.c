@@ -61,13 +61,25 @@ static bool is_named(const char *name, int fd)
 	       named.st_dev == ours.st_dev && named.st_ino == ours.st_ino;
 }
 
-/* Whether it is a ring, or one whose writer died before it wrote the first byte. */
-static bool is_ring(int fd)
+/* Whether it is one of ours, or one whose writer died before it wrote the first byte. */
+static bool begins_with(int fd, uint64_t magic)
 {
-	uint64_t magic = 0;
-	ssize_t size = pread(fd, &magic, sizeof(magic), 0);
+	uint64_t found = 0;
+	ssize_t size = pread(fd, &found, sizeof(found), 0);
 
-	return size == 0 || (size == sizeof(magic) && magic == HDMICAST_RING_MAGIC);
+	return size == 0 || (size == sizeof(found) && found == magic);
+}
+
+static int check_old(int fd)
+{
+	struct stat st;
+
+	if (!begins_with(fd, HDMICAST_RING_MAGIC))
+		return -EEXIST;
+	if (fstat(fd, &st))
+		return -errno;
+	/* Its owner could shorten it while we have it mapped. */
+	return st.st_uid == geteuid() ? 0 : -EACCES;
 }
 
 /* NULL when it is too short to have readers. */
@@ -92,14 +104,15 @@ static struct hdmicast_ring_header *map_header(int fd)
  */
 int object_take_over(const struct object_names *names, struct hdmicast_ring_header **old)
 {
-	AUTO(auto_close) int fd = shm_open(names->data, O_RDWR, 0);
+	AUTO(auto_close) int fd = shm_open(names->data, O_RDWR | O_NONBLOCK, 0);
 	int res;
 
 	*old = NULL;
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
-	if (!is_ring(fd))
-		return -EEXIST;
+	res = check_old(fd);
+	if (res)
+		return res;
 	res = lock_first_byte(fd);
 	if (res == -EBUSY && !has_writer(fd))
 		res = 0;

@@ -37,9 +37,9 @@ struct ring_readers {
 
 /*
  * Takes the place of a ring that an earlier writer left behind, and sends its readers here.
- * -EBUSY: another writer uses the name; -EEXIST: what has the name is no ring; -ENOSPC: no room
- * in /dev/shm; -EINVAL, -ENAMETOOLONG: no name; -EINVAL: sizes out of range; -EPERM: not in that
- * group; else as shm_open(). Logs nothing.
+ * -EBUSY: another writer uses the name; -EEXIST: what has the name is no ring; -EACCES: it is
+ * another user's; -ENOSPC: no room in /dev/shm; -EINVAL, -ENAMETOOLONG: no name; -EINVAL: sizes out
+ * of range; -EPERM: not in that group; else as shm_open(). Logs nothing.
  */
 int ring_create(struct ring **out, const struct ring_options *opt);
 /* Makes another one under the same name, then ends the old one in any case; *ring: NULL on failure. */

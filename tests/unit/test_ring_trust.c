@@ -348,6 +348,25 @@ static void a_reader_that_locks_keeps_no_ring_from_coming_back(void **state)
 	ring_destroy(ring);
 }
 
+/* Its owner could shorten what we have mapped. */
+static void another_users_ring_is_left_alone(void **state)
+{
+	struct ring *ring;
+	int fd;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	kill_child(start_child(write_in_child));
+	fd = open_object("", O_RDWR);
+	assert_int_equal(fchown(fd, 65534, (gid_t)-1), 0);
+	assert_int_equal(create_ring(&ring), -EACCES);
+	assert_int_equal(fchown(fd, 0, (gid_t)-1), 0);
+	assert_int_equal(create_ring(&ring), 0);
+	close(fd);
+	ring_destroy(ring);
+}
+
 /* A ring as a dead writer leaves it, to be spoiled. */
 static void leave_a_ring(struct hdmicast_ring_header *header)
 {
@@ -500,6 +519,7 @@ int main(void)
 		RING_TEST(the_access_is_what_was_asked_for),
 		RING_TEST(names_and_sizes_are_checked),
 		RING_TEST(what_is_no_ring_is_left_alone),
+		RING_TEST(another_users_ring_is_left_alone),
 		RING_TEST(a_reader_that_locks_keeps_no_ring_from_coming_back),
 		RING_TEST(each_fault_of_an_object_has_its_error),
 		RING_TEST(a_lying_object_harms_no_reader),

@@ -18,18 +18,28 @@
 #include "shm/shared.h"
 #include "util.h"
 
+/* One ring's control object would be another one's ring. */
+#define CONTROL_SUFFIX ".ctl"
+
+static bool ends_in(const char *name, const char *suffix)
+{
+	const size_t length = strlen(name), end = strlen(suffix);
+
+	return length >= end && strcmp(name + length - end, suffix) == 0;
+}
+
 int object_set_names(struct object_names *names, const char *name)
 {
 	size_t length;
 
 	name += *name == '/';
 	length = strlen(name);
-	if (!length || strchr(name, '/') || *name == '.')
+	if (!length || strchr(name, '/') || *name == '.' || ends_in(name, CONTROL_SUFFIX))
 		return -EINVAL;
-	if (length > NAME_MAX - strlen(".ctl"))
+	if (length > NAME_MAX - strlen(CONTROL_SUFFIX))
 		return -ENAMETOOLONG;
 	snprintf(names->data, sizeof(names->data), "/%s", name);
-	snprintf(names->control, sizeof(names->control), "/%s.ctl", name);
+	snprintf(names->control, sizeof(names->control), "/%s" CONTROL_SUFFIX, name);
 	return 0;
 }
 
@@ -122,6 +132,8 @@ int object_take_over(const struct object_names *names, struct hdmicast_ring_head
 		return -EBUSY; /* somebody else took it over meanwhile */
 	if (shm_unlink(names->data))
 		return -errno;
+	/* Where there was a ring this is its other object, whatever its readers made of it. */
+	shm_unlink(names->control);
 	*old = map_header(fd);
 	return 0;
 }
@@ -220,20 +232,32 @@ static int fill_control(int fd, uint64_t epoch, mode_t mode, gid_t group)
 	return res ? res : set_access(fd, (mode & 0444) | (mode & 0444) >> 1 | 0600, group);
 }
 
+/* Left without a ring: by a writer that died when it had made nothing else. */
+static int remove_old_control(const char *name)
+{
+	AUTO(auto_close) int fd = shm_open(name, O_RDONLY | O_NONBLOCK, 0);
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (!begins_with(fd, HDMICAST_RING_CONTROL_MAGIC))
+		return -EEXIST;
+	return shm_unlink(name) ? -errno : 0;
+}
+
 int object_create_control(const struct object_names *names, uint64_t epoch, mode_t mode,
 	gid_t group)
 {
 	AUTO(auto_close) int fd = -1;
-	int res;
+	int res = remove_old_control(names->control);
 
-	if (shm_unlink(names->control) && errno != ENOENT)
-		return -errno;
+	if (res)
+		return res;
 	fd = create(names->control);
 	if (fd < 0)
 		return fd;
 	res = fill_control(fd, epoch, mode, group);
 	if (!res)
 		return steal_fd(&fd);
-	shm_unlink(names->control);
+	object_remove(names->control, fd);
 	return res;
 }

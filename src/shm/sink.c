@@ -78,7 +78,8 @@ static const char *remedy(int error)
 {
 	switch (error) {
 	case -EPROTO: return "its name must end in :jpeg, :h264 or :raw (or .jpeg and so on)";
-	case -EINVAL: return "its name must have no '/' in it, and no '.' in front";
+	case -EINVAL:
+		return "its name must have no '/' in it, no '.' in front, and no '.ctl' at its end";
 	case -ENAMETOOLONG: return "choose a shorter name";
 	case -EACCES: return "it belongs to another user: remove it from /dev/shm";
 	case -EPERM: return "it belongs to another user, or we are not in that group";

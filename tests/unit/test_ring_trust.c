@@ -266,7 +266,7 @@ static void names_and_sizes_are_checked(void **state)
 	struct ring_options opt = {
 		.bytes = 4096, .slots = 4, .mode = 0600, .group = RING_GROUP_KEEP
 	};
-	const char *const bad[] = { "", "/", "a/b", "..", ".hidden" };
+	const char *const bad[] = { "", "/", "a/b", "..", ".hidden" }, *const control = "a.ctl";
 	struct hdmicast_ring *reader;
 	struct ring *ring;
 	char longest[300];
@@ -277,6 +277,8 @@ static void names_and_sizes_are_checked(void **state)
 		assert_int_equal(ring_create(&ring, &opt), -EINVAL);
 		assert_int_equal(hdmicast_ring_open(&reader, bad[i], 0), -EINVAL);
 	}
+	opt.name = control;
+	assert_int_equal(ring_create(&ring, &opt), -EINVAL);
 	memset(longest, 'x', sizeof(longest));
 	longest[252] = 0;
 	opt.name = longest;
@@ -328,6 +330,42 @@ static int create_ring(struct ring **ring)
 		.group = RING_GROUP_KEEP };
 
 	return ring_create(ring, &opt);
+}
+
+static void what_is_no_control_object_is_left_alone(void **state)
+{
+	static const char word[] = "something of someone else";
+	int fd = open_object(".ctl", O_RDWR | O_CREAT);
+	struct ring *ring;
+	char found[sizeof(word)];
+
+	(void)state;
+	assert_int_equal(write(fd, word, sizeof(word)), sizeof(word));
+	assert_int_equal(create_ring(&ring), -EEXIST);
+	close(fd);
+	fd = open_object(".ctl", O_RDWR);
+	assert_int_equal(read(fd, found, sizeof(found)), sizeof(found));
+	assert_string_equal(found, word);
+	/* Of a writer that died when it had made nothing else. */
+	assert_int_equal(ftruncate(fd, 0), 0);
+	close(fd);
+	assert_int_equal(create_ring(&ring), 0);
+	ring_destroy(ring);
+}
+
+static void what_readers_made_of_a_dead_ring_keeps_none_from_coming_back(void **state)
+{
+	static const char garbage[64] = "garbage";
+	struct ring *ring;
+	int fd;
+
+	(void)state;
+	kill_child(start_child(write_in_child));
+	fd = open_object(".ctl", O_RDWR);
+	assert_int_equal(pwrite(fd, garbage, sizeof(garbage), 0), sizeof(garbage));
+	close(fd);
+	assert_int_equal(create_ring(&ring), 0);
+	ring_destroy(ring);
 }
 
 /* That takes no more than to open it for reading, which all readers may. */
@@ -519,6 +557,8 @@ int main(void)
 		RING_TEST(the_access_is_what_was_asked_for),
 		RING_TEST(names_and_sizes_are_checked),
 		RING_TEST(what_is_no_ring_is_left_alone),
+		RING_TEST(what_is_no_control_object_is_left_alone),
+		RING_TEST(what_readers_made_of_a_dead_ring_keeps_none_from_coming_back),
 		RING_TEST(another_users_ring_is_left_alone),
 		RING_TEST(a_reader_that_locks_keeps_no_ring_from_coming_back),
 		RING_TEST(each_fault_of_an_object_has_its_error),

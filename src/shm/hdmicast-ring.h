@@ -163,9 +163,10 @@ HDMICAST_ASSERT(sizeof(struct hdmicast_ring_reader) == 32);
 /* ---- the library */
 
 /*
- * A reader's handle: for one thread at a time, and of no use to a child after fork(). All functions return 0 or a negative errno, if nothing
- * else is said. None waits but hdmicast_ring_wait(). When the writer ends, dies or makes a ring of
- * another size, the handle finds the new one by itself; hdmicast_frame.epoch tells.
+ * A reader's handle: for one thread at a time, and of no use to a child after fork(). All functions
+ * return 0 or a negative errno, if nothing else is said. None waits but hdmicast_ring_wait(). When
+ * the writer ends, dies or makes a ring of another size, the handle finds the new one by itself;
+ * hdmicast_frame.epoch tells.
  */
 struct hdmicast_ring;
 
@@ -188,7 +189,7 @@ struct hdmicast_frame {
 };
 
 struct hdmicast_ring_info {
-	int attached; /* there is a ring under this name */
+	int attached; /* there is a ring, and it was not abandoned */
 	int alive;    /* and its writer lives */
 	uint64_t epoch;
 	uint64_t data_bytes;
@@ -244,7 +245,7 @@ int hdmicast_ring_copy(struct hdmicast_ring *ring, struct hdmicast_frame *frame,
 int hdmicast_ring_request_key(struct hdmicast_ring *ring);
 /* How many frames this reader missed since it was opened. */
 uint64_t hdmicast_ring_lost(const struct hdmicast_ring *ring);
-/* Looks at the ring and at its writer. */
+/* Looks at the ring and at its writer. A frame that was borrowed stays readable. */
 int hdmicast_ring_get_info(struct hdmicast_ring *ring, struct hdmicast_ring_info *out);
 /* A sentence about an error of this library, for people; a constant, or strerror()'s. */
 const char *hdmicast_ring_strerror(int error);

@@ -370,10 +370,12 @@ uint64_t hdmicast_ring_lost(const struct hdmicast_ring *ring)
 int hdmicast_ring_get_info(struct hdmicast_ring *ring, struct hdmicast_ring_info *out)
 {
 	*out = (struct hdmicast_ring_info){ 0 };
-	refresh(ring);
+	/* A frame may be lent: only who has no ring looks for another one here. */
+	if (ring->map.fd < 0)
+		refresh(ring);
 	if (ring->map.fd < 0)
 		return 0;
-	out->attached = 1;
+	out->attached = shared_load_acquire(&ring->map.header->state) == HDMICAST_RING_LIVE;
 	out->alive = ring_map_alive(&ring->map);
 	out->epoch = ring->map.epoch;
 	out->data_bytes = ring->map.data_bytes;

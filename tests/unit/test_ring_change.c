@@ -165,6 +165,30 @@ static void a_replaced_ring_is_never_missing(void **state)
 	ring_destroy(ring);
 }
 
+static void a_frame_that_is_borrowed_stays_readable_while_one_looks_at_the_ring(void **state)
+{
+	struct ring *ring = new_ring(4096, 4);
+	struct hdmicast_ring *reader = new_reader();
+	struct hdmicast_ring_info info;
+	struct hdmicast_frame frame;
+
+	(void)state;
+	publish(ring, 64, KEY);
+	assert_int_equal(hdmicast_ring_next(reader, &frame), 0);
+	ring_destroy(ring);
+	ring = new_ring(8192, 4);
+	assert_int_equal(hdmicast_ring_get_info(reader, &info), 0);
+	assert_false(info.attached);
+	assert_true(is_known(frame.data, frame.size, 0));
+	assert_true(hdmicast_ring_valid(reader, &frame));
+	assert_int_equal(hdmicast_ring_wait(reader, 0), -ETIMEDOUT);
+	hdmicast_ring_get_info(reader, &info);
+	assert_true(info.attached);
+	assert_int_equal(info.data_bytes, 8192);
+	hdmicast_ring_close(reader);
+	ring_destroy(ring);
+}
+
 static void a_ring_that_cannot_be_replaced_is_over(void **state)
 {
 	const struct ring_options wrong = { .name = ring_name(), .bytes = 1, .slots = 4 };
@@ -405,6 +429,7 @@ int main(void)
 		RING_TEST(laps_and_losses_are_told),
 		RING_TEST(a_wake_is_counted_for_who_slept),
 		RING_TEST(a_replaced_ring_is_never_missing),
+		RING_TEST(a_frame_that_is_borrowed_stays_readable_while_one_looks_at_the_ring),
 		RING_TEST(a_ring_that_cannot_be_replaced_is_over),
 		RING_TEST(a_removed_ring_is_noticed_and_its_successor_left_alone),
 		RING_TEST(who_waits_a_little_at_a_time_leaves_an_orphan),

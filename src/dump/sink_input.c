@@ -46,12 +46,25 @@ static int fail(const struct sink_input *in, int error, const char *why)
 
 /* ---- the object */
 
+static const char no_sink[] = "the object of this name is no sink";
+
+static bool is_shared_memory(int fd)
+{
+	struct stat stat;
+
+	return fstat(fd, &stat) == 0 && S_ISREG(stat.st_mode);
+}
+
 static int attach(struct sink_input *in)
 {
 	const struct timespec look = { .tv_nsec = 50 * NS_PER_MS };
 	const char *name = in->base.opt->name;
 
 	in->fd = shm_open(name, O_RDWR | O_NONBLOCK, 0);
+	if (in->fd < 0 ? errno == ELOOP || errno == ENXIO : !is_shared_memory(in->fd))
+		return fail(in, -EBADMSG, no_sink);
+	if (in->fd < 0 && errno == EINVAL) /* which shm_open(3) says of directories, too */
+		return fail(in, -EINVAL, "that is no sink, or no name for one");
 	if (in->fd < 0 && errno == ENOENT) {
 		input_say(&in->base, "there is none of this name: does its writer run?");
 		nanosleep(&look, NULL);
@@ -94,7 +107,7 @@ static int check_head(struct sink_input *in, const struct layout_head *head, ssi
 		return fail(in, -EBADMSG,
 			head->magic == HDMICAST_RING_MAGIC
 				? "it is a ring, which is read with --ring"
-				: "the object of this name is no sink");
+				: no_sink);
 	if (size < (ssize_t)sizeof(*head))
 		return fail(in, -ENODATA, "the object is shorter than the header of a sink");
 	return head->version ? 0 : -ESTALE;

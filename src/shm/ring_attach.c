@@ -133,14 +133,24 @@ static int map_object(struct ring_map *map, const struct hdmicast_ring_header *l
 	return 0;
 }
 
+/* What has the name may be a pipe, which one would wait in for ever, or a link, or a directory. */
+static int open_object(const char *name, int how)
+{
+	int fd = shm_open(name, how | O_NONBLOCK, 0);
+
+	if (fd >= 0)
+		return fd;
+	return errno == ELOOP || errno == ENXIO || errno == EISDIR ? -EBADMSG : -errno;
+}
+
 int ring_map_open(struct ring_map *out, const char *name)
 {
 	struct hdmicast_ring_header header = { 0 };
-	struct ring_map map = { .fd = shm_open(name, O_RDONLY, 0) };
+	struct ring_map map = { .fd = open_object(name, O_RDONLY) };
 	int res;
 
 	if (map.fd < 0)
-		return -errno;
+		return map.fd;
 	res = read_header(map.fd, &header);
 	if (!res)
 		res = map_object(&map, &header);
@@ -231,7 +241,7 @@ void ring_seat_take(struct ring_seat *seat, const char *name, uint64_t epoch)
 	int fd;
 
 	snprintf(path, sizeof(path), "%s.ctl", name);
-	fd = shm_open(path, O_RDWR, 0);
+	fd = open_object(path, O_RDWR);
 	if (fd < 0)
 		return;
 	/* An epoch that differs: the writer is about to replace one of the two objects. */

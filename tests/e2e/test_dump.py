@@ -213,6 +213,21 @@ def what_is_no_sink_is_refused_with_the_reason():
 
 
 @test
+def what_is_no_shared_memory_is_refused():
+    name = own_name("h264")
+    path = f"/dev/shm/{name}"
+    for make, remove in ((os.mkfifo, os.unlink), (os.mkdir, os.rmdir),
+                         (lambda path: os.symlink("/etc/passwd", path), os.unlink)):
+        make(path)
+        try:
+            for option, words in (("--sink", "is no sink"), ("--ring", "is no ring")):
+                _, said = output(option, name, status=1)
+                check(words in said and said.count("\n") == 1, f"said {said!r}, not '{words}'")
+        finally:
+            remove(path)
+
+
+@test
 def a_sink_is_waited_for_and_found_again():
     name = own_name("jpeg")
     with Dump("-s", name, "-j", "--no-data") as dump:

@@ -332,6 +332,54 @@ static int create_ring(struct ring **ring)
 	return ring_create(ring, &opt);
 }
 
+static void path_of(char *path, size_t size, const char *suffix)
+{
+	snprintf(path, size, "/dev/shm/%s%s", ring_name(), suffix);
+}
+
+static void assert_no_ring(void)
+{
+	struct hdmicast_ring *reader;
+	struct ring *ring;
+
+	assert_int_equal(hdmicast_ring_open(&reader, ring_name(), 0), -EBADMSG);
+	assert_true(create_ring(&ring) < 0);
+}
+
+static void what_is_no_shared_memory_is_no_ring(void **state)
+{
+	char path[96];
+
+	(void)state;
+	path_of(path, sizeof(path), "");
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_no_ring();
+	unlink(path);
+	assert_int_equal(symlink("/etc/passwd", path), 0);
+	assert_no_ring();
+	unlink(path);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_no_ring();
+	rmdir(path);
+}
+
+static void a_reader_goes_by_what_is_no_control_object(void **state)
+{
+	struct ring *ring = new_ring(4096, 4);
+	struct hdmicast_ring *reader;
+	char path[96];
+
+	(void)state;
+	path_of(path, sizeof(path), ".ctl");
+	unlink(path);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	publish(ring, 4, KEY);
+	reader = new_reader();
+	assert_next(reader, 0, 0);
+	hdmicast_ring_close(reader);
+	ring_destroy(ring);
+}
+
 static void what_is_no_control_object_is_left_alone(void **state)
 {
 	static const char word[] = "something of someone else";
@@ -557,6 +605,8 @@ int main(void)
 		RING_TEST(the_access_is_what_was_asked_for),
 		RING_TEST(names_and_sizes_are_checked),
 		RING_TEST(what_is_no_ring_is_left_alone),
+		RING_TEST(what_is_no_shared_memory_is_no_ring),
+		RING_TEST(a_reader_goes_by_what_is_no_control_object),
 		RING_TEST(what_is_no_control_object_is_left_alone),
 		RING_TEST(what_readers_made_of_a_dead_ring_keeps_none_from_coming_back),
 		RING_TEST(another_users_ring_is_left_alone),

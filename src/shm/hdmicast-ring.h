@@ -131,7 +131,7 @@ struct hdmicast_ring_control {
  */
 struct hdmicast_ring_reader {
 	uint32_t pid;  /*  0: for people */
-	uint32_t beat; /*  4: changes once a second while frames are being read or waited for */
+	uint32_t beat; /*  4: changes every second or two while frames are read or waited for */
 	uint32_t keys; /*  8: a change asks for a key frame */
 	uint32_t laps; /* 12: how often it was overtaken */
 	uint64_t lost; /* 16: frames that this reader missed */
@@ -218,8 +218,9 @@ void hdmicast_ring_close(struct hdmicast_ring *ring);
  */
 int hdmicast_ring_wait(struct hdmicast_ring *ring, int timeout_ms);
 /*
- * A descriptor for poll(): readable when hdmicast_ring_next() may have something. It is the
- * ring's; read frames until -EAGAIN, that resets it. Starts a thread, which waits in your stead.
+ * A descriptor for poll(): readable when hdmicast_ring_next() may have something, and every other
+ * second when it has not. It is the ring's; read frames until -EAGAIN, each time: that resets it,
+ * and tells the writer that somebody is here. Starts a thread, which waits in your stead.
  */
 int hdmicast_ring_fd(struct hdmicast_ring *ring);
 

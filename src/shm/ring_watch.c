@@ -17,11 +17,17 @@
 
 #define NS_PER_MS INT64_C(1000000)
 
+/* The reader says that it is there when it is called: often enough for the writer, ten seconds. */
+#define PRESENCE_MS 2000
+
 struct ring_watch {
 	char name[RING_NAME_SIZE];
 	int event_fd;
 	uint32_t stop; /* atomic */
 	pthread_t thread;
+	uint64_t epoch;  /* the thread's alone, as what follows: the ring that it saw last, */
+	uint32_t seen;   /* and its bell */
+	int64_t told_ns; /* when the descriptor was set */
 };
 
 void ring_watch_set(struct ring_watch *watch)
@@ -46,24 +52,36 @@ int ring_watch_fd(const struct ring_watch *watch)
 	return watch->event_fd;
 }
 
-/* Until the ring is abandoned, or its writer dead and someone else's ring under the name. */
+static void tell(struct ring_watch *watch, uint32_t bell, int64_t now)
+{
+	if (bell == watch->seen && now - watch->told_ns < PRESENCE_MS * NS_PER_MS)
+		return;
+	watch->seen = bell;
+	watch->told_ns = now;
+	ring_watch_set(watch);
+}
+
+/* Until the ring is abandoned, or its writer dead: then there may be another one under the name. */
 static void watch_one(struct ring_watch *watch, const struct ring_map *map)
 {
-	uint32_t seen = shared_load_acquire(&map->header->bell);
+	int64_t looked_ns = 0;
 
-	ring_watch_set(watch); /* what came before we looked */
+	if (map->epoch != watch->epoch)
+		watch->told_ns = 0; /* what came before we looked */
+	watch->epoch = map->epoch;
 	while (!shared_load_acquire(&watch->stop)) {
 		const uint32_t bell = shared_load_acquire(&map->header->bell);
+		const int64_t now = ring_now_ns();
 
-		if (bell != seen)
-			ring_watch_set(watch);
-		seen = bell;
+		tell(watch, bell, now);
 		if (shared_load_acquire(&map->header->state) != HDMICAST_RING_LIVE)
 			return;
-		if (ring_wait_for_bell(&map->header->bell, bell, RING_SLICE_MS * NS_PER_MS) ==
-				-ETIMEDOUT &&
-			!ring_map_alive(map))
-			return;
+		if (now - looked_ns >= RING_LOOK_MS * NS_PER_MS) {
+			if (!ring_map_alive(map))
+				return;
+			looked_ns = now;
+		}
+		ring_wait_for_bell(&map->header->bell, bell, RING_SLICE_MS * NS_PER_MS);
 	}
 }
 

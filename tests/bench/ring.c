@@ -118,6 +118,22 @@ static void ring_read(unsigned me, const char *at)
 	}
 }
 
+static void ring_poll(unsigned me, const char *at)
+{
+	struct pollfd on = { .events = POLLIN };
+	struct hdmicast_ring *reader;
+	struct hdmicast_frame frame;
+
+	die_unless(hdmicast_ring_open(&reader, at, 0) == 0, at);
+	on.fd = hdmicast_ring_fd(reader);
+	be_ready();
+	for (;;) {
+		poll(&on, 1, -1);
+		while (hdmicast_ring_next(reader, &frame) == 0)
+			note(me, frame.sequence, now_ns());
+	}
+}
+
 static void *sink_open(const char *at, size_t size)
 {
 	struct memsink *sink = NULL;
@@ -207,6 +223,8 @@ static void futex_read(unsigned me, const char *at)
 
 static const struct bench_medium ring_medium = { "ring", ring_open, ring_put, ring_close,
 	ring_read };
+static const struct bench_medium poll_medium = { "ring, poll", ring_open, ring_put, ring_close,
+	ring_poll };
 static const struct bench_medium sink_medium = { "memsink", sink_open, sink_put, sink_close,
 	sink_read };
 static const struct bench_medium futex_medium = { "bare futex", futex_open, futex_put, futex_close,
@@ -389,15 +407,25 @@ static void show_cost(const struct bench_medium *medium, const char *what,
 	fflush(stdout);
 }
 
-/* Enters and leaves, both stop it. */
-static unsigned count_stops(pid_t pid, int64_t until)
+static void trace(pid_t pid)
+{
+	int status;
+
+	die_unless(waitpid(pid, &status, 0) == pid, "wait");
+	ptrace(PTRACE_SETOPTIONS, pid, NULL, PTRACE_O_TRACECLONE);
+	ptrace(PTRACE_SYSCALL, pid, NULL, NULL);
+}
+
+/* Enters and leaves, both stop it. The library's thread counts, too. */
+static unsigned count_stops(int64_t until)
 {
 	unsigned stops = 0;
 	int status;
+	pid_t who;
 
-	while (now_ns() < until && waitpid(pid, &status, 0) == pid && WIFSTOPPED(status)) {
+	while (now_ns() < until && (who = waitpid(-1, &status, __WALL)) > 0 && WIFSTOPPED(status)) {
 		stops++;
-		ptrace(PTRACE_SYSCALL, pid, NULL, NULL);
+		ptrace(PTRACE_SYSCALL, who, NULL, NULL);
 	}
 	return stops;
 }
@@ -417,7 +445,9 @@ static void show_idle(const struct bench_medium *medium)
 		raise(SIGSTOP);
 		medium->read(0, at);
 	}
-	stops = count_stops(pid, now_ns() + IDLE_S * NS_PER_S);
+	trace(pid);
+	count_stops(now_ns() + NS_PER_S); /* what it does to begin with */
+	stops = count_stops(now_ns() + IDLE_S * NS_PER_S);
 	printf("%-10s an idle reader makes %.1f system calls a second\n", medium->name,
 		stops / 2.0 / IDLE_S);
 	fflush(stdout);
@@ -460,6 +490,7 @@ int main(void)
 	show_latency(&ring_medium, MANY);
 	show_latency(&sink_medium, MANY);
 	show_idle(&ring_medium);
+	show_idle(&poll_medium);
 	show_idle(&sink_medium);
 	for (size_t i = 0; i < ARRAY_SIZE(size); i++)
 		show_cost(&ring_medium, size[i].what, &size[i].stream, 1, FRAMES * PERIOD_NS);

@@ -316,6 +316,38 @@ static void the_descriptor_is_readable_while_there_are_frames(void **state)
 	ring_destroy(ring);
 }
 
+static uint32_t beat_of_first_place(void)
+{
+	struct hdmicast_ring_reader reader;
+	AUTO(auto_close) int fd = open_object(".ctl", O_RDONLY);
+
+	assert_int_equal(pread(fd, &reader, sizeof(reader), sizeof(struct hdmicast_ring_control)),
+		sizeof(reader));
+	return reader.beat;
+}
+
+/* The writer counts who said so within ten seconds, and publishes for nobody else. */
+static void who_polls_stays_a_reader_while_nothing_comes(void **state)
+{
+	struct ring *ring = new_ring(4096, 4);
+	struct hdmicast_ring *reader = new_reader();
+	const int fd = hdmicast_ring_fd(reader);
+	uint32_t before;
+
+	(void)state;
+	while (is_readable(fd, 200))
+		assert_none(reader);
+	for (unsigned i = 0; i < 2; i++) {
+		before = beat_of_first_place();
+		assert_true(is_readable(fd, 5000));
+		assert_none(reader);
+		assert_int_not_equal(beat_of_first_place(), before);
+		assert_false(is_readable(fd, 0));
+	}
+	hdmicast_ring_close(reader);
+	ring_destroy(ring);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -332,6 +364,7 @@ int main(void)
 		RING_TEST(waiting_ends_in_time),
 		RING_TEST(waiting_is_ended_by_a_frame),
 		RING_TEST(the_descriptor_is_readable_while_there_are_frames),
+		RING_TEST(who_polls_stays_a_reader_while_nothing_comes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -168,7 +168,7 @@ _MAGIC, _CONTROL_MAGIC = 0x31676E6972636468, 0x316C746372636468
 _NEW, _LIVE, _GONE = 0, 1, 2
 _STATE, _BELL, _HEAD, _KEY = 32, 33, 34, 35  # in words
 _READERS = 64
-_SLICE, _SEARCH, _LOOK = 0.1, 0.05, 0.2  # s: of sleep; between two looks for a ring, whether the writer lives
+_SLICE, _SEARCH, _LOOK = 0.1, 0.05, 0.2  # s: of sleep; between two looks for a ring; whether the writer lives
 
 
 def _stamp(n):
@@ -353,6 +353,7 @@ class Ring:
         self._seat = _Seat()
         self._next = self._lost = self._gap = 0
         self._needs_key, self._asked_at, self._looked_at = False, 0.0, 0.0
+        self._dead = False
         self._closed = False
         try:
             self._attach()
@@ -447,7 +448,7 @@ class Ring:
 
     def _adopt(self, ring):
         self._detach()
-        self._map = ring
+        self._map, self._dead = ring, False
         self._seat.take(self.name, ring.epoch)
         head, key = ring.load(_HEAD), ring.load(_KEY) - 1 & _M
         self._needs_key, self._gap, self._next = False, 0, head
@@ -473,10 +474,10 @@ class Ring:
         # Who took a dead writer's place would have rung, but somebody may have removed the object. What can still
         # be read here is kept until there is another one.
         now = time.monotonic()
-        if now - self._looked_at < _LOOK:
+        if now - self._looked_at < (_SEARCH if self._dead else _LOOK):
             return False
-        self._looked_at = now
-        if self._map.alive():
+        self._looked_at, self._dead = now, not self._map.alive()
+        if not self._dead:
             return False
         with contextlib.suppress(Error):
             other = _Map(self.name)
@@ -488,7 +489,7 @@ class Ring:
 
     def _sleep(self, bell, left):
         if self._map:
-            self._map.sleep(bell, min(left, _SLICE))
+            self._map.sleep(bell, min(left, _SEARCH if self._dead else _SLICE))
         else:
             time.sleep(min(left, _SEARCH))
 

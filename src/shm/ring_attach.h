@@ -19,7 +19,7 @@
  */
 #define RING_SLICE_MS  100
 #define RING_LOOK_MS   200
-#define RING_SEARCH_MS 50 /* between two looks for a ring that is not there */
+#define RING_SEARCH_MS 50 /* between two looks for a ring, when there is none, or a dead writer's */
 
 /* A mapped data object. The copies of its geometry were checked; its own are not looked at again. */
 struct ring_map {

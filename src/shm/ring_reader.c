@@ -28,6 +28,7 @@ struct hdmicast_ring {
 	uint64_t gap;      /* before the next frame; not in `lost` yet */
 	int64_t asked_ns;  /* for a key frame, after losses */
 	int64_t looked_ns; /* whether the writer lives */
+	int is_dead;       /* it did not, then */
 };
 
 /* At once when a loss is new, then again, should the first request not have been heard. */
@@ -66,6 +67,7 @@ static void start(struct hdmicast_ring *ring)
 	const uint32_t key = shared_load_acquire(&ring->map.header->key) - 1;
 	struct hdmicast_ring_slot slot;
 
+	ring->is_dead = 0;
 	ring->needs_key = 0;
 	ring->gap = 0;
 	ring->next = head;
@@ -113,12 +115,14 @@ static void beat(struct hdmicast_ring *ring)
 static void look_for_successor(struct hdmicast_ring *ring)
 {
 	const int64_t now = ring_now_ns();
+	const int64_t apart_ms = ring->is_dead ? RING_SEARCH_MS : RING_LOOK_MS;
 	struct ring_map other;
 
-	if (now - ring->looked_ns < RING_LOOK_MS * NS_PER_MS)
+	if (now - ring->looked_ns < apart_ms * NS_PER_MS)
 		return;
 	ring->looked_ns = now;
-	if (ring_map_alive(&ring->map) || ring_map_open(&other, ring->name))
+	ring->is_dead = !ring_map_alive(&ring->map);
+	if (!ring->is_dead || ring_map_open(&other, ring->name))
 		return;
 	if (other.epoch == ring->map.epoch) {
 		ring_map_close(&other);
@@ -220,7 +224,8 @@ void hdmicast_ring_close(struct hdmicast_ring *ring)
 /* One piece of waiting: for the bell to be other than it was before the last look at the frames. */
 static void wait_slice(struct hdmicast_ring *ring, uint32_t bell, int64_t left_ns)
 {
-	const int64_t slice = (ring->map.fd >= 0 ? RING_SLICE_MS : RING_SEARCH_MS) * NS_PER_MS;
+	const int searches = ring->map.fd < 0 || ring->is_dead;
+	const int64_t slice = (searches ? RING_SEARCH_MS : RING_SLICE_MS) * NS_PER_MS;
 	const int64_t ns = left_ns < slice ? left_ns : slice;
 	const struct timespec ts = { .tv_nsec = ns };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* Rings that are replaced, removed, forgotten and grown, and what readers do to be counted. */
 #include <linux/videodev2.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -9,6 +10,11 @@
 
 #define KEY       true
 #define PICTURE_W 64
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SLOWER 3
+#else
+#define SLOWER 1
+#endif
 #define PICTURE_H 48
 
 static struct ring_readers readers_of(struct ring *ring)
@@ -224,8 +230,8 @@ static void a_removed_ring_is_noticed_and_its_successor_left_alone(void **state)
 	ring_destroy(ring);
 }
 
-/* As a daemon that is killed while it takes over: the old ring has no name, and is not called off. */
-static struct ring *orphan(struct hdmicast_ring **reader)
+/* As a daemon that is killed while it takes over: its ring has no name, and is not called off. */
+static void leave_an_orphan(struct hdmicast_ring **reader)
 {
 	int fds[2];
 	char byte;
@@ -247,7 +253,68 @@ static struct ring *orphan(struct hdmicast_ring **reader)
 	close(fds[0]);
 	close(fds[1]);
 	remove_objects(NULL);
+}
+
+static struct ring *orphan(struct hdmicast_ring **reader)
+{
+	leave_an_orphan(reader);
 	return new_ring(1 << 16, 4);
+}
+
+struct search {
+	struct hdmicast_ring *reader;
+	int64_t found_ns;
+};
+
+static void *search(void *arg)
+{
+	struct search *search = arg;
+
+	search->found_ns = hdmicast_ring_wait(search->reader, 10000) ? 0 : now_ns();
+	return NULL;
+}
+
+/* How long until a reader is with a ring that comes this long after its own was orphaned. */
+static int64_t measure_search(useconds_t later_us)
+{
+	struct search searching;
+	struct ring *ring;
+	pthread_t thread;
+	int64_t begin_ns;
+
+	leave_an_orphan(&searching.reader);
+	assert_int_equal(pthread_create(&thread, NULL, search, &searching), 0);
+	usleep(later_us);
+	ring = new_ring(1 << 16, 4);
+	publish(ring, 8, KEY);
+	begin_ns = now_ns();
+	pthread_join(thread, NULL);
+	assert_true(searching.found_ns);
+	hdmicast_ring_close(searching.reader);
+	ring_destroy(ring);
+	return searching.found_ns - begin_ns;
+}
+
+static int compare(const void *a, const void *b)
+{
+	const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* The median, since the machine may be busy. */
+static void an_orphan_looks_for_another_ring_all_50_ms(void **state)
+{
+	int64_t took_ns[7];
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(took_ns); i++)
+		took_ns[i] = measure_search(300000 + 27000 * i);
+	qsort(took_ns, ARRAY_SIZE(took_ns), sizeof(*took_ns), compare);
+	print_message("median %lld us, most %lld us\n",
+		(long long)took_ns[ARRAY_SIZE(took_ns) / 2] / 1000,
+		(long long)took_ns[ARRAY_SIZE(took_ns) - 1] / 1000);
+	assert_true(took_ns[ARRAY_SIZE(took_ns) / 2] < SLOWER * 60 * NS_PER_MS);
 }
 
 static void who_waits_a_little_at_a_time_leaves_an_orphan(void **state)
@@ -255,10 +322,13 @@ static void who_waits_a_little_at_a_time_leaves_an_orphan(void **state)
 	struct hdmicast_ring *reader;
 	struct hdmicast_frame frame;
 	struct ring *ring = orphan(&reader);
+	const int64_t begin_ns = now_ns();
 
 	(void)state;
 	publish(ring, 8, KEY);
 	assert_true(comes_through(reader, &frame));
+	/* Whether its writer lives, it looks every 200 ms. */
+	assert_true(now_ns() - begin_ns < SLOWER * NS_PER_S);
 	assert_int_equal(frame.size, 8);
 	hdmicast_ring_close(reader);
 	ring_destroy(ring);
@@ -434,6 +504,7 @@ int main(void)
 		RING_TEST(a_removed_ring_is_noticed_and_its_successor_left_alone),
 		RING_TEST(who_waits_a_little_at_a_time_leaves_an_orphan),
 		RING_TEST(who_never_waits_leaves_an_orphan),
+		RING_TEST(an_orphan_looks_for_another_ring_all_50_ms),
 		RING_TEST(what_was_forgotten_is_no_beginning),
 		RING_TEST(a_ring_for_raw_pictures_grows_to_eight_of_them),
 		RING_TEST(a_ring_whose_size_was_given_stays_as_it_is),

@@ -3,6 +3,7 @@
 #include "shm/layout.h"
 
 #include <assert.h>
+#include <float.h>
 #include <strings.h>
 
 #include "util.h"
@@ -174,12 +175,19 @@ static long double seconds(int64_t ns)
 	return (long double)ns / NS_PER_S;
 }
 
-/* The padding of a long double stays as it is: zero. */
+/* What x87's format has of a long double; the rest is padding, which the compiler leaves as it was. */
+#if LDBL_MANT_DIG == 64
+#define LONG_DOUBLE_BYTES 10
+#else
+#define LONG_DOUBLE_BYTES sizeof(long double)
+#endif
+
+/* to: zeroed. */
 static void put_time(uint8_t *to, int64_t ns)
 {
 	long double value = seconds(ns);
 
-	memcpy(to, &value, sizeof(value));
+	memcpy(to, &value, LONG_DOUBLE_BYTES);
 }
 
 /* 0: it is no time. A comparison is false for what is no number. */

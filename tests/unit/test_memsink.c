@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 #include <fcntl.h>
+#include <float.h>
 #include <linux/videodev2.h>
 #include <signal.h>
 #include <sys/file.h>
@@ -96,6 +97,9 @@ static void assert_time(const struct peer *peer, size_t at, int64_t ns)
 	memcpy(&value, peer->memory + at, sizeof(value));
 	assert_true(value > (long double)(ns - 1000) / 1e9L);
 	assert_true(value < (long double)(ns + 1000) / 1e9L);
+	/* Readers may be anybody: what pads it must not be what was on our stack. */
+	for (size_t i = LDBL_MANT_DIG == 64 ? 10 : sizeof(value); i < sizeof(value); i++)
+		assert_int_equal(peer->memory[at + i], 0);
 }
 
 static void show_up(struct peer *peer, long double at)
@@ -170,10 +174,20 @@ static struct frame unit(uint8_t *data, size_t size, bool key)
 
 static uint8_t bytes[64] = "\0\0\0\1 an access unit";
 
+/* What the stack below us holds when the next function is called. */
+__attribute__((noinline)) static void spoil_stack(void)
+{
+	volatile uint8_t garbage[4096];
+
+	for (size_t i = 0; i < sizeof(garbage); i++)
+		garbage[i] = 0xA5;
+}
+
 static int write_unit(struct memsink *sink, bool key)
 {
 	struct frame frame = unit(bytes, sizeof(bytes), key);
 
+	spoil_stack();
 	return memsink_write(sink, &frame, 30);
 }
 

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import time
 
-from harness import ROOT, Daemon, check, equal, folder, free_name, jpeg_size, test, wait_until
+from harness import ROOT, SLOWER, Daemon, check, equal, folder, free_name, jpeg_size, test, wait_until
+from sink_writer import LAYOUTS, Writer
 from test_h264 import Unit
 from test_memsink import CARD, H264, JPEG, named
 
@@ -72,22 +73,58 @@ def pythons_examples_give_arrays_and_files():
                 equal(jpeg_size(file.read()), (320, 240), "a JPEG's size")
 
 
+def check_times(frame, names):
+    """In order, of now, and as far apart as they can be."""
+    times = [frame[name] for name in names]
+    equal(times, sorted(times), f"the order of {names}")
+    check(0 < time.monotonic() - times[0] < 2 * SLOWER, f"grabbed {time.monotonic() - times[0]:.3f} s ago")
+    check(times[-1] <= time.monotonic(), "it comes from the future")
+
+
+TIMES = ("grab_begin_ts", "grab_end_ts", "encode_begin_ts", "encode_end_ts")
+
+
 @test
 def pythons_memsink_reads_both_layouts():
-    for abi, times in ((7, {"grab_ts"}), (10, {"grab_begin_ts", "grab_end_ts"})):
+    for abi, more in ((7, {"grab_ts"}), (10, set())):
         with named("h264") as video, named("jpeg") as pictures, \
-                Daemon(*CARD, "--h264-sink", video, "--jpeg-sink", pictures, "--h264-gop", 0, "--sink-abi", abi):
+                Daemon(*CARD, "--h264-sink", video, "--jpeg-sink", pictures, "--h264-gop", 25, "--sink-abi", abi):
             with contextlib.ExitStack() as stack:
                 for name in (video, pictures):
                     wait_until(lambda path=f"/dev/shm/{name}": os.path.exists(path), "the sinks")
                 ring, jpegs = (stack.enter_context(hdmicast.Memsink(name, 1, 5)) for name in (video, pictures))
                 check(ring.wait_frame(key_required=True), "no frame")
                 frame = wait_until(lambda: (got := ring.wait_frame()) and not got["key"] and got, "a delta frame")
-                fields = ("width", "height", "format", "online", "gop", "stride")
-                equal([frame[name] for name in fields], [320, 240, H264, True, 0, 0], "the fields")
-                begin = frame.get("grab_ts", frame.get("grab_begin_ts"))
-                check(times < set(frame) and begin < frame["encode_begin_ts"] < frame["encode_end_ts"], f"{frame}")
-                check(0 < time.monotonic() - begin < 2, f"grabbed at {begin}")
-                wait_until(lambda: ring.wait_frame(key_required=True)["key"], "a key frame on request")
                 picture = jpegs.wait_frame()
-                equal((jpeg_size(picture["data"]), picture["format"]), ((320, 240), JPEG), "the JPEG")
+                for got, form, key, gop in ((frame, H264, False, 25), (picture, JPEG, True, 0)):
+                    equal({name: got[name] for name in got if name not in (*TIMES, *more, "data")},
+                          {"width": 320, "height": 240, "format": form, "stride": 0, "online": True, "key": key,
+                           "gop": gop}, f"the fields of layout {abi}")
+                    check_times(got, TIMES)
+                    if more:
+                        equal((got["grab_ts"], got["grab_ts"]), (got["grab_begin_ts"], got["grab_end_ts"]), "the grab times")
+                equal(jpeg_size(picture["data"]), (320, 240), "the size of the JPEG")
+                check(Unit([nal for nal in frame["data"].split(b"\0\0\1") if nal.strip(b"\0")], 0).key is False, "a key frame")
+                wait_until(lambda: ring.wait_frame(key_required=True)["key"], "a key frame on request")
+
+
+@test
+def pythons_memsink_reads_every_field_of_a_foreign_writer():
+    for abi, layout in LAYOUTS.items():
+        with named("h264") as name, Writer(name, abi) as writer, hdmicast.Memsink(name, 1, 5) as reader:
+            for number in range(3):
+                wanted = {"width": 640 + number, "height": 480 + number, "format": H264, "stride": 7 * number,
+                          "online": number % 2, "key": (number + 1) % 2, "gop": 30 + number}
+                times = {field: f"{81234 + number}.{i}25" for i, field in enumerate(("grab_ts", *TIMES)) if field in layout}
+                data = bytes(range(256))[:200 + number] * (1 + 50 * number)
+                writer.put(data, **wanted, **times)
+                frame = reader.wait_frame()
+                times = {field: float(value) for field, value in times.items()}
+                if "grab_ts" in times:
+                    times["grab_begin_ts"] = times["grab_end_ts"] = times["grab_ts"]
+                equal(frame, {**wanted, **times, "data": data}, f"a frame of layout {abi}")
+                check(0 <= writer.client_age() < 2 * SLOWER, "the reader does not show up")
+            check(not writer.wants_key(), "it asks for a key frame")
+            reader.wait_timeout = 0.05
+            equal(reader.wait_frame(key_required=True), None, "another frame")
+            check(writer.wants_key(), "it asks for no key frame")

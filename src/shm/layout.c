@@ -144,17 +144,22 @@ const struct layout *layout_recognise(unsigned version, const char *name, uint64
 	return layout_find(version);
 }
 
-size_t layout_capacity(const struct layout *layout, const char *name)
+bool layout_is_for(const char *name, const char *medium)
 {
 	const char *end = strrchr(name, ':');
 
 	if (!end)
 		end = strrchr(name, '.');
-	if (end && strcasecmp(end + 1, "jpeg") == 0)
+	return end && strcasecmp(end + 1, medium) == 0;
+}
+
+size_t layout_capacity(const struct layout *layout, const char *name)
+{
+	if (layout_is_for(name, "jpeg"))
 		return 4 << 20;
-	if (end && strcasecmp(end + 1, "h264") == 0)
+	if (layout_is_for(name, "h264"))
 		return 2 << 20;
-	return end && strcasecmp(end + 1, "raw") == 0 ? layout->raw : 0;
+	return layout_is_for(name, "raw") ? layout->raw : 0;
 }
 
 static void put_u32(union layout_header *header, size_t at, uint32_t value)

@@ -61,6 +61,8 @@ const struct layout *layout_named(const char *name);
 /* As layout_find(), but tells 7 from 7b by the name and the size of an object. */
 const struct layout *layout_recognise(unsigned version, const char *name, uint64_t object_bytes);
 
+/* Whether an object's name ends in "jpeg", "h264" or "raw", after the last ':' (or '.'). */
+bool layout_is_for(const char *name, const char *medium);
 /* How large a frame may be, by the end of the object's name; 0: that says nothing. */
 size_t layout_capacity(const struct layout *layout, const char *name);
 

@@ -74,10 +74,16 @@ static void count_written(struct sink *sink, const struct frame *frame, int64_t 
 
 /* ---- the object */
 
-static const char *remedy(int error)
+static const char *const ends[MEDIA] = {
+	[MEDIUM_JPEG] = "its name must end in :jpeg or .jpeg",
+	[MEDIUM_RAW] = "its name must end in :raw or .raw",
+	[MEDIUM_H264] = "its name must end in :h264 or .h264",
+};
+
+static const char *remedy(const struct sink *sink, int error)
 {
 	switch (error) {
-	case -EPROTO: return "its name must end in :jpeg, :h264 or :raw (or .jpeg and so on)";
+	case -EPROTO: return ends[sink->config.store.medium];
 	case -EINVAL:
 		return "its name must have no '/' in it, no '.' in front, and no '.ctl' at its end";
 	case -ENAMETOOLONG: return "choose a shorter name";
@@ -115,7 +121,7 @@ static void open_store(struct sink *sink, int64_t now)
 			sink->store->about);
 	else if (res != sink->open_error)
 		log_error("no %s %s: %s; %s (tried every 10 s)", kind->name, opt->name,
-			strerror(-res), remedy(res));
+			strerror(-res), remedy(sink, res));
 	sink->open_error = res;
 	sink->lost_before = lost(sink);
 	sink->look_due_ns = sink->pulse_due_ns = now;
@@ -234,7 +240,7 @@ static void drop(struct sink *sink, const struct frame *frame, int error, int64_
 			frame->width, frame->height, frame_size(frame), kind->name, name,
 			sink->store->capacity, kind->larger);
 	else
-		log_warn("frame dropped: %s %s: %s", kind->name, name, remedy(error));
+		log_warn("frame dropped: %s %s: %s", kind->name, name, remedy(sink, error));
 }
 
 static void write_frame(struct sink *sink, const struct frame *frame)

@@ -45,8 +45,9 @@ struct store_kind {
 	bool is_watched;    /* look() is due after each frame, not only ten times a second */
 
 	/*
-	 * Logs nothing; errors are those of shm_open(3), and: -EPROTO, -EINVAL, -ENAMETOOLONG:
-	 * the name is none; -EMEDIUMTYPE, -EEXIST: something else has it; -EBUSY: another writer.
+	 * Logs nothing; errors are those of shm_open(3), and: -EPROTO: the name is not for this
+	 * medium; -EINVAL, -ENAMETOOLONG: it is none; -EMEDIUMTYPE, -EEXIST: something else has
+	 * it; -EBUSY: another writer.
 	 */
 	int (*open)(struct store **out, const struct store_config *config);
 	void (*close)(struct store *store);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* A memsink as something to write frames to: see store.h. */
+#include "shm/layout.h"
 #include "shm/memsink.h"
 #include "shm/store.h"
 #include "util.h"
@@ -15,14 +16,27 @@ static struct memsink_store *of(struct store *store)
 	return (struct memsink_store *)store;
 }
 
+static const char *const media[MEDIA] = {
+	[MEDIUM_JPEG] = "jpeg",
+	[MEDIUM_RAW] = "raw",
+	[MEDIUM_H264] = "h264",
+};
+
+/*
+ * The end of the name is all that readers know of a frame's size, and some take it for the medium:
+ * Janus aborts when a sink for H.264 has JPEG in it. So two media never share a sink, either.
+ */
 static int open_memsink(struct store **out, const struct store_config *config)
 {
 	const struct option_store *opt = config->opt;
 	struct memsink_store *self;
 	struct memsink *memsink;
-	int res = memsink_open(&memsink, opt->name, opt->mode, config->abi,
-		opt->client_ttl_s * NS_PER_S);
+	int res;
 
+	if (!layout_is_for(opt->name, media[config->medium]))
+		return -EPROTO;
+	res = memsink_open(&memsink, opt->name, opt->mode, config->abi,
+		opt->client_ttl_s * NS_PER_S);
 	if (res < 0)
 		return res;
 	self = xcalloc(1, sizeof(*self));

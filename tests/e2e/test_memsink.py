@@ -437,6 +437,17 @@ def a_full_dev_shm_is_said_and_tried_again():
 
 
 @test
+def a_sink_takes_no_other_medium_than_its_name_says():
+    """Janus aborts when there is a JPEG among its H.264."""
+    with named("h264") as name, Daemon(*CARD, "--h264-sink", name, "--jpeg-sink", name, "--raw-sink", name) as daemon:
+        for medium in ("jpeg", "raw"):
+            daemon.wait_log(f"its name must end in :{medium} or .{medium} ")
+        with Reader(name) as reader:
+            reader.flow()
+            equal({frame.format for frame in reader.frames(30)}, {H264}, "what is in it")
+
+
+@test
 def garbage_from_readers_harms_nothing():
     with named("h264") as name, Daemon(*CARD, "--h264-sink", name) as daemon, Reader(name) as reader:
         reader.flow()

@@ -80,6 +80,7 @@ static const char *const ends[MEDIA] = {
 	[MEDIUM_H264] = "its name must end in :h264 or .h264",
 };
 
+/* What is wrong, as what to do about it: the kernel's own words say less, and the wrong thing first. */
 static const char *remedy(const struct sink *sink, int error)
 {
 	switch (error) {
@@ -99,7 +100,8 @@ static const char *remedy(const struct sink *sink, int error)
 	case -ENOMEM: return "there is too little memory for it";
 	case -EMFILE:
 	case -ENFILE: return "raise the limit of open files";
-	default: return "see whether /dev/shm is there";
+	case -ENOENT: return "there is no /dev/shm: mount it";
+	default: return strerror(-error);
 	}
 }
 
@@ -120,8 +122,8 @@ static void open_store(struct sink *sink, int64_t now)
 		log_info("%s %s is ready: mode %o, %s", kind->name, opt->name, opt->mode,
 			sink->store->about);
 	else if (res != sink->open_error)
-		log_error("no %s %s: %s; %s (tried every 10 s)", kind->name, opt->name,
-			strerror(-res), remedy(sink, res));
+		log_error("no %s %s: %s (tried every 10 s)", kind->name, opt->name,
+			remedy(sink, res));
 	sink->open_error = res;
 	sink->lost_before = lost(sink);
 	sink->look_due_ns = sink->pulse_due_ns = now;
@@ -142,7 +144,7 @@ static void lose_store(struct sink *sink, int res)
 	static const struct store_view nobody;
 
 	log_warn("%s: %s; opening it again", sink->config.store.opt->name,
-		res == -ESTALE ? "somebody removed it" : strerror(-res));
+		res == -ESTALE ? "somebody removed it" : remedy(sink, res));
 	sink->config.kind->close(sink->store);
 	sink->store = NULL;
 	sink->key_pending = false;

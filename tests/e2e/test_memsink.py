@@ -397,9 +397,10 @@ def sinks_that_cannot_be_are_off_until_they_can():
     with named("jpeg") as name:
         os.mkfifo(f"/dev/shm/{name}")
         with Daemon(*CARD, "--h264-sink", "no-suffix", "--raw-sink", "a/b.raw", "--jpeg-sink", name) as daemon:
-            daemon.wait_log("no sink no-suffix: ")
-            daemon.wait_log("no sink a/b.raw: ")
-            daemon.wait_log(f"no sink {name}: ")
+            for what, words in (("no-suffix", "its name must end in :h264 or .h264 (tried"),
+                                ("a/b.raw", "its name must have no '/' in it"), (name, "something else has its name")):
+                line = daemon.wait_log(f"no sink {what}: ")
+                check(f"{what}: {words}" in line, line)
             equal(daemon.get("/snapshot").status, 200, "the status of /snapshot")
             equal(has_clients(daemon), False, "has_clients")
             os.unlink(f"/dev/shm/{name}")
@@ -441,7 +442,7 @@ def a_sink_takes_no_other_medium_than_its_name_says():
     """Janus aborts when there is a JPEG among its H.264."""
     with named("h264") as name, Daemon(*CARD, "--h264-sink", name, "--jpeg-sink", name, "--raw-sink", name) as daemon:
         for medium in ("jpeg", "raw"):
-            daemon.wait_log(f"its name must end in :{medium} or .{medium} ")
+            daemon.wait_log(f"no sink {name}: its name must end in :{medium} or .{medium} ")
         with Reader(name) as reader:
             reader.flow()
             equal({frame.format for frame in reader.frames(30)}, {H264}, "what is in it")

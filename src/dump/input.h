@@ -70,7 +70,14 @@ void input_say_quiet(struct input *input);
 /* Makes room in `data`; false: there is no memory. */
 bool input_make_room(struct input *input, size_t size);
 /* Seconds with nine places, as uStreamer's fields have three. */
-#define INPUT_TIME        "%lld.%09lld"
-#define INPUT_TIME_OF(ns) (long long)(ns) / NS_PER_S, (long long)(ns) % NS_PER_S
+#define INPUT_TIME "%s%llu.%09llu"
+#define INPUT_TIME_OF(ns) \
+	(ns) < 0 ? "-" : "", input_distance(ns) / NS_PER_S, input_distance(ns) % NS_PER_S
+
+/* From zero: a ring that is not ours may tell any time. */
+static inline unsigned long long input_distance(int64_t ns)
+{
+	return ns < 0 ? 0 - (unsigned long long)ns : (unsigned long long)ns;
+}
 
 #endif

@@ -10,6 +10,7 @@ import re
 import select
 import signal
 import statistics
+import struct
 import subprocess
 import threading
 import time
@@ -339,6 +340,24 @@ def what_is_no_ring_is_refused_with_the_reason():
             check(reason in said and said.count("\n") == 1, f"said {said!r}, not '{reason}'")
         finally:
             os.unlink(path)
+
+
+@test
+def times_that_cannot_be_are_json_all_the_same():
+    with ring("jpeg") as (name, options):
+        path = f"/dev/shm/{name}"
+        with Daemon(*CARD, *options), Dump("--jpeg", name, "-o", os.devnull, "-c", 1) as dump:
+            dump.wait()
+            with open(path, "rb") as file:
+                content = bytearray(file.read())
+        content[140:144] = content[136:140]  # the newest frame is there for who comes, as while there are readers
+        for ns, text in ((-1, "-0.000000001"), (-2**63, "-9223372036.854775808"), (2**63 - 1, "9223372036.854775807")):
+            for slot in range(int.from_bytes(content[20:24], "little")):
+                struct.pack_into("=q", content, 256 + 128 * slot + 32, ns)
+            with open(path, "wb") as file:
+                file.write(content)
+            line, _ = output("--ring", name, "-j", "-c", 1, "--no-data")
+            equal(json.loads(line, parse_float=str)["grab_begin_ts"], text, "the time")
 
 
 @test

@@ -131,8 +131,7 @@ def every_medium_arrives_in_its_own_ring():
 @test
 def nothing_is_made_while_nobody_reads():
     with rings("h264", "jpeg") as (video, jpeg, options), Daemon(*CARD, *options, "--h264-gop", 0) as daemon:
-        for name in (video, jpeg):
-            daemon.wait_log(f"ring {name} is ready")
+        wait_until(lambda: all(ring["bytes"] for ring in daemon.state()["rings"].values()), "the rings are there")
         for _ in range(2):
             before = daemon.state()
             time.sleep(0.5)

@@ -7,11 +7,21 @@
 #define LOG_TOPIC "dump"
 #include "log.h"
 
+/* Others may write any time: of one that cannot be, no age is to be had. */
+static int64_t if_past(int64_t ns, int64_t now)
+{
+	return ns > 0 && ns <= now ? ns : 0;
+}
+
 int input_next(struct input *input, struct dump_frame *out)
 {
 	int res = input->ops->next(input, out);
 
 	if (res == 0) {
+		const int64_t now = now_ns();
+
+		out->captured_ns = if_past(out->captured_ns, now);
+		out->published_ns = if_past(out->published_ns, now);
 		input->has_come = true;
 		input->said = NULL;
 	}

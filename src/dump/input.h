@@ -21,7 +21,7 @@ struct dump_frame {
 	size_t size;
 	uint32_t fourcc, width, height, stride;
 	bool online, key;
-	int64_t captured_ns, published_ns; /* 0: not told */
+	int64_t captured_ns, published_ns; /* 0: not told, or no time that can be */
 	int64_t arrived_ns;                /* when it was seen here */
 	bool was_there;                    /* before us: its age tells nothing */
 	/* What was missed here, since the frame before, and what was before the ring, in all. */

@@ -358,6 +358,7 @@ def times_that_cannot_be_are_json_all_the_same():
                 file.write(content)
             line, _ = output("--ring", name, "-j", "-c", 1, "--no-data")
             equal(json.loads(line, parse_float=str)["grab_begin_ts"], text, "the time")
+            output("--ring", name, "--verbose", "--stats", "-c", 1)
 
 
 @test

@@ -62,6 +62,9 @@ static int open_object(const char *name, bool *is_new)
 	*is_new = fd < 0 && errno == ENOENT;
 	if (*is_new)
 		fd = shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
+	/* That is what shm_open(3) says of a directory, too. */
+	if (fd < 0 && errno == EINVAL && !strchr(name, '/'))
+		return -EMEDIUMTYPE;
 	return fd < 0 ? -errno : fd;
 }
 

@@ -118,6 +118,8 @@ int object_take_over(const struct object_names *names, struct hdmicast_ring_head
 	int res;
 
 	*old = NULL;
+	if (fd < 0 && errno == EINVAL)
+		return -EEXIST; /* shm_open(3) says of a directory that it is no name */
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
 	res = check_old(fd);

@@ -428,6 +428,9 @@ static void what_is_no_shared_memory_is_refused(void **state)
 	assert_int_equal(mkfifo(path, 0600), 0);
 	assert_int_equal(memsink_open(&sink, name, 0600, 7, TTL_NS), -EMEDIUMTYPE);
 	unlink(path);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(memsink_open(&sink, name, 0600, 7, TTL_NS), -EMEDIUMTYPE);
+	rmdir(path);
 	assert_int_equal(symlink("/etc/passwd", path), 0);
 	assert_true(memsink_open(&sink, name, 0600, 7, TTL_NS) < 0);
 	unlink(path);

@@ -34,6 +34,7 @@ struct video {
 	int64_t looked_ns;
 	int64_t asked_ns; /* when a key frame was asked for last */
 	bool is_asked;    /* and none has come since */
+	bool is_wanted;   /* by somebody who is no viewer, and not asked for since */
 	char codec[AVC_CODEC_SIZE];
 	struct frame_pool *pool; /* for what framings make */
 	unsigned n_packed;       /* what they made of the access unit that is being handed on */
@@ -62,7 +63,7 @@ static bool needs_key(const struct video_viewer *viewer)
 /* How far apart requests have to be for the most urgent of those who need a key frame now. */
 static int64_t key_spacing_ms(const struct video *video)
 {
-	int64_t spacing_ms = NOBODY;
+	int64_t spacing_ms = video->is_wanted ? VIDEO_CONGESTED_MS : NOBODY;
 	const struct video_viewer *at;
 
 	for (at = TAILQ_FIRST(&video->viewers); at; at = TAILQ_NEXT(at, link)) {
@@ -93,6 +94,7 @@ static void ask_key(struct video *video)
 	outlet_ask_key(video->outlet);
 	video->asked_ns = now_ns();
 	video->is_asked = true;
+	video->is_wanted = false;
 }
 
 /* Asks for a key frame if somebody needs one: now, or when it is due. */
@@ -287,7 +289,7 @@ static void note_key(struct video *video, const struct frame *unit)
 	struct avc_walk walk = { unit->plane[0].data, unit->plane[0].data + unit->plane[0].size };
 	struct avc_nal sps;
 
-	video->is_asked = false;
+	video->is_asked = video->is_wanted = false;
 	if (avc_next_nal(&walk, &sps))
 		avc_name_codec(video->codec, &sps);
 }
@@ -336,8 +338,8 @@ void video_watch(struct video *video, struct video_viewer *viewer, struct connec
 
 void video_ask_key(struct video *video)
 {
-	if (now_ns() - video->asked_ns >= VIDEO_CONGESTED_MS * NS_PER_MS)
-		ask_key(video);
+	video->is_wanted = true;
+	mind_keys(video);
 }
 
 void video_unwatch(struct video_viewer *viewer)

@@ -90,7 +90,7 @@ void video_unwatch(struct video_viewer *viewer);
 /* The kernel took all output: connection_holder.drained. May be the end of the viewer. */
 void video_go_on(struct video_viewer *viewer);
 
-/* Somebody wants a key frame; one that was asked for a moment ago, by whomever, will do. */
+/* Somebody wants a key frame: it is asked for when VIDEO_CONGESTED_MS have passed since the last. */
 void video_ask_key(struct video *video);
 
 unsigned video_viewers(const struct video *video);

@@ -149,7 +149,7 @@ def another_profile_rebuilds_the_encoder_and_the_stream_goes_on():
 def a_coarser_picture_is_forbidden_by_max_qp():
     with Daemon(*CARD, "--h264-bitrate", "300") as daemon, Viewer(daemon) as viewer:
         units = list(viewer.units(40))
-        patch(daemon, h264_max_qp=20, h264_min_qp=10)
+        patch(daemon, h264_max_qp=12, h264_min_qp=5)
         list(viewer.units(10))
         finer = list(viewer.units(40))
         check_decodes(units)
@@ -164,8 +164,10 @@ def a_key_frame_comes_when_it_is_asked_for():
     with Daemon(*CARD, "--h264-gop", "0") as daemon, Viewer(daemon) as viewer:
         list(viewer.units(20))
         equal(request(daemon, {}, "POST", "/keyframe").status, 204, "the status")
-        key = next(number for number, unit in enumerate(viewer.units(60)) if unit.key)
-        check(key < 30, f"it came as number {key}")
+        for _ in range(2):  # the second one has to wait for its time
+            key = next(number for number, unit in enumerate(viewer.units(60)) if unit.key)
+            check(key < 30, f"it came as number {key}")
+            equal(request(daemon, {}, "POST", "/keyframe").status, 204, "the status")
         keys = 0
         for unit in viewer.units(15):  # half a second
             equal(request(daemon, {}, "POST", "/keyframe").status, 204, "the status")
@@ -173,7 +175,7 @@ def a_key_frame_comes_when_it_is_asked_for():
         check(keys <= 1, f"{keys} key frames in half a second")
         reply = daemon.get("/keyframe")
         check_refused(daemon, reply, 405, None, "POST")
-        equal(reply.headers["allow"], "POST", "Allow")
+        check("POST" in reply.headers["allow"], f"Allow: {reply.headers['allow']}")
 
 
 # ---- image controls
@@ -243,8 +245,8 @@ def nobody_but_our_own_page_and_the_allowed_one_changes_anything():
         # What a form of another page can send, whatever it is called.
         for headers in ({"Origin": "http://evil.example", **form}, {"Origin": "http://evil.example"}, form):
             reply = request(daemon, b"quality=11", "POST", "/settings", headers)
-            check_refused(daemon, reply, 405, None, "GET, PATCH")
-            equal(reply.headers["allow"], "GET, PATCH", "Allow")
+            check_refused(daemon, reply, 405, None, "PATCH")
+            equal(reply.headers["allow"], "GET, HEAD, OPTIONS, PATCH", "Allow")
         equal(values(daemon)["quality"], 80, "the quality after all these")
         for number, headers in enumerate((
                 {"Origin": "http://test"}, {"Origin": "http://friend.example", "Sec-Fetch-Site": "cross-site"},

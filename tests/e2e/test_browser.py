@@ -20,6 +20,13 @@ DEAF_WEBCODECS = "VideoDecoder.prototype.decode = () => {};"
 DEAF_MSE = """
 SourceBuffer.prototype.appendBuffer = function () { setTimeout(() => this.dispatchEvent(new Event("updateend"))); };
 """
+# The daemon's state cannot be had for a while.
+DEAF_STATE = """
+const get = self.fetch;
+self.fetch = (address, ...more) =>
+    self.isDeaf && address.endsWith("/state") ? Promise.reject(new TypeError("deaf")) : get(address, ...more);
+"""
+
 # A source that never opens.
 CLOSED_MSE = """
 const listen = MediaSource.prototype.addEventListener;
@@ -96,6 +103,20 @@ def the_page_leaves_a_path_that_shows_nothing():
         browser.open(daemon, host=INSECURE)
         wait_path(browser, "mjpeg")
         check_moves(browser)
+
+
+@test(alone=True, seconds=60)
+def a_late_answer_does_not_disturb_a_path_that_plays():
+    with Daemon(*H264) as daemon, Browser() as browser:
+        before_scripts(browser, DEAF_WEBCODECS + DEAF_STATE)
+        browser.open(daemon)
+        wait_path(browser, "mse")
+        browser.run("self.before = player.link; self.isDeaf = true")
+        wait_until(lambda: "No connection" in text(browser), "the page says that the daemon is away")
+        browser.run("self.isDeaf = false")
+        wait_until(lambda: "No connection" not in text(browser), "the page says that all is well")
+        wait_path(browser, "mse")
+        check(browser.run("return player.link === self.before"), "the picture was begun anew")
 
 
 @test(alone=True, seconds=60)
@@ -190,7 +211,7 @@ def the_statistics_tell_path_size_rate_and_age():
 @test(alone=True, seconds=60)
 def the_page_changes_settings_while_the_picture_runs():
     with Browser() as browser:
-        with Daemon(*H264) as daemon:
+        with Daemon(*H264, "--h264-gop", 0) as daemon:
             browser.open(daemon)
             wait_path(browser, "webcodecs")
             press(browser, "c")
@@ -209,7 +230,7 @@ def the_page_changes_settings_while_the_picture_runs():
             wait_until(lambda: daemon.state()["h264"]["keys"] > keys, "a key frame")
             equal(browser.run("return [player.link.path.name, player.left.size]"), ["webcodecs", 0],
                   "what came of the picture meanwhile")
-        with Daemon(*H264, "--settings", "ro") as daemon:
+        with Daemon(*H264, "--h264-gop", 0, "--settings", "ro") as daemon:
             browser.open(daemon)
             wait_path(browser, "webcodecs")
             press(browser, "c")

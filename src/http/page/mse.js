@@ -227,6 +227,8 @@ class MsePlayer {
 
 	watchFrames()
 	{
+		if (this.link.signal.aborted)
+			return;
 		this.callback = this.video.requestVideoFrameCallback((now, frame) => {
 			this.tell(frame);
 			this.watchFrames();

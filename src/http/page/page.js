@@ -18,7 +18,7 @@ function setText(id, text)
 
 /* ---- the state */
 
-const daemon = { isAway: false, size: "" };
+const daemon = { isAway: false, h264: "", size: "" };
 
 function show(level, text, hint)
 {
@@ -36,15 +36,15 @@ function showSource(source)
 		show("warn", source.text || "No signal", source.hint || "");
 }
 
-function setAway(isAway, text = "No connection", hint = "Is hdmicast running, and the network up?")
+function setAway(isAway, text = "No connection", hint = "Is hdmicast running, and the network up?",
+	notice = "Trying again\u2026")
 {
 	document.body.classList.toggle("lost", isAway);
 	if (isAway) {
 		show("bad", text, hint);
-		setText("notice", `${text}. Trying again\u2026`);
+		setText("notice", `${text}. ${notice}`);
 	} else if (daemon.isAway) {
 		clock.start();
-		player.reconsider();
 		player.forgive();
 		player.wake();
 	}
@@ -54,8 +54,11 @@ function setAway(isAway, text = "No connection", hint = "Is hdmicast running, an
 /* What H.264 was refused for may be over. */
 function considerH264(h264)
 {
-	if (stats.h264 && stats.h264.state !== h264.state)
+	const { state } = h264;
+
+	if (daemon.h264 && daemon.h264 !== state && state !== "failed" && state !== "off")
 		player.reconsider();
+	daemon.h264 = state;
 	stats.h264 = h264;
 }
 
@@ -64,8 +67,10 @@ function considerSize({ width, height })
 {
 	const size = `${width}\u00d7${height}`;
 
-	if (daemon.size && daemon.size !== size)
+	if (daemon.size && daemon.size !== size) {
 		player.forgive();
+		player.chooseAgain();
+	}
 	daemon.size = size;
 }
 
@@ -75,7 +80,7 @@ async function poll()
 		const reply = await ask("state", { signal: AbortSignal.timeout(POLL_ANSWER_MS) });
 
 		if (reply.status === 401)
-			return setAway(true, "Password needed", "Load this page again to give it.");
+			return setAway(true, "Password needed", "", "Load this page again to give it.");
 		const { source, h264 } = (await reply.json()).result;
 
 		setAway(false);

@@ -103,7 +103,7 @@ class Link {
 		this.expect();
 	}
 
-	/* From now on a picture is due. */
+	/* A picture is due within SHOW_MS. */
 	expect()
 	{
 		this.unshownSince = this.unshownSince || performance.now();
@@ -112,7 +112,8 @@ class Link {
 	/* Frames came in that will not be shown. */
 	dropped(count = 1)
 	{
-		stats.dropped += count;
+		if (!this.signal.aborted)
+			stats.dropped += count;
 	}
 
 	/* A frame can be seen that was captured at this moment; it may be the last of several. */
@@ -146,8 +147,9 @@ class Link {
 	/* Some browser's promise may never be kept: a path that does not end is left behind. */
 	async endLate()
 	{
-		await new Promise((resolve) =>
-			this.signal.addEventListener("abort", resolve, { once: true }));
+		if (!this.signal.aborted)
+			await new Promise((resolve) =>
+				this.signal.addEventListener("abort", resolve, { once: true }));
 		await new Promise((resolve) => setTimeout(resolve, GRACE_MS));
 	}
 
@@ -200,11 +202,11 @@ const player = {
 		this.chooseAgain();
 	},
 
-	/* The source or the daemon is another one: what broke may work now. */
+	/* The daemon or the source may be another one: for the next link, all paths are open again. */
 	forgive()
 	{
+		this.noH264 = false;
 		this.left.clear();
-		this.chooseAgain();
 	},
 
 	chooseAgain()

@@ -88,7 +88,7 @@ const stats = {
 		if (adaptive?.bitrate)
 			lines.push(["Limited to", `${adaptive.bitrate} kbit/s`]);
 		if (adaptive?.fps)
-			lines.push(["Limited to", `${adaptive.fps} fps`]);
+			lines.push(["And to", `${adaptive.fps} fps`]);
 		return lines;
 	},
 

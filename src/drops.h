@@ -37,7 +37,7 @@ const char *drops_name(enum drop_reason reason);
 
 /* Counts one and logs `detail` (printf), at most once a second for each reason. Any thread. */
 void drops_add(struct drops *drops, enum drop_reason reason, const char *detail, ...) PRINTF(3, 4);
-/* Counts one for somebody who tells of it himself. */
+/* Counts one; the caller logs. */
 void drops_count(struct drops *drops, enum drop_reason reason);
 uint64_t drops_get(struct drops *drops, enum drop_reason reason);
 

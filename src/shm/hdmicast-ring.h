@@ -189,7 +189,7 @@ struct hdmicast_frame {
 };
 
 struct hdmicast_ring_info {
-	int attached; /* there is a ring, and it was not abandoned */
+	int attached; /* there is a ring that its writer has not given up */
 	int alive;    /* and its writer lives */
 	uint64_t epoch;
 	uint64_t data_bytes;
@@ -218,8 +218,8 @@ void hdmicast_ring_close(struct hdmicast_ring *ring);
  */
 int hdmicast_ring_wait(struct hdmicast_ring *ring, int timeout_ms);
 /*
- * A descriptor for poll(): readable when hdmicast_ring_next() may have something, and every other
- * second when it has not. It is the ring's; read frames until -EAGAIN, each time: that resets it,
+ * A descriptor for poll(): readable when hdmicast_ring_next() may have something, and every two
+ * seconds when it has not. It is the ring's; read frames until -EAGAIN, each time: that resets it,
  * and tells the writer that somebody is here. Starts a thread, which waits in your stead.
  */
 int hdmicast_ring_fd(struct hdmicast_ring *ring);
@@ -246,7 +246,10 @@ int hdmicast_ring_copy(struct hdmicast_ring *ring, struct hdmicast_frame *frame,
 int hdmicast_ring_request_key(struct hdmicast_ring *ring);
 /* How many frames this reader missed since it was opened. */
 uint64_t hdmicast_ring_lost(const struct hdmicast_ring *ring);
-/* Looks at the ring and at its writer. A frame that was borrowed stays readable. */
+/*
+ * Looks at the ring and at its writer. A frame that was borrowed stays readable; so it is wait, next
+ * and newest that go over to another ring.
+ */
 int hdmicast_ring_get_info(struct hdmicast_ring *ring, struct hdmicast_ring_info *out);
 /* A sentence about an error of this library, for people; a constant, or strerror()'s. */
 const char *hdmicast_ring_strerror(int error);

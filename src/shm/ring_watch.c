@@ -67,7 +67,7 @@ static void watch_one(struct ring_watch *watch, const struct ring_map *map)
 	int64_t looked_ns = 0;
 
 	if (map->epoch != watch->epoch)
-		watch->told_ns = 0; /* what came before we looked */
+		watch->told_ns = 0; /* so that tell() does: frames may have come before we looked */
 	watch->epoch = map->epoch;
 	while (!shared_load_acquire(&watch->stop)) {
 		const uint32_t bell = shared_load_acquire(&map->header->bell);

@@ -37,8 +37,7 @@ struct sink {
 	int64_t pulse_due_ns; /* when a frame is written though nobody is there */
 	int64_t write_due_ns; /* not before */
 	int64_t asked_ns;     /* for a key frame */
-	int drop_error;       /* of the frame that was told of last as dropped */
-	int64_t drop_said_ns;
+	int64_t drop_said_ns; /* when a dropped frame was told of last */
 	uint64_t lost_before; /* frames, when the store was opened */
 	bool is_attached;
 	bool needs_key;   /* nothing else may be written next */
@@ -233,16 +232,18 @@ static void drop(struct sink *sink, const struct frame *frame, int error, int64_
 
 	count(sink, &sink->status.dropped);
 	drops_count(sink->config.drops, DROP_SINK);
-	if (error == sink->drop_error && now - sink->drop_said_ns < NS_PER_S)
+	if (now - sink->drop_said_ns < NS_PER_S)
 		return;
-	sink->drop_error = error;
 	sink->drop_said_ns = now;
 	if (error == -EMSGSIZE)
-		log_warn("frame dropped: %ux%u, %zu bytes; the %s %s takes %zu at most: %s",
+		log_warn("frame dropped: %ux%u, %zu bytes; the %s %s takes %zu at most: %s "
+			 "(sink, %llu so far)",
 			frame->width, frame->height, frame_size(frame), kind->name, name,
-			sink->store->capacity, kind->larger);
+			sink->store->capacity, kind->larger,
+			(unsigned long long)sink->status.dropped);
 	else
-		log_warn("frame dropped: %s %s: %s", kind->name, name, remedy(sink, error));
+		log_warn("frame dropped: %s %s: %s (sink, %llu so far)", kind->name, name,
+			remedy(sink, error), (unsigned long long)sink->status.dropped);
 }
 
 static void write_frame(struct sink *sink, const struct frame *frame)

@@ -16,12 +16,6 @@ static struct memsink_store *of(struct store *store)
 	return (struct memsink_store *)store;
 }
 
-static const char *const media[MEDIA] = {
-	[MEDIUM_JPEG] = "jpeg",
-	[MEDIUM_RAW] = "raw",
-	[MEDIUM_H264] = "h264",
-};
-
 /*
  * The end of the name is all that readers know of a frame's size, and some take it for the medium:
  * Janus aborts when a sink for H.264 has JPEG in it. So two media never share a sink, either.
@@ -33,7 +27,7 @@ static int open_memsink(struct store **out, const struct store_config *config)
 	struct memsink *memsink;
 	int res;
 
-	if (!layout_is_for(opt->name, media[config->medium]))
+	if (!layout_is_for(opt->name, medium_name(config->medium)))
 		return -EPROTO;
 	res = memsink_open(&memsink, opt->name, opt->mode, config->abi,
 		opt->client_ttl_s * NS_PER_S);

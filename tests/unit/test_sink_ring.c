@@ -152,18 +152,24 @@ static void a_request_soon_after_a_reader_came_is_passed_on_too(void **state)
 static void a_key_frame_answers_all_requests_before_it(void **state)
 {
 	struct hdmicast_ring *reader[2];
+	unsigned n_alone = 0;
 	int before;
 
 	(void)state;
 	begin(reader);
-	before = asked;
-	assert_int_equal(hdmicast_ring_request_key(reader[0]), 0);
-	AWAIT(asked == before + 1);
-	assert_int_equal(hdmicast_ring_request_key(reader[1]), 0);
-	usleep(70000); /* it is heard within 50 ms, and passed on after 100 */
-	publish_unit(true);
-	usleep(200000);
-	assert_in_range(asked, before + 1, before + 2); /* 2: the machine was busy meanwhile */
+	/* Now and then the machine may be busy, and the second one passed on before the key frame. */
+	for (unsigned i = 0; i < 10 && !n_alone; i++) {
+		before = asked;
+		assert_int_equal(hdmicast_ring_request_key(reader[0]), 0);
+		AWAIT(asked == before + 1);
+		assert_int_equal(hdmicast_ring_request_key(reader[1]), 0);
+		usleep(70000); /* it is heard within 50 ms, and passed on after 100 */
+		publish_unit(true);
+		usleep(200000);
+		assert_in_range(asked, before + 1, before + 2);
+		n_alone += asked == before + 1;
+	}
+	assert_int_equal(n_alone, 1);
 	end(reader);
 }
 

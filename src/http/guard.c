@@ -26,8 +26,10 @@ static bool is_local_name(const char *host)
 	char name[256], own[256] = "";
 	struct in_addr address;
 
-	if (*host == '[' || strlen(host) >= sizeof(name))
-		return *host == '['; /* an IPv6 address */
+	if (*host == '[')
+		return true; /* an IPv6 address */
+	if (strlen(host) >= sizeof(name))
+		return false;
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(host, ":"), host);
 	if (!strchr(name, '.') || inet_pton(AF_INET, name, &address) == 1)
 		return true;
@@ -63,11 +65,15 @@ bool guard_knows_origin(const struct options *opt, const struct request *req)
 {
 	const char *origin = request_header(req, "Origin");
 	const char *site = request_header(req, "Sec-Fetch-Site");
+	const char *host = request_header(req, "Host");
 
 	if (origin)
 		return is_ours(opt, req, origin) ||
 		       (*opt->allow_origin && strcmp(origin, opt->allow_origin) == 0);
-	return !site || strcasecmp(site, "same-origin") == 0 || strcasecmp(site, "none") == 0;
+	/* "none": somebody gave the address himself. */
+	if (!site || strcasecmp(site, "none") == 0)
+		return true;
+	return strcasecmp(site, "same-origin") == 0 && host && may_be_called(opt, host);
 }
 
 static bool is_json(const struct request *req)

@@ -177,7 +177,9 @@ static void on_request(void *arg, struct connection *conn, const struct request 
 	else if (req->method == METHOD_HEAD)
 		reply_head(conn);
 	else if (endpoint->max_body)
-		reply_wrong_method(conn, endpoint->methods & METHOD_PATCH ? "GET, PATCH" : "POST");
+		reply_wrong_method(conn, endpoint->methods & METHOD_GET
+						 ? "GET, HEAD, OPTIONS, PATCH"
+						 : "HEAD, OPTIONS, POST");
 	else
 		reply_text(conn, 501, "This method does not work here.");
 }

@@ -13,6 +13,8 @@
 /* A frame takes 36 ms where encoders are slowest; opening one takes a tenth of a second. */
 #define ENCODE_NS NS_PER_S
 #define OPEN_NS   (1500 * NS_PER_MS)
+/* Software does not hang: it has little CPU, and to start it anew takes more of that. */
+#define SOFTWARE_NS (10 * NS_PER_S)
 /* The Pi's driver waits up to 2 s for buffers at STREAMOFF, 3 s for each message to a dead VPU. */
 #define CLOSE_NS NS_PER_S
 
@@ -145,16 +147,22 @@ static void log_failure(const struct encoder_ops *ops, int error)
 		log_warn("the %s encoder failed: %s", ops->name, strerror(-error));
 }
 
+/* How long it may take. Only hardware is probed. */
+static int64_t limit_ns(const struct keeper *keeper, const struct session_view *view)
+{
+	if (view == &keeper->view && !is_hardware(keeper))
+		return SOFTWARE_NS;
+	return view->state == SESSION_OPENING ? OPEN_NS : ENCODE_NS;
+}
+
 /* 0: it works or is about to. Else what is wrong with it. */
 static int find_fault(const struct keeper *keeper, const struct session_view *view, int64_t now)
 {
-	int64_t limit = view->state == SESSION_OPENING ? OPEN_NS : ENCODE_NS;
-
 	if (view->state == SESSION_FAILED)
 		return view->error;
 	if (!view->waiting_ns || now < keeper->patient_ns)
 		return 0;
-	return now - view->waiting_ns >= limit ? -ETIMEDOUT : 0;
+	return now - view->waiting_ns >= limit_ns(keeper, view) ? -ETIMEDOUT : 0;
 }
 
 /* A process that was stopped, or had no CPU, must not take its own sleep for a driver's. */
@@ -256,9 +264,9 @@ static bool wants_probe(const struct keeper *keeper)
 
 static int64_t fault_due_ns(const struct keeper *keeper, const struct session_view *view)
 {
-	int64_t limit = view->state == SESSION_OPENING ? OPEN_NS : ENCODE_NS;
-
-	return view->waiting_ns ? MAX(view->waiting_ns + limit, keeper->patient_ns) : INT64_MAX;
+	if (!view->waiting_ns)
+		return INT64_MAX;
+	return MAX(view->waiting_ns + limit_ns(keeper, view), keeper->patient_ns);
 }
 
 int64_t keeper_due_ns(const struct keeper *keeper)

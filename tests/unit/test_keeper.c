@@ -195,6 +195,27 @@ static void who_oversleeps_blames_nobody(void **state)
 	assert_int_equal(bench->keeper.failures, 0);
 }
 
+/* It cannot hang, but others may have the CPU. */
+static void software_is_waited_for_ten_times_as_long(void **state)
+{
+	struct bench *bench = *state;
+	int64_t begin, ns = 0;
+
+	atomic_store(&fake_hardware.open_error, -ERANGE);
+	want(bench, 64, 64);
+	run_until(bench, is_software);
+	atomic_store(&fake_software.silent, 1);
+	submit(bench, false);
+	begin = now_ns();
+	for (; ns < 9900 * NS_PER_MS; ns += 100 * NS_PER_MS) {
+		keeper_tend(&bench->keeper, begin + ns);
+		assert_non_null(bench->keeper.session);
+	}
+	keeper_tend(&bench->keeper, begin + ns + 100 * NS_PER_MS);
+	assert_int_equal(bench->keeper.failures, 1);
+	atomic_store(&fake_software.silent, 0);
+}
+
 static void a_driver_that_never_returns_is_left_behind(void **state)
 {
 	struct bench *bench = *state;
@@ -321,6 +342,7 @@ int main(void)
 		TEST(a_size_beyond_hardware_goes_to_software),
 		TEST(a_hanging_frame_costs_about_a_second),
 		TEST(who_oversleeps_blames_nobody),
+		TEST(software_is_waited_for_ten_times_as_long),
 		TEST(a_driver_that_never_returns_is_left_behind),
 		TEST(an_encoder_that_hangs_in_open_is_left_behind),
 		TEST(an_encoder_that_fails_is_opened_again_then_replaced),

@@ -199,6 +199,10 @@ def the_statistics_tell_path_size_rate_and_age():
             age, p95 = (int(lines[name].removesuffix(" ms")) for name in ("Age, median", "95 % below"))
             check(0 <= age <= p95 < 1000, f"ages of {age} and {p95} ms")
             check(float(lines["Shown"].split()[0]) > 0 and float(lines["Bit rate"].split()[0]) > 0, f"{lines}")
+        # The daemon's clock is another one now; what was believed before came back sooner.
+        browser.run("clock.best = { trip: .001, monotonic: 0, wall: 0 }; clock.exchanges = [clock.best];"
+                    "clock.exchange()")
+        wait_until(lambda: browser.run("return clock.best.trip !== .001"), "the new clock is believed")
         browser.run(COUNT_DRAWINGS)
         for _ in range(20):
             press(browser, "s")

@@ -8,8 +8,9 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 
-from harness import (Daemon, Reply, Skip, basic, check, decode, equal, folder, free_name, free_port,
+from harness import (SLOWER, Daemon, Reply, Skip, basic, check, decode, equal, folder, free_name, free_port,
                      jpeg_size, test, wait_until)
 
 TIME = r"\d+\.\d{6}"
@@ -207,6 +208,18 @@ def state_has_sinks_when_they_are_asked_for():
         check(type(result["sinks"]["h264"]["has_clients"]) is bool, "sinks.h264")
         equal(result["source"]["resolution"], {"width": 4096, "height": 2160}, "the fake resolution")
         equal(daemon.get("/snapshot").headers["x-ustreamer-width"], "320", "the true width")
+
+
+@test
+def a_picture_that_stands_still_is_sent_now_and_then():
+    """The card comes twice a second: thirty of them in a row would be a quarter of a minute."""
+    with Daemon("--device", "/dev/nothing", "--drop-same-frames", 30) as daemon, daemon.stream() as stream:
+        next(stream.parts())
+        began = time.monotonic()
+        for _ in stream.parts(2):
+            pass
+        took = time.monotonic() - began
+        check(took < 4 * SLOWER, f"two more took {took:.1f} s")
 
 
 @test

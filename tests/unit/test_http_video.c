@@ -17,7 +17,7 @@
 #include "http/video.h"
 #include "log.h"
 
-#define PATIENCE_NS (3 * NS_PER_S)
+#define PATIENCE_NS (20 * NS_PER_S)
 #define MAX_ASKED   1000
 #define HEAD_SIZE   16    /* of an access unit of ours: "[K 123456 98765]" */
 #define LONG        60000 /* bytes of an access unit that a socket's buffers soon are full of */
@@ -132,17 +132,28 @@ static size_t body_room(void *arg, const struct request *req)
 
 static const struct connection_server server = { body_room, on_request, on_refuse };
 
-static int start(void **state)
+static int start_with(int timeout_s)
 {
-	struct connection_limits limits = { .connections = 200, .timeout_s = 1 };
+	struct connection_limits limits = { .connections = 200, .timeout_s = timeout_s };
 
-	(void)state;
 	next_unit = n_asked = n_packed = 0;
 	wanted_framing = &framing;
 	base = event_base_new();
 	outlet = outlet_create(&events, NULL);
 	set = connection_set_create(base, &limits, &server, NULL);
 	return video_create(&video, base, outlet);
+}
+
+static int start(void **state)
+{
+	(void)state;
+	return start_with(60);
+}
+
+static int start_impatient(void **state)
+{
+	(void)state;
+	return start_with(1);
 }
 
 static int stop(void **state)
@@ -497,7 +508,7 @@ static void newcomers_share_a_request(void **state)
 	for (int64_t begun = now_ns(); n_asked == 1 && now_ns() - begun < PATIENCE_NS;)
 		turn();
 	assert_in_range((asked_ns[1] - asked_ns[0]) / NS_PER_MS, VIDEO_NEWCOMER_MS,
-		VIDEO_NEWCOMER_MS + 200);
+		VIDEO_CONGESTED_MS - 1);
 	publish(true, 100);
 	hear(third, 2);
 	leave(first);
@@ -508,14 +519,16 @@ static void newcomers_share_a_request(void **state)
 static void a_request_that_was_not_heard_is_repeated(void **state)
 {
 	struct client *client = watch(0);
+	int64_t soonest_ms = INT64_MAX;
 
 	(void)state;
-	for (int64_t begun = now_ns(); n_asked < 3 && now_ns() - begun < PATIENCE_NS;)
+	for (int64_t begun = now_ns(); n_asked < 4 && now_ns() - begun < PATIENCE_NS;)
 		turn();
-	assert_int_equal(n_asked, 3);
+	assert_int_equal(n_asked, 4);
 	for (unsigned i = 1; i < n_asked; i++)
-		assert_in_range((asked_ns[i] - asked_ns[i - 1]) / NS_PER_MS, VIDEO_CONGESTED_MS - 1,
-			VIDEO_CONGESTED_MS + 200);
+		soonest_ms = MIN(soonest_ms, (asked_ns[i] - asked_ns[i - 1]) / NS_PER_MS);
+	/* The machine may make any of them late, but hardly all. */
+	assert_in_range(soonest_ms, VIDEO_CONGESTED_MS - 1, VIDEO_CONGESTED_MS + 200);
 	leave(client);
 }
 
@@ -719,7 +732,8 @@ int main(void)
 		TEST(who_has_its_picture_asks_for_nothing),
 		TEST(slow_lines_ask_together_and_seldom),
 		TEST(a_viewer_that_never_reads_holds_little_and_asks_for_nothing),
-		TEST(a_viewer_that_never_reads_is_closed),
+		cmocka_unit_test_setup_teardown(a_viewer_that_never_reads_is_closed,
+			start_impatient, stop),
 		TEST(who_fell_behind_goes_on_at_a_key_frame),
 		TEST(a_key_frame_that_comes_too_early_starts_the_queue_again),
 		TEST(a_few_units_may_wait_long_and_more_a_short_time),

@@ -162,7 +162,6 @@ static void start_lingering(struct connection *conn)
 
 static void output_is_sent(struct connection *conn)
 {
-	event_del(&conn->write);
 	if (conn->state == READING)
 		return; /* "100 Continue": the request is not complete yet */
 	if (conn->state == STREAMING) {
@@ -177,6 +176,12 @@ static void output_is_sent(struct connection *conn)
 	}
 }
 
+static void note_progress(struct connection *conn, size_t sent)
+{
+	conn->progress_ns = now_ns();
+	*conn->bytes += sent;
+}
+
 /* One system call: whatever it leaves is a sign that the socket is full, or a file to be sent. */
 static void write_some(struct connection *conn)
 {
@@ -186,12 +191,12 @@ static void write_some(struct connection *conn)
 	sent = evbuffer_write(conn->out, conn->fd);
 	if (sent <= 0 && errno != EAGAIN && errno != EINTR)
 		return connection_close(conn, "%s", errno ? strerror(errno) : "file got shorter");
-	if (sent > 0) {
-		conn->progress_ns = now_ns();
-		*conn->bytes += (unsigned)sent;
-	}
-	if (!evbuffer_get_length(conn->out))
+	if (sent > 0)
+		note_progress(conn, (size_t)sent);
+	if (!evbuffer_get_length(conn->out)) {
+		event_del(&conn->write);
 		return output_is_sent(conn);
+	}
 	event_add(&conn->write, NULL);
 	if (conn->state == REPLYING)
 		event_del(&conn->read); /* the next request can wait */
@@ -210,6 +215,30 @@ void connection_flush(struct connection *conn)
 		return;
 	if (evbuffer_get_length(conn->out))
 		write_some(conn);
+}
+
+void connection_send(struct connection *conn, const struct piece *piece)
+{
+	bool is_first = !evbuffer_get_length(conn->out);
+	ssize_t sent = 0;
+
+	if (conn->state == CLOSED)
+		return;
+	if (is_first)
+		sent = piece_write(piece, conn->fd);
+	if (sent < 0 && sent != -EAGAIN && sent != -EINTR)
+		return connection_close(conn, "%s", strerror((int)-sent));
+	sent = MAX(sent, 0);
+	if (sent)
+		note_progress(conn, (size_t)sent);
+	if ((size_t)sent == piece_size(piece))
+		return output_is_sent(conn);
+	if (piece_queue(piece, conn->out, (size_t)sent) < 0)
+		return connection_close(conn, "out of memory");
+	if (is_first)
+		event_add(&conn->write, NULL);
+	else
+		connection_flush(conn);
 }
 
 uint64_t connection_acked(const struct connection *conn)

@@ -18,6 +18,7 @@
 #include <event2/buffer.h>
 #include <event2/event.h>
 
+#include "http/piece.h"
 #include "http/request.h"
 #include "util.h"
 
@@ -96,6 +97,11 @@ void connection_release(struct connection *conn);
 void connection_stream(struct connection *conn, const struct connection_holder *holder, void *arg);
 /* Writes what the socket takes now, and the rest as soon as it can. */
 void connection_flush(struct connection *conn);
+/*
+ * Adds to a stream and flushes. What the socket takes at once does not go by the output, and is not
+ * copied; the frame is borrowed, and kept as long as any of it has to wait.
+ */
+void connection_send(struct connection *conn, const struct piece *piece);
 
 /*
  * Whether the line has taken what was written: nothing is left here, and little on its way. What is

@@ -2,7 +2,6 @@
 /* The bytes in which access units are sent: see framing.h. */
 #include "http/framing.h"
 
-#include "http/multipart.h"
 #include "mp4.h"
 #include "util.h"
 
@@ -33,28 +32,35 @@ bool framing_find_sps(const struct frame *key, struct avc_nal *sps)
 	return sps->type == AVC_NAL_SPS;
 }
 
-/* `body` may be NULL. */
-static int add(const struct framing *framing, struct evbuffer *out, const void *head,
-	size_t head_size, struct frame *body)
+/* What stands before `size` bytes of the body of a reply: not by printf(), whose price is felt. */
+static void open_chunk(const struct framing *framing, struct piece *out, size_t size)
 {
-	size_t size = head_size + (body ? body->plane[0].size : 0);
-	int res = 0;
+	char text[2 * sizeof(size)];
+	size_t at = sizeof(text);
 
-	if (framing->chunked)
-		evbuffer_add_printf(out, "%zx\r\n", size);
-	if (evbuffer_add(out, head, head_size) < 0)
-		return -ENOMEM;
-	if (body)
-		res = multipart_add_frame(out, body);
-	if (framing->chunked && res == 0)
-		evbuffer_add(out, "\r\n", 2);
-	return res;
+	if (!framing->chunked)
+		return;
+	do
+		text[--at] = "0123456789abcdef"[size % 16];
+	while (size /= 16);
+	piece_add(out, text + at, sizeof(text) - at);
+	piece_add(out, "\r\n", 2);
 }
 
-int framing_add_h264(struct framing *framing, struct evbuffer *out, struct frame *unit)
+static void make_last_chunk(const struct framing *framing, struct piece *out, const void *head,
+	size_t head_size, struct frame *body)
+{
+	open_chunk(framing, out, head_size + body->plane[0].size);
+	piece_add(out, head, head_size);
+	out->body = body;
+	out->tail = framing->chunked ? "\r\n" : "";
+}
+
+int framing_make_h264(struct framing *framing, struct piece *out, struct frame *unit)
 {
 	(void)framing;
-	return multipart_add_frame(out, unit);
+	out->body = unit;
+	return 0;
 }
 
 /* ---- our own: a head of fixed size before each access unit */
@@ -67,7 +73,7 @@ static void put_number(uint8_t *to, unsigned size, uint64_t value)
 	}
 }
 
-int framing_add_avc(struct framing *framing, struct evbuffer *out, struct frame *unit)
+int framing_make_avc(struct framing *framing, struct piece *out, struct frame *unit)
 {
 	uint8_t head[AVC_HEAD_SIZE];
 	struct avc_nal sps;
@@ -79,7 +85,8 @@ int framing_add_avc(struct framing *framing, struct evbuffer *out, struct frame 
 	memcpy(head + 5, framing->level, sizeof(framing->level));
 	put_number(head + 8, 8, unit->captured_ns / NS_PER_US);
 	put_number(head + 16, 8, unit->encode_end_ns / NS_PER_US);
-	return add(framing, out, head, sizeof(head), unit);
+	make_last_chunk(framing, out, head, sizeof(head), unit);
+	return 0;
 }
 
 /* ---- MP4 */
@@ -110,7 +117,7 @@ struct frame *framing_pack_mp4(struct frame_pool *pool, const struct frame *unit
 }
 
 /* Others than before: the stream begins anew, in the middle of the body. */
-static int add_init(struct framing *framing, struct evbuffer *out, const struct frame_plane *sets)
+static int add_init(struct framing *framing, struct piece *out, const struct frame_plane *sets)
 {
 	uint8_t init[MP4_INIT_MAX];
 	int size = mp4_write_init(init, sets->data, sets->size);
@@ -123,7 +130,11 @@ static int add_init(struct framing *framing, struct evbuffer *out, const struct 
 	if (!framing->sets)
 		return -ENOMEM;
 	memcpy(framing->sets, sets->data, sets->size);
-	return add(framing, out, init, (size_t)size, NULL);
+	open_chunk(framing, out, (size_t)size);
+	piece_add(out, init, (size_t)size);
+	if (framing->chunked)
+		piece_add(out, "\r\n", 2);
+	return 0;
 }
 
 static bool has_sets(const struct framing *framing, const struct frame_plane *sets)
@@ -132,7 +143,7 @@ static bool has_sets(const struct framing *framing, const struct frame_plane *se
 	       memcmp(framing->sets, sets->data, sets->size) == 0;
 }
 
-int framing_add_mp4(struct framing *framing, struct evbuffer *out, struct frame *packed)
+int framing_make_mp4(struct framing *framing, struct piece *out, struct frame *packed)
 {
 	int64_t age_us = (now_ns() - packed->captured_ns) / NS_PER_US;
 	struct mp4_fragment fragment = { .sequence = ++framing->sequence,
@@ -150,5 +161,6 @@ int framing_add_mp4(struct framing *framing, struct evbuffer *out, struct frame 
 		return res;
 	framing->decode_time += fragment.duration;
 	mp4_write_head(head, &fragment);
-	return add(framing, out, head, sizeof(head), packed);
+	make_last_chunk(framing, out, head, sizeof(head), packed);
+	return 0;
 }

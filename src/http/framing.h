@@ -10,10 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <event2/buffer.h>
-
 #include "avc.h"
-#include "frame.h"
+#include "http/piece.h"
 
 /* Where a viewer's stream is. Zeroed memory is its beginning. */
 struct framing {
@@ -35,9 +33,12 @@ struct frame *framing_pack_mp4(struct frame_pool *pool, const struct frame *unit
 /* The sequence parameter set of a key frame, packed or not; false when there is none. */
 bool framing_find_sps(const struct frame *key, struct avc_nal *sps);
 
-/* Each writes an access unit with all that belongs before it. 0 or -errno: nothing can follow. */
-int framing_add_mp4(struct framing *framing, struct evbuffer *out, struct frame *packed);
-int framing_add_avc(struct framing *framing, struct evbuffer *out, struct frame *unit);
-int framing_add_h264(struct framing *framing, struct evbuffer *out, struct frame *unit);
+/*
+ * Each makes an access unit, which is borrowed, with all that belongs before it, the next piece of
+ * the stream. 0 or -errno: nothing can follow.
+ */
+int framing_make_mp4(struct framing *framing, struct piece *out, struct frame *packed);
+int framing_make_avc(struct framing *framing, struct piece *out, struct frame *unit);
+int framing_make_h264(struct framing *framing, struct piece *out, struct frame *unit);
 
 #endif

@@ -21,7 +21,7 @@
 /* One of the ways in which it is sent. */
 struct format {
 	struct video_framing framing;
-	int (*add)(struct framing *framing, struct evbuffer *out, struct frame *packed);
+	int (*make)(struct framing *framing, struct piece *out, struct frame *packed);
 	enum stream_kind kind;
 	const char *type;
 	bool has_codecs; /* the type says which */
@@ -145,31 +145,31 @@ static bool begin(struct video_viewer *viewer, const struct frame *packed)
 	return false;
 }
 
-static int add(struct video_viewer *viewer, struct evbuffer *out, struct frame *packed)
+static int make(struct video_viewer *viewer, struct piece *out, struct frame *packed)
 {
 	struct h264_viewer *self = container_of(viewer, struct h264_viewer, viewer);
 
-	return self->format->add(&self->framing, out, packed);
+	return self->format->make(&self->framing, out, packed);
 }
 
 static const struct format format_mp4 = {
-	.framing = { framing_pack_mp4, begin, add },
-	.add = framing_add_mp4,
+	.framing = { framing_pack_mp4, begin, make },
+	.make = framing_make_mp4,
 	.kind = STREAM_MP4,
 	.type = "video/mp4",
 	.has_codecs = true,
 };
 
 static const struct format format_avc = {
-	.framing = { NULL, begin, add },
-	.add = framing_add_avc,
+	.framing = { NULL, begin, make },
+	.make = framing_make_avc,
 	.kind = STREAM_AVC,
 	.type = "application/x-hdmicast-avc",
 };
 
 static const struct format format_h264 = {
-	.framing = { NULL, begin, add },
-	.add = framing_add_h264,
+	.framing = { NULL, begin, make },
+	.make = framing_make_h264,
 	.kind = STREAM_H264,
 	.type = "video/h264",
 	.is_bare = true,

@@ -2,6 +2,7 @@
 /* The bytes of a multipart stream: see multipart.h. */
 #include "http/multipart.h"
 
+#include "http/piece.h"
 #include "http/reply.h"
 #include "util.h"
 
@@ -76,24 +77,6 @@ static void add_extra_headers(struct evbuffer *out, const struct exposure *expos
 	add_time(out, "Latency", sent_ns - frame->captured_ns);
 }
 
-static void unref_sent(const void *data, size_t size, void *arg)
-{
-	(void)data;
-	(void)size;
-	frame_unref(arg);
-}
-
-int multipart_add_frame(struct evbuffer *out, struct frame *frame)
-{
-	const struct frame_plane *plane = &frame->plane[0];
-
-	if (evbuffer_add_reference(out, plane->data, plane->size, unref_sent, frame_ref(frame)) ==
-		0)
-		return 0;
-	frame_unref(frame);
-	return -ENOMEM;
-}
-
 int multipart_add_part(struct evbuffer *out, const struct multipart_session *session,
 	const struct exposure *exposure, unsigned client_fps)
 {
@@ -113,7 +96,7 @@ int multipart_add_part(struct evbuffer *out, const struct multipart_session *ses
 			add_extra_headers(out, exposure, client_fps);
 		evbuffer_add(out, "\r\n", 2);
 	}
-	if (!wishes->zero_data && (res = multipart_add_frame(out, exposure->frame)) < 0)
+	if (!wishes->zero_data && (res = piece_queue_frame(out, exposure->frame, 0)) < 0)
 		return res;
 	evbuffer_add(out, "\r\n--" BOUNDARY "\r\n", strlen("\r\n--" BOUNDARY "\r\n"));
 	if (wishes->advance_headers)

@@ -39,7 +39,4 @@ void multipart_add_head(struct evbuffer *out, const struct multipart_session *se
 int multipart_add_part(struct evbuffer *out, const struct multipart_session *session,
 	const struct exposure *exposure, unsigned client_fps);
 
-/* The bytes of a frame by reference: nothing is copied in user space. 0 or -ENOMEM. */
-int multipart_add_frame(struct evbuffer *out, struct frame *frame);
-
 #endif

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
  * /snapshot: the next picture that comes after the request, never an old one; without a picture
- * in five seconds, a reason.
+ * in four seconds, a reason.
  */
 #include "http/endpoint.h"
+#include "http/piece.h"
 #include "http/reply.h"
 
 #define WAIT_MS 4000
@@ -69,7 +70,7 @@ static void show(struct watcher *watcher, const struct exposure *exposure)
 	add_headers(out, exposure->frame);
 	evbuffer_add_printf(out, "Content-Type: image/jpeg\r\nContent-Length: %zu\r\n\r\n",
 		exposure->frame->plane[0].size);
-	if (multipart_add_frame(out, exposure->frame) < 0)
+	if (piece_queue_frame(out, exposure->frame, 0) < 0)
 		return connection_close(conn, "out of memory");
 	connection_finish(conn);
 }

@@ -148,17 +148,19 @@ static void empty_queue(struct video_viewer *viewer)
 /* Borrows what was packed. May be the end of the viewer. */
 static void send_unit(struct video_viewer *viewer, struct frame *packed)
 {
+	struct piece piece;
 	int res;
 
 	if (viewer->is_new && !viewer->framing->begin(viewer, packed))
 		return;
 	viewer->is_new = false;
-	res = viewer->framing->add(viewer, connection_output(viewer->conn), packed);
+	piece_init(&piece);
+	res = viewer->framing->make(viewer, &piece, packed);
 	if (res < 0)
 		return connection_close(viewer->conn, "cannot be sent: %s", strerror(-res));
 	viewer->sent++;
 	latency_begin_sending(&viewer->sending, packed);
-	connection_flush(viewer->conn); /* and the next one after it, by video_go_on() */
+	connection_send(viewer->conn, &piece); /* and the next one after it, by video_go_on() */
 }
 
 static bool is_too_far_behind(const struct video_viewer *viewer, int64_t now)

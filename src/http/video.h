@@ -20,12 +20,13 @@
 #include <stdbool.h>
 #include <sys/queue.h>
 
-#include <event2/buffer.h>
 #include <event2/event.h>
 
+#include "latency.h"
 #include "mailbox.h"
 
 struct connection;
+struct piece;
 struct video;
 struct video_viewer;
 
@@ -52,10 +53,10 @@ struct video_framing {
 	 */
 	bool (*begin)(struct video_viewer *viewer, const struct frame *packed);
 	/*
-	 * Writes one access unit to the connection's output, by reference. Any -errno closes the
-	 * connection.
+	 * Makes one access unit the next piece of the viewer's stream; `out` comes empty. Any -errno
+	 * closes the connection.
 	 */
-	int (*add)(struct video_viewer *viewer, struct evbuffer *out, struct frame *packed);
+	int (*make)(struct video_viewer *viewer, struct piece *out, struct frame *packed);
 };
 
 /* Part of what an endpoint keeps for a viewer, zeroed; video.c fills it. */

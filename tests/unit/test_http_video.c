@@ -69,22 +69,15 @@ static bool begin(struct video_viewer *viewer, const struct frame *packed)
 	return true;
 }
 
-static void unref_sent(const void *data, size_t size, void *arg)
+static int make(struct video_viewer *viewer, struct piece *out, struct frame *unit)
 {
-	(void)data, (void)size;
-	frame_unref(arg);
-}
-
-static int add(struct video_viewer *viewer, struct evbuffer *out, struct frame *unit)
-{
-	(void)viewer;
 	/* Nothing waits in the output but what begin() wrote. */
-	assert_true(evbuffer_get_length(out) <= 4);
-	return evbuffer_add_reference(out, unit->plane[0].data, unit->plane[0].size, unref_sent,
-		frame_ref(unit));
+	assert_true(evbuffer_get_length(connection_output(viewer->conn)) <= 4);
+	out->body = unit;
+	return 0;
 }
 
-static const struct video_framing framing = { .begin = begin, .add = add };
+static const struct video_framing framing = { .begin = begin, .make = make };
 
 /* One that makes something of its own. */
 static unsigned n_packed;
@@ -105,8 +98,8 @@ static struct frame *pack_keys(struct frame_pool *pool, const struct frame *unit
 	return unit->key ? pack(pool, unit) : NULL;
 }
 
-static const struct video_framing packing = { pack, begin, add };
-static const struct video_framing failing = { pack_keys, begin, add };
+static const struct video_framing packing = { pack, begin, make };
+static const struct video_framing failing = { pack_keys, begin, make };
 static const struct video_framing *wanted_framing;
 
 static void on_request(void *arg, struct connection *conn, const struct request *req)

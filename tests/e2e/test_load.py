@@ -316,7 +316,7 @@ class FarClient:
 def a_slow_link_lowers_the_rate_and_not_the_freshness():
     if os.getuid():
         raise Skip("a link of 1 Mbit/s in a network namespace takes root")
-    seconds = 60 if LONG else 20
+    seconds = 60 if LONG else 12
     unshare_network()
     command("ip", "link", "set", "lo", "up")
     with Daemon(*FULL_HD, "--desired-fps", 30, "--host", "0.0.0.0", fake="uvc") as daemon:

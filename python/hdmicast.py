@@ -353,7 +353,7 @@ class Ring:
         self._seat = _Seat()
         self._next = self._lost = self._gap = 0
         self._needs_key, self._asked_at, self._looked_at = False, 0.0, 0.0
-        self._dead = False
+        self._dead = self._had_ring = False
         self._closed = False
         try:
             self._attach()
@@ -451,13 +451,18 @@ class Ring:
         self._map, self._dead = ring, False
         self._seat.take(self.name, ring.epoch)
         head, key = ring.load(_HEAD), ring.load(_KEY) - 1 & _M
-        self._needs_key, self._gap, self._next = False, 0, head
+        self._needs_key, self._next = False, head
         if (head - key & _M) - 1 & _M < ring.slot_count and ring.read(key):
             self._next = key
         else:
             self._need_key()
+        if self._had_ring:  # what came before in this one was missed, too
+            self._gap += self._next
+        self._had_ring = True
 
     def _detach(self):
+        if self._map and not self._closed:  # what was not read of this ring never will be
+            self._gap += self._map.load(_HEAD) - self._next & _M
         self._seat.leave()
         self._seat = _Seat(self._seat.laps)
         if self._map:

@@ -29,6 +29,7 @@ struct hdmicast_ring {
 	int64_t asked_ns;  /* for a key frame, after losses */
 	int64_t looked_ns; /* whether the writer lives */
 	int is_dead;       /* it did not, then */
+	int had_ring;      /* what came before in the next one was missed, too */
 };
 
 /* At once when a loss is new, then again, should the first request not have been heard. */
@@ -60,7 +61,7 @@ static void resume(struct hdmicast_ring *ring, uint32_t head)
 	need_key(ring);
 }
 
-/* A new reader: nothing was lost yet. */
+/* A new reader has lost nothing yet, unless it comes from another ring. */
 static void start(struct hdmicast_ring *ring)
 {
 	const uint32_t head = shared_load_acquire(&ring->map.header->head);
@@ -69,13 +70,15 @@ static void start(struct hdmicast_ring *ring)
 
 	ring->is_dead = 0;
 	ring->needs_key = 0;
-	ring->gap = 0;
 	ring->next = head;
 	if ((uint32_t)(head - key) - 1 < ring->map.slot_count &&
 		ring_map_read(&ring->map, key, &slot))
 		ring->next = key;
 	else
 		need_key(ring);
+	if (ring->had_ring)
+		ring->gap += ring->next;
+	ring->had_ring = 1;
 }
 
 static int attach(struct hdmicast_ring *ring)
@@ -89,8 +92,11 @@ static int attach(struct hdmicast_ring *ring)
 	return 0;
 }
 
+/* What was not read of this ring never will be. */
 static void detach(struct hdmicast_ring *ring)
 {
+	if (ring->map.fd >= 0)
+		ring->gap += shared_load_acquire(&ring->map.header->head) - ring->next;
 	ring_seat_leave(&ring->seat);
 	ring_map_close(&ring->map);
 }
@@ -134,11 +140,15 @@ static void look_for_successor(struct hdmicast_ring *ring)
 	start(ring);
 }
 
+static int is_abandoned(const struct hdmicast_ring *ring)
+{
+	return shared_load_acquire(&ring->map.header->state) != HDMICAST_RING_LIVE;
+}
+
 /* Goes over to another ring when this one was abandoned. */
 static void refresh(struct hdmicast_ring *ring)
 {
-	if (ring->map.fd >= 0 &&
-		shared_load_acquire(&ring->map.header->state) == HDMICAST_RING_LIVE)
+	if (ring->map.fd >= 0 && !is_abandoned(ring))
 		return look_for_successor(ring);
 	detach(ring);
 	attach(ring);
@@ -172,6 +182,9 @@ static int find(struct hdmicast_ring *ring, struct hdmicast_ring_slot *slot)
 static int find_anywhere(struct hdmicast_ring *ring, struct hdmicast_ring_slot *slot)
 {
 	if (ring->map.fd >= 0 && find(ring, slot) == 0)
+		return 0;
+	/* Its last frames may have come just before it was abandoned. */
+	if (ring->map.fd >= 0 && is_abandoned(ring) && find(ring, slot) == 0)
 		return 0;
 	refresh(ring);
 	return ring->map.fd >= 0 ? find(ring, slot) : -EAGAIN;
@@ -241,19 +254,17 @@ int hdmicast_ring_wait(struct hdmicast_ring *ring, int timeout_ms)
 	struct hdmicast_ring_slot slot;
 
 	for (;;) {
+		const uint64_t epoch = ring->map.fd < 0 ? 0 : ring->map.epoch;
 		uint32_t bell = 0;
 		int64_t left;
 
 		beat(ring);
-		refresh(ring);
-		if (ring->map.fd >= 0) {
+		if (ring->map.fd >= 0)
 			bell = shared_load_acquire(&ring->map.header->bell);
-			if (find(ring, &slot) == 0)
-				return 0;
-			/* Abandoned after refresh() looked, but before the bell was read. */
-			if (shared_load_acquire(&ring->map.header->state) != HDMICAST_RING_LIVE)
-				continue;
-		}
+		if (find_anywhere(ring, &slot) == 0)
+			return 0;
+		if (ring->map.fd >= 0 && ring->map.epoch != epoch)
+			continue; /* another ring's bell */
 		left = end - ring_now_ns();
 		if (left <= 0)
 			return -ETIMEDOUT;

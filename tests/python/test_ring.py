@@ -308,6 +308,22 @@ class RingTest(unittest.TestCase):
         self.assert_frame(ring.read(1), 0)
         self.assertTrue(ring.alive)
 
+    def test_what_is_missed_between_two_rings_is_counted(self):
+        writer = self.writer()
+        writer.put()
+        ring = self.ring()
+        self.assert_frame(ring.read(1), 0)
+        for _ in range(2):
+            writer.put()
+        self.assertEqual(writer.tell("resize", 8192), "0")
+        for _ in range(5):
+            writer.put()
+        for n, lost in ((1, 0), (2, 0), (4, 4)):
+            self.assert_frame(ring.read(1), n, lost=lost)
+        self.assertEqual(ring.lost, 4)
+        ring.close()
+        self.assertEqual(ring.lost, 4)
+
     def test_a_killed_writers_successor_is_found_also_when_the_object_was_removed(self):
         writer = self.writer()
         ring = self.ring()

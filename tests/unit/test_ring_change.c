@@ -171,6 +171,40 @@ static void a_replaced_ring_is_never_missing(void **state)
 	ring_destroy(ring);
 }
 
+static void what_is_missed_between_two_rings_is_counted(void **state)
+{
+	const struct ring_options next = { .name = ring_name(),
+		.bytes = 8192,
+		.slots = 8,
+		.mode = 0600,
+		.group = RING_GROUP_KEEP };
+
+	(void)state;
+	for (int waits = 0; waits < 2; waits++) {
+		struct ring *ring = new_ring(4096, 4);
+		struct hdmicast_ring *reader = new_reader();
+
+		for (int i = 0; i < 3; i++)
+			publish(ring, 4, KEY);
+		assert_next(reader, 0, 0);
+		assert_int_equal(ring_replace(&ring, &next), 0);
+		for (int i = 0; i < 5; i++)
+			publish(ring, 4, KEY);
+		/* The old one's rest first; of the new one, the newest. */
+		for (uint64_t sequence = 1; sequence < 3; sequence++) {
+			if (waits)
+				assert_int_equal(hdmicast_ring_wait(reader, 0), 0);
+			assert_next(reader, sequence, 0);
+		}
+		if (waits)
+			assert_int_equal(hdmicast_ring_wait(reader, 0), 0);
+		assert_next(reader, 4, 4);
+		assert_int_equal(hdmicast_ring_lost(reader), 4);
+		hdmicast_ring_close(reader);
+		ring_destroy(ring);
+	}
+}
+
 static void a_frame_that_is_borrowed_stays_readable_while_one_looks_at_the_ring(void **state)
 {
 	struct ring *ring = new_ring(4096, 4);
@@ -499,6 +533,7 @@ int main(void)
 		RING_TEST(laps_and_losses_are_told),
 		RING_TEST(a_wake_is_counted_for_who_slept),
 		RING_TEST(a_replaced_ring_is_never_missing),
+		RING_TEST(what_is_missed_between_two_rings_is_counted),
 		RING_TEST(a_frame_that_is_borrowed_stays_readable_while_one_looks_at_the_ring),
 		RING_TEST(a_ring_that_cannot_be_replaced_is_over),
 		RING_TEST(a_removed_ring_is_noticed_and_its_successor_left_alone),

@@ -323,6 +323,9 @@ class _Seat:
     def say(self, lost):
         self.beat_at = time.monotonic()
         self.beat = self.beat + 1 & _M or 1
+        other = self._offset(self.beat % (_READERS - 1))
+        if self.at == self._offset(_READERS - 1) and self._lock(other):  # the shared one is no safe one
+            self.at = other
         self._write(lost)
 
     def leave(self):

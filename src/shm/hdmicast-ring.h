@@ -126,8 +126,9 @@ struct hdmicast_ring_control {
 };
 
 /*
- * What one reader says. It is his who holds a write lock (F_OFD_SETLK) on these 32 bytes; when
- * none is free, readers share the last one, without a lock.
+ * What one reader says. It is his who holds a write lock (F_OFD_SETLK) on these 32 bytes, and he
+ * is there as long as he does; when none is free, readers share the last one, without a lock, and
+ * are there while its beat changes.
  */
 struct hdmicast_ring_reader {
 	uint32_t pid;  /*  0: for people */
@@ -206,7 +207,8 @@ enum {
  * name: with or without the leading slash. -ENOENT no such object, -EACCES not for this user,
  * -EBADMSG an object of another kind, -EPROTONOSUPPORT of a newer version, -ENODATA shorter than
  * it claims to be, -EPROTO its header contradicts itself, -EAGAIN just being made, -EINVAL no name.
- * Without write access to NAME.ctl a reader is not counted and cannot ask for key frames.
+ * Without write access to NAME.ctl a reader is not counted and cannot ask for key frames. For one
+ * that is counted, the writer makes frames until it is closed: do not keep open what is not read.
  */
 int hdmicast_ring_open(struct hdmicast_ring **out, const char *name, unsigned flags);
 /* NULL is fine. */

@@ -23,11 +23,6 @@
 #define READER_TTL_NS (10 * NS_PER_S)
 #define SHARED_READER (HDMICAST_RING_READERS - 1)
 
-/* What was heard of one reader, and when it was new. */
-struct heard {
-	uint32_t beat, keys;
-	int64_t beat_ns; /* 0: not there */
-};
 
 struct ring {
 	struct object_names names;
@@ -45,7 +40,9 @@ struct ring {
 	uint64_t *placed;    /* for each slot, the position at which its frame begins */
 	uint64_t oversized, wakes, epoch;
 	struct bell bell;
-	struct heard heard[HDMICAST_RING_READERS];
+	uint32_t keys[HDMICAST_RING_READERS]; /* what was heard last, as what follows */
+	uint32_t shared_beat;
+	int64_t shared_beat_ns; /* 0: nobody is there */
 };
 
 static uint64_t align(uint64_t bytes)
@@ -300,42 +297,49 @@ int ring_publish_frame(struct ring *ring, const struct frame *frame, uint64_t dr
 	return ring_publish(ring, pieces, count, &what);
 }
 
-/* Whether a reader holds the lock of a place: the kernel ends it with its holder, at once. */
-static bool is_taken(int fd, unsigned index)
+static off_t place_offset(unsigned index)
 {
-	struct flock lock = { .l_type = F_WRLCK,
-		.l_whence = SEEK_SET,
-		.l_start = (off_t)(sizeof(struct hdmicast_ring_control) +
-				   index * sizeof(struct hdmicast_ring_reader)),
-		.l_len = sizeof(struct hdmicast_ring_reader) };
-
-	return fcntl(fd, F_OFD_GETLK, &lock) || lock.l_type != F_UNLCK;
+	return (off_t)(sizeof(struct hdmicast_ring_control) +
+		       index * sizeof(struct hdmicast_ring_reader));
 }
 
 /*
- * Whether a reader is there, by what it says now. A beat of 0 is what a reader that left, or
- * somebody who shortened the object, wrote; the lock tells one from the other.
+ * Which places are locked, of those from `from` up to `to`: the kernel says so, whom nobody can
+ * silence, and it ends a lock with its holder, at once. It names one lock of many, so that one asks
+ * again before and behind that.
  */
-static bool hear(struct ring *ring, unsigned index, const struct hdmicast_ring_reader *said,
-	int64_t now)
+static void find_taken(int fd, unsigned from, unsigned to, bool *taken)
 {
-	struct heard *heard = &ring->heard[index];
+	struct flock lock = { .l_type = F_WRLCK,
+		.l_whence = SEEK_SET,
+		.l_start = place_offset(from),
+		.l_len = place_offset(to) - place_offset(from) };
+	unsigned first = from, end = to;
 
-	if (said->beat != heard->beat && (said->beat || heard->beat_ns))
-		heard->beat_ns = now;
-	heard->beat = said->beat;
-	if (!heard->beat_ns || now - heard->beat_ns >= READER_TTL_NS)
-		return false;
-	if (index == SHARED_READER || is_taken(ring->control_fd, index))
-		return true;
-	heard->beat_ns = 0;
-	return false;
+	if (from == to || fcntl(fd, F_OFD_GETLK, &lock) || lock.l_type == F_UNLCK)
+		return;
+	while (place_offset(first + 1) <= lock.l_start)
+		first++;
+	while (lock.l_len && end > first + 1 && place_offset(end - 1) >= lock.l_start + lock.l_len)
+		end--;
+	memset(taken + first, true, end - first);
+	find_taken(fd, from, first, taken);
+	find_taken(fd, end, to, taken);
+}
+
+/* Nobody holds a lock there: who goes on saying something else is there. */
+static bool hear_shared(struct ring *ring, uint32_t beat, int64_t now)
+{
+	if (beat != ring->shared_beat)
+		ring->shared_beat_ns = now;
+	ring->shared_beat = beat;
+	return ring->shared_beat_ns && now - ring->shared_beat_ns < READER_TTL_NS;
 }
 
 void ring_get_readers(struct ring *ring, struct ring_readers *out)
 {
 	const struct hdmicast_ring_control right = object_describe_control(ring->epoch);
-	const int64_t now = now_ns();
+	bool is_there[HDMICAST_RING_READERS] = { false };
 	struct {
 		struct hdmicast_ring_control control;
 		struct hdmicast_ring_reader reader[HDMICAST_RING_READERS];
@@ -345,12 +349,14 @@ void ring_get_readers(struct ring *ring, struct ring_readers *out)
 	/* Shorter when someone cut it: then nobody says anything, and it grows as they write. */
 	if (pread(ring->control_fd, &said, sizeof(said), 0) < 0)
 		return;
+	find_taken(ring->control_fd, 0, SHARED_READER, is_there);
+	is_there[SHARED_READER] = hear_shared(ring, said.reader[SHARED_READER].beat, now_ns());
 	for (unsigned i = 0; i < HDMICAST_RING_READERS; i++) {
 		const struct hdmicast_ring_reader *reader = &said.reader[i];
-		const bool asks = reader->keys != ring->heard[i].keys;
+		const bool asks = reader->keys != ring->keys[i];
 
-		ring->heard[i].keys = reader->keys;
-		if (!hear(ring, i, reader, now))
+		ring->keys[i] = reader->keys;
+		if (!is_there[i])
 			continue;
 		out->key_request |= asks;
 		out->count++;

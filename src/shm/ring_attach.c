@@ -216,20 +216,25 @@ static off_t seat_offset(unsigned index)
 		       index * sizeof(struct hdmicast_ring_reader));
 }
 
+#define SHARED_SEAT (HDMICAST_RING_READERS - 1)
+
+static int lock_seat(int fd, unsigned index)
+{
+	struct flock lock = { .l_type = F_WRLCK,
+		.l_whence = SEEK_SET,
+		.l_start = seat_offset(index),
+		.l_len = sizeof(struct hdmicast_ring_reader) };
+
+	return fcntl(fd, F_OFD_SETLK, &lock) == 0;
+}
+
 /* The first one that nobody holds; the last one is for all who find none. */
 static unsigned find_seat(int fd)
 {
 	unsigned index = 0;
 
-	for (; index < HDMICAST_RING_READERS - 1; index++) {
-		struct flock lock = { .l_type = F_WRLCK,
-			.l_whence = SEEK_SET,
-			.l_start = seat_offset(index),
-			.l_len = sizeof(struct hdmicast_ring_reader) };
-
-		if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
-			break;
-	}
+	while (index < SHARED_SEAT && !lock_seat(fd, index))
+		index++;
 	return index;
 }
 
@@ -266,7 +271,7 @@ void ring_seat_leave(struct ring_seat *seat)
 	if (seat->fd < 0)
 		return;
 	seat->says.beat = 0;
-	if (seat->index < HDMICAST_RING_READERS - 1 &&
+	if (seat->index < SHARED_SEAT &&
 		pwrite(seat->fd, &seat->says, sizeof(seat->says), seat_offset(seat->index)) < 0)
 		seat->says.pid = 0; /* nothing to be done: the lock goes in any case */
 	close(seat->fd);
@@ -283,6 +288,9 @@ void ring_seat_beat(struct ring_seat *seat, uint64_t lost, int at_once)
 	seat->says.lost = lost;
 	if (!++seat->says.beat)
 		seat->says.beat = 1;
+	/* The shared one is no safe one: one other is tried at each beat. */
+	if (seat->index == SHARED_SEAT && lock_seat(seat->fd, seat->says.beat % SHARED_SEAT))
+		seat->index = seat->says.beat % SHARED_SEAT;
 	if (pwrite(seat->fd, &seat->says, sizeof(seat->says), seat_offset(seat->index)) < 0)
 		seat->beat_ns = 0; /* again next time */
 }

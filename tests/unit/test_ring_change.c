@@ -97,6 +97,56 @@ static void who_says_a_lot_without_a_lock_is_not_there(void **state)
 	ring_destroy(ring);
 }
 
+/* Whoever writes over what readers say can silence them, but not take their locks. */
+static void who_is_not_heard_is_there_as_long_as_the_place_is_locked(void **state)
+{
+	static const unsigned places[] = { 0, 1, 7, 62 };
+	struct ring *ring = new_ring(4096, 4);
+	int fds[ARRAY_SIZE(places)];
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(places); i++) {
+		struct flock lock = { .l_type = F_WRLCK,
+			.l_start = 64 + 32 * places[i],
+			.l_len = 32 };
+
+		fds[i] = open_object(".ctl", O_RDWR);
+		assert_int_equal(fcntl(fds[i], F_OFD_SETLK, &lock), 0);
+		assert_int_equal(readers_of(ring).count, i + 1);
+	}
+	close(fds[1]);
+	assert_int_equal(readers_of(ring).count, ARRAY_SIZE(places) - 1);
+	for (unsigned i = 0; i < ARRAY_SIZE(places); i++) {
+		if (i != 1)
+			close(fds[i]);
+	}
+	assert_int_equal(readers_of(ring).count, 0);
+	ring_destroy(ring);
+}
+
+static void who_locked_all_places_keeps_nobody_in_the_shared_one(void **state)
+{
+	struct flock all = { .l_type = F_WRLCK };
+	struct ring *ring = new_ring(4096, 4);
+	struct hdmicast_ring *reader;
+	int fd = open_object(".ctl", O_RDWR);
+
+	(void)state;
+	assert_int_equal(fcntl(fd, F_OFD_SETLK, &all), 0);
+	reader = new_reader();
+	assert_int_equal(readers_of(ring).count, HDMICAST_RING_READERS);
+	close(fd);
+	assert_int_equal(readers_of(ring).count, 1); /* the shared place */
+	hdmicast_ring_request_key(reader);
+	fd = open_object(".ctl", O_RDWR);
+	assert_int_equal(fcntl(fd, F_OFD_GETLK, &all), 0);
+	assert_int_equal(all.l_type, F_WRLCK);
+	assert_int_equal(all.l_len, sizeof(struct hdmicast_ring_reader));
+	close(fd);
+	hdmicast_ring_close(reader);
+	ring_destroy(ring);
+}
+
 static void laps_and_losses_are_told(void **state)
 {
 	struct ring *ring = new_ring(1 << 16, 4);
@@ -530,6 +580,9 @@ int main(void)
 		RING_TEST(who_shortens_the_object_makes_nobody_vanish),
 		RING_TEST(who_writes_over_the_header_keeps_nobody_out),
 		RING_TEST(who_says_a_lot_without_a_lock_is_not_there),
+		RING_TEST(who_is_not_heard_is_there_as_long_as_the_place_is_locked),
+		RING_TEST(
+			who_locked_all_places_keeps_nobody_in_the_shared_one),
 		RING_TEST(laps_and_losses_are_told),
 		RING_TEST(a_wake_is_counted_for_who_slept),
 		RING_TEST(a_replaced_ring_is_never_missing),

@@ -14,15 +14,14 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "shm/hdmicast-ring.h"
 #include "shm/layout.h"
 #include "util.h"
 
 #define LOG_TOPIC "sink"
 #include "log.h"
 
-/* How long readers may keep us waiting, and how often we look. flock(2) cannot be polled. */
-#define LOCK_NS      (2 * NS_PER_MS)
-#define LOCK_LOOK_NS (200 * NS_PER_US)
+#define LOCK_LOOK_NS (200 * NS_PER_US) /* flock(2) cannot be polled */
 
 /* ---- the object */
 
@@ -68,6 +67,14 @@ static int open_object(const char *name, bool *is_new)
 	return fd < 0 ? -errno : fd;
 }
 
+/* Whose readers we would mislead. Of anything else, readers of sinks may have written it there. */
+static bool is_ring(int fd)
+{
+	uint64_t magic = 0;
+
+	return pread(fd, &magic, sizeof(magic), 0) == sizeof(magic) && magic == HDMICAST_RING_MAGIC;
+}
+
 static int prepare(struct memsink *sink, unsigned mode)
 {
 	struct stat stat;
@@ -75,7 +82,7 @@ static int prepare(struct memsink *sink, unsigned mode)
 
 	if (fstat(sink->fd, &stat) < 0)
 		return -errno;
-	if (!S_ISREG(stat.st_mode))
+	if (!S_ISREG(stat.st_mode) || is_ring(sink->fd))
 		return -EMEDIUMTYPE;
 	if ((res = grow(sink)) < 0)
 		return res;
@@ -135,10 +142,10 @@ static bool try_lock(const struct memsink *sink)
 	return flock(sink->fd, LOCK_EX | LOCK_NB) == 0;
 }
 
-static bool lock(const struct memsink *sink)
+bool memsink_lock(struct memsink *sink, int64_t wait_ns)
 {
 	const struct timespec look = { .tv_nsec = LOCK_LOOK_NS };
-	int64_t until_ns = now_ns() + LOCK_NS;
+	int64_t until_ns = now_ns() + wait_ns;
 	bool locked;
 
 	while (!(locked = try_lock(sink)) && now_ns() < until_ns)
@@ -146,18 +153,9 @@ static bool lock(const struct memsink *sink)
 	return locked;
 }
 
-static void unlock(const struct memsink *sink)
+void memsink_unlock(struct memsink *sink)
 {
 	flock(sink->fd, LOCK_UN);
-}
-
-bool memsink_is_free(struct memsink *sink)
-{
-	bool is_free = try_lock(sink);
-
-	if (is_free)
-		unlock(sink);
-	return is_free;
 }
 
 /* ---- reading */
@@ -289,13 +287,11 @@ int memsink_write(struct memsink *sink, const struct frame *frame, unsigned gop)
 	size_t used = measure(frame, part);
 	int res;
 
-	if (used > sink->capacity)
-		return -EMSGSIZE;
 	layout_fill(sink->layout, &header, frame, used, gop);
-	if (!lock(sink))
+	if (!memsink_lock(sink, MEMSINK_LOCK_NS))
 		return -EAGAIN;
-	res = write_locked(sink, frame, part, &header);
-	unlock(sink);
+	res = used > sink->capacity ? -EMSGSIZE : write_locked(sink, frame, part, &header);
+	memsink_unlock(sink);
 	return res;
 }
 
@@ -315,15 +311,15 @@ static bool is_name_ours(const struct memsink *sink)
  * Readers keep what they have mapped, and would wait there for ever. Those that find a version
  * which is not theirs close it, and open the name again.
  */
-static void send_away(const struct memsink *sink)
+static void send_away(struct memsink *sink)
 {
 	static const uint32_t none;
-	bool locked = lock(sink);
+	bool locked = memsink_lock(sink, MEMSINK_LOCK_NS);
 
 	if (write_at(sink, &none, sizeof(none), offsetof(struct layout_head, version)) < 0)
 		log_debug("%s: %m", sink->name);
 	if (locked)
-		unlock(sink);
+		memsink_unlock(sink);
 }
 
 void memsink_close(struct memsink *sink, bool remove)

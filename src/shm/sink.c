@@ -15,6 +15,7 @@
 #include "log.h"
 
 #define OPEN_NS     (10 * NS_PER_S)  /* from try to try */
+#define ROOM_NS     (200 * NS_PER_MS) /* … after the first, when there was no room */
 #define LOOK_NS     (50 * NS_PER_MS) /* how soon a reader is noticed */
 #define VIDEO_DEPTH 8                /* frames that may wait for us */
 
@@ -84,12 +85,13 @@ static const char *remedy(const struct sink *sink, int error)
 {
 	switch (error) {
 	case -EPROTO: return ends[sink->config.store.medium];
-	case -EINVAL:
-		return "its name must have no '/' in it, no '.' in front, and no '.ctl' at its end";
+	case -EINVAL: return sink->config.kind->names;
 	case -ENAMETOOLONG: return "choose a shorter name";
 	case -EACCES: return "it belongs to another user: remove it from /dev/shm";
 	case -EPERM: return "it belongs to another user, or we are not in that group";
-	case -EBUSY: return "another program writes it: end that one, or choose another name";
+	case -EBUSY:
+		return "it is written already, by another program or from here: choose another "
+		       "name, or end that program";
 	case -EEXIST:
 	case -EMEDIUMTYPE:
 	case -ELOOP:
@@ -116,7 +118,9 @@ static void open_store(struct sink *sink, int64_t now)
 	const struct option_store *opt = sink->config.store.opt;
 	int res = kind->open(&sink->store, &sink->config.store);
 
-	sink->open_due_ns = now + OPEN_NS;
+	/* What was left behind is given back when its readers know of its end. */
+	sink->open_due_ns =
+		now + (res == -ENOSPC && sink->open_error != res ? ROOM_NS : OPEN_NS);
 	if (res == 0)
 		log_info("%s %s is ready: mode %o, %s", kind->name, opt->name, opt->mode,
 			sink->store->about);
@@ -220,8 +224,10 @@ static void tend(struct sink *sink, int64_t now)
 static void pass_over(struct sink *sink, int64_t now)
 {
 	count(sink, &sink->status.skipped);
-	if (now - sink->asked_ns >= KEY_AGAIN_NS && sink->config.kind->is_free(sink->store))
-		ask_key(sink, now, KEY_AGAIN_NS);
+	if (now - sink->asked_ns < KEY_AGAIN_NS || !sink->config.kind->lock(sink->store, false))
+		return;
+	sink->config.kind->unlock(sink->store);
+	ask_key(sink, now, KEY_AGAIN_NS);
 }
 
 /* Once a second for each sink: the line of one must not be left out for that of another. */
@@ -246,10 +252,11 @@ static void drop(struct sink *sink, const struct frame *frame, int error, int64_
 			remedy(sink, error), (unsigned long long)sink->status.dropped);
 }
 
-static void write_frame(struct sink *sink, const struct frame *frame)
+static void write_frame(struct sink *sink, const struct frame *frame, bool is_locked)
 {
 	const struct store_kind *kind = sink->config.kind;
-	int res = kind->write(sink->store, frame, lost(sink) - sink->lost_before);
+	int res = is_locked ? kind->write(sink->store, frame, lost(sink) - sink->lost_before)
+			    : -EAGAIN;
 	int64_t now = now_ns();
 
 	/* Nobody there, one try a second is enough, also when it failed. */
@@ -272,16 +279,19 @@ static void write_frame(struct sink *sink, const struct frame *frame)
 	sink->needs_key = true;
 }
 
+/* The lock comes first: a frame may be a capture buffer, which is not kept waiting for readers. */
 static void serve(struct sink *sink)
 {
+	const struct store_kind *kind = sink->config.kind;
+	bool is_locked = kind->lock(sink->store, true);
 	AUTO(frame_unref_auto) struct frame *frame = mailbox_take(sink->mailbox);
 
-	if (!frame)
-		return;
-	if (sink->needs_key && !frame->key)
+	if (frame && (!sink->needs_key || frame->key))
+		return write_frame(sink, frame, is_locked);
+	if (is_locked)
+		kind->unlock(sink->store);
+	if (frame)
 		pass_over(sink, now_ns());
-	else
-		write_frame(sink, frame);
 }
 
 /* ---- the thread */

@@ -39,6 +39,7 @@ struct store {
 
 struct store_kind {
 	const char *name;   /* for people */
+	const char *names;  /* what is wrong with one that is none */
 	const char *larger; /* what to do when a frame is larger than the capacity */
 	int64_t spacing_ns; /* two frames of a video are no closer than this */
 	int64_t pulse_ns;   /* without readers a frame is written so often; 0: none is */
@@ -58,8 +59,12 @@ struct store_kind {
 	 * kept it locked; -EMSGSIZE: the frame is too large; else -errno. It is not written then.
 	 */
 	int (*write)(struct store *store, const struct frame *frame, uint64_t dropped);
-	/* Whether write() would find it unlocked at this moment. */
-	bool (*is_free)(struct store *store);
+	/*
+	 * Whether write() can be called now, or in a moment if it may wait. Waiting is done here, while
+	 * no frame is held. After true comes write() or unlock().
+	 */
+	bool (*lock)(struct store *store, bool may_wait);
+	void (*unlock)(struct store *store);
 };
 
 /* uStreamer's: see shm/memsink.h. */

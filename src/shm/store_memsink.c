@@ -70,9 +70,14 @@ static int write_frame(struct store *store, const struct frame *frame, uint64_t 
 	return memsink_write(self->memsink, frame, self->config->gop);
 }
 
-static bool is_free(struct store *store)
+static bool lock(struct store *store, bool may_wait)
 {
-	return memsink_is_free(of(store)->memsink);
+	return memsink_lock(of(store)->memsink, may_wait ? MEMSINK_LOCK_NS : 0);
+}
+
+static void unlock(struct store *store)
+{
+	memsink_unlock(of(store)->memsink);
 }
 
 /*
@@ -81,6 +86,7 @@ static bool is_free(struct store *store)
  */
 const struct store_kind store_memsink = {
 	.name = "sink",
+	.names = "its name must have no '/' in it",
 	.larger = "its layout has no room for more",
 	.spacing_ns = 3 * NS_PER_MS,
 	.pulse_ns = NS_PER_S,
@@ -89,5 +95,6 @@ const struct store_kind store_memsink = {
 	.close = close_memsink,
 	.look = look,
 	.write = write_frame,
-	.is_free = is_free,
+	.lock = lock,
+	.unlock = unlock,
 };

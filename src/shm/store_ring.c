@@ -153,18 +153,26 @@ static int write_frame(struct store *store, const struct frame *frame, uint64_t 
 	return ring_publish_frame(self->ring, frame, dropped - self->dropped0);
 }
 
-static bool is_free(struct store *store)
+/* There is no lock. */
+static bool lock(struct store *store, bool may_wait)
+{
+	(void)store, (void)may_wait;
+	return true;
+}
+
+static void unlock(struct store *store)
 {
 	(void)store;
-	return true; /* there is no lock */
 }
 
 const struct store_kind store_ring = {
 	.name = "ring",
+	.names = "its name must have no '/' in it, no '.' in front, and no '.ctl' at its end",
 	.larger = "give it a larger -size",
 	.open = open_ring,
 	.close = close_ring,
 	.look = look,
 	.write = write_frame,
-	.is_free = is_free,
+	.lock = lock,
+	.unlock = unlock,
 };

@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "shm/hdmicast-ring.h"
 #include "shm/memsink.h"
 #include "util.h"
 
@@ -461,6 +462,23 @@ static void another_users_object_is_used_or_refused_by_its_mode(void **state)
 	}
 }
 
+static void a_ring_that_has_the_name_is_left_alone(void **state)
+{
+	static const uint64_t magic = HDMICAST_RING_MAGIC;
+	struct memsink *sink = open_sink(&abi_7, "h264");
+	uint64_t still = 0;
+	int fd = shm_open(name, O_RDWR, 0);
+
+	(void)state;
+	memsink_close(sink, false);
+	assert_int_equal(pwrite(fd, &magic, sizeof(magic), 0), sizeof(magic));
+	assert_int_equal(memsink_open(&sink, name, 0660, 7, TTL_NS), -EMEDIUMTYPE);
+	assert_int_equal(pread(fd, &still, sizeof(still), 0), sizeof(still));
+	assert_true(still == magic);
+	close(fd);
+	shm_unlink(name);
+}
+
 static void a_reader_that_keeps_the_lock_costs_two_milliseconds(void **state)
 {
 	struct memsink *sink = open_sink(&abi_7, "h264");
@@ -468,7 +486,7 @@ static void a_reader_that_keeps_the_lock_costs_two_milliseconds(void **state)
 	int64_t best = INT64_MAX;
 
 	(void)state;
-	assert_false(memsink_is_free(sink));
+	assert_false(memsink_lock(sink, 0));
 	for (int i = 0; i < 5; i++) {
 		int64_t began = now_ns();
 
@@ -480,7 +498,8 @@ static void a_reader_that_keeps_the_lock_costs_two_milliseconds(void **state)
 	kill(pid, SIGSTOP);
 	assert_int_equal(write_unit(sink, true), -EAGAIN);
 	end(pid);
-	assert_true(memsink_is_free(sink));
+	assert_true(memsink_lock(sink, 0));
+	memsink_unlock(sink);
 	assert_int_equal(write_unit(sink, true), 0);
 	memsink_close(sink, true);
 }
@@ -756,6 +775,7 @@ int main(void)
 		TEST(what_there_is_no_room_for_is_not_left_behind),
 		TEST(what_is_no_shared_memory_is_refused),
 		TEST(another_users_object_is_used_or_refused_by_its_mode),
+		TEST(a_ring_that_has_the_name_is_left_alone),
 		TEST(a_reader_that_keeps_the_lock_costs_two_milliseconds),
 		TEST(only_a_key_frame_answers_a_request_for_one),
 		TEST(a_reader_counts_for_the_time_to_live),

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* What the thread of a sink does while readers keep it waiting, with a store that is the test's. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <linux/videodev2.h>
+
+#include "shm/sink.h"
+#include "util.h"
+
+#define PATIENCE_NS (5 * NS_PER_S)
+
+static struct outlet *outlet;
+static struct store store;
+static atomic_uint n_released, n_released_in_lock, written, n_unlocked;
+static atomic_bool is_published; /* the first one, and only its reader has it */
+static bool is_free;             /* set before start */
+
+static void release(struct frame *frame)
+{
+	n_released++;
+	free(frame);
+}
+
+static void publish(uint32_t sequence)
+{
+	struct frame *frame = xcalloc(1, sizeof(*frame));
+
+	frame_init(frame, release, NULL);
+	frame->format = V4L2_PIX_FMT_YUYV;
+	frame->key = true;
+	frame->sequence = sequence;
+	outlet_publish(outlet, frame);
+	frame_unref(frame);
+}
+
+static int open_store(struct store **out, const struct store_config *config)
+{
+	(void)config;
+	*out = &store;
+	return 0;
+}
+
+static void close_store(struct store *self)
+{
+	(void)self;
+}
+
+static int look(struct store *self, int64_t now, struct store_view *view)
+{
+	(void)self, (void)now;
+	*view = (struct store_view){ .readers = 1 };
+	return 0;
+}
+
+/* While readers keep the lock, a newer picture comes. */
+static bool lock(struct store *self, bool may_wait)
+{
+	(void)self;
+	if (may_wait && !n_released_in_lock) {
+		while (!is_published)
+			continue;
+		publish(2);
+		n_released_in_lock = n_released;
+	}
+	return is_free;
+}
+
+static void unlock(struct store *self)
+{
+	(void)self;
+	n_unlocked++;
+}
+
+static int write_frame(struct store *self, const struct frame *frame, uint64_t dropped)
+{
+	(void)self, (void)dropped;
+	written = (unsigned)frame->sequence;
+	return 0;
+}
+
+static const struct store_kind kind = {
+	.name = "test",
+	.names = "",
+	.larger = "",
+	.open = open_store,
+	.close = close_store,
+	.look = look,
+	.write = write_frame,
+	.lock = lock,
+	.unlock = unlock,
+};
+
+static struct sink *start(bool is_it_free)
+{
+	static const struct option_store opt = { .name = "test" };
+	static struct drops drops;
+	struct sink_config config = { .thread = "sink-test",
+		.kind = &kind,
+		.store = { .opt = &opt, .medium = MEDIUM_RAW },
+		.drops = &drops };
+	struct sink *sink;
+
+	n_released = n_released_in_lock = written = n_unlocked = 0;
+	is_published = false;
+	is_free = is_it_free;
+	config.outlet = outlet = outlet_create(NULL, NULL);
+	assert_int_equal(sink_create(&sink, &config), 0);
+	for (int64_t until_ns = now_ns() + PATIENCE_NS; !outlet_wanted(outlet);)
+		assert_true(now_ns() < until_ns);
+	publish(1);
+	is_published = true;
+	return sink;
+}
+
+/* A capture buffer, say, which nobody can fill while it is kept. */
+static void no_frame_is_kept_while_readers_keep_the_lock(void **state)
+{
+	struct sink *sink = start(true);
+
+	(void)state;
+	for (int64_t until_ns = now_ns() + PATIENCE_NS; !written;)
+		assert_true(now_ns() < until_ns);
+	assert_int_equal(written, 2);
+	assert_int_equal(n_released_in_lock, 1);
+	sink_destroy(sink);
+	outlet_destroy(outlet);
+	assert_int_equal(n_released, 2);
+}
+
+static void a_frame_that_readers_keep_out_is_skipped(void **state)
+{
+	struct sink *sink = start(false);
+	struct sink_status status = { 0 };
+
+	(void)state;
+	for (int64_t until_ns = now_ns() + PATIENCE_NS; !status.skipped;) {
+		assert_true(now_ns() < until_ns);
+		sink_get_status(sink, &status);
+	}
+	sink_destroy(sink);
+	outlet_destroy(outlet);
+	assert_int_equal(written, 0);
+	assert_int_equal(n_unlocked, 0);
+	assert_int_equal(n_released, 2);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(no_frame_is_kept_while_readers_keep_the_lock),
+		cmocka_unit_test(a_frame_that_readers_keep_out_is_skipped),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -15,6 +15,8 @@ name, count = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else None
 
 with hdmicast.Ring(name, newest=True, timeout=10, early=True) as ring:
     for frame in itertools.islice(ring, count):
+        if frame.format in ("MJPG", "JPEG"):  # what the grabber gives is what the ring has
+            sys.exit("these pictures are JPEGs: start hdmicast with --format YUYV, or decode them")
         picture = frame.numpy()  # read-only, in the ring itself; picture.copy() to keep or change it
         mean = picture[::8, ::8].mean()
         if frame.valid():  # else the writer has overwritten it meanwhile

@@ -13,6 +13,7 @@ struct ring_input {
 	struct input base;
 	struct hdmicast_ring *ring; /* NULL: not attached */
 	bool has_asked;             /* for a key frame, or need not */
+	int64_t looked_ns;          /* why nothing comes */
 };
 
 static struct ring_input *ring_of(struct input *base)
@@ -65,11 +66,15 @@ static void ask_key(struct ring_input *in)
 	in->has_asked = true;
 }
 
-/* Why nothing came. */
+/* Why nothing came, once a second: the library looks often enough for itself. */
 static void find_reason(struct ring_input *in)
 {
 	struct hdmicast_ring_info info;
+	int64_t now = now_ns();
 
+	if (now - in->looked_ns < NS_PER_S)
+		return;
+	in->looked_ns = now;
 	hdmicast_ring_get_info(in->ring, &info);
 	if (!info.attached)
 		detach(in);
@@ -86,7 +91,7 @@ static bool is_of_medium(enum dump_medium medium, uint32_t fourcc)
 	switch (medium) {
 	case DUMP_H264: return fourcc == V4L2_PIX_FMT_H264;
 	case DUMP_JPEG: return is_jpeg;
-	case DUMP_RAW: return fourcc != V4L2_PIX_FMT_H264 && !is_jpeg;
+	case DUMP_RAW: return fourcc != V4L2_PIX_FMT_H264; /* or JPEG, as the grabber gives it */
 	default: return true;
 	}
 }

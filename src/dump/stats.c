@@ -11,6 +11,7 @@ struct stats {
 	bool is_live; /* a line of a terminal, written over and over */
 	int64_t next_ns;
 	int64_t began_ns; /* the first frame; 0: none came */
+	size_t first_size;
 	uint64_t frames, lost;
 	uint64_t dropped, dropped_before; /* of the newest and of the first frame */
 	bool is_counted;
@@ -39,6 +40,7 @@ void stats_add(struct stats *stats, const struct dump_frame *frame)
 		return;
 	if (!stats->began_ns) {
 		stats->began_ns = frame->arrived_ns;
+		stats->first_size = frame->size;
 		stats->dropped_before = frame->dropped;
 	}
 	stats->frames++;
@@ -72,8 +74,10 @@ static struct rates measure(const struct stats *stats, int64_t now)
 	if (!stats->began_ns || seconds <= 0)
 		return (struct rates){ 0 };
 	/* What the first one took to come is not in the time. */
-	if (now - stats->began_ns < WINDOW_NS && view.count)
+	if (now - stats->began_ns < WINDOW_NS && view.count) {
 		view.count--;
+		view.sum -= (int64_t)stats->first_size;
+	}
 	return (struct rates){ view.count / seconds, (double)view.sum * 8 / 1000 / seconds };
 }
 

@@ -21,6 +21,8 @@
 /* One ring's control object would be another one's ring. */
 #define CONTROL_SUFFIX ".ctl"
 
+#define OBJECT_NAME_MAX 250 /* what the readers' library takes */
+
 static bool ends_in(const char *name, const char *suffix)
 {
 	const size_t length = strlen(name), end = strlen(suffix);
@@ -36,7 +38,7 @@ int object_set_names(struct object_names *names, const char *name)
 	length = strlen(name);
 	if (!length || strchr(name, '/') || *name == '.' || ends_in(name, CONTROL_SUFFIX))
 		return -EINVAL;
-	if (length > NAME_MAX - strlen(CONTROL_SUFFIX))
+	if (length > OBJECT_NAME_MAX)
 		return -ENAMETOOLONG;
 	snprintf(names->data, sizeof(names->data), "/%s", name);
 	snprintf(names->control, sizeof(names->control), "/%s" CONTROL_SUFFIX, name);

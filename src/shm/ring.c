@@ -23,7 +23,6 @@
 #define READER_TTL_NS (10 * NS_PER_S)
 #define SHARED_READER (HDMICAST_RING_READERS - 1)
 
-
 struct ring {
 	struct object_names names;
 	int fd, control_fd;

@@ -407,6 +407,8 @@ const char *hdmicast_ring_strerror(int error)
 	case 0: return "no error";
 	case -ENOENT: return "there is no ring of this name: does the writer run?";
 	case -EACCES: return "the ring is not for this user: is the group or the mode right?";
+	case -EINVAL:
+		return "no ring has such a name: no '/' in it, no '.' in front, 250 bytes at most";
 	case -EBADMSG: return "the object of this name is no ring";
 	case -EPROTONOSUPPORT: return "the ring is of a newer version than this library";
 	case -ENODATA: return "the object is shorter than the ring it claims to be";

@@ -14,10 +14,10 @@
 #define LOG_TOPIC "sink"
 #include "log.h"
 
-#define OPEN_NS     (10 * NS_PER_S)  /* from try to try */
+#define OPEN_NS     (10 * NS_PER_S)   /* from try to try */
 #define ROOM_NS     (200 * NS_PER_MS) /* … after the first, when there was no room */
-#define LOOK_NS     (50 * NS_PER_MS) /* how soon a reader is noticed */
-#define VIDEO_DEPTH 8                /* frames that may wait for us */
+#define LOOK_NS     (50 * NS_PER_MS)  /* how soon a reader is noticed */
+#define VIDEO_DEPTH 8                 /* frames that may wait for us */
 
 /* Key frames cost other viewers quality: how far apart requests are kept. */
 #define KEY_NS       (100 * NS_PER_MS)
@@ -119,8 +119,7 @@ static void open_store(struct sink *sink, int64_t now)
 	int res = kind->open(&sink->store, &sink->config.store);
 
 	/* What was left behind is given back when its readers know of its end. */
-	sink->open_due_ns =
-		now + (res == -ENOSPC && sink->open_error != res ? ROOM_NS : OPEN_NS);
+	sink->open_due_ns = now + (res == -ENOSPC && sink->open_error != res ? ROOM_NS : OPEN_NS);
 	if (res == 0)
 		log_info("%s %s is ready: mode %o, %s", kind->name, opt->name, opt->mode,
 			sink->store->about);

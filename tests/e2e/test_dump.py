@@ -393,6 +393,20 @@ def latency_agrees_with_state():
 
 
 @test
+def what_the_first_frame_took_to_come_is_in_no_rate():
+    with ring("jpeg") as (name, options), Daemon(*CARD, *options):
+        text, _ = output("--jpeg", name, "-o", os.devnull, "-j", "--stats", "-c", 1)
+        equal([json.loads(text)[key] for key in ("frames", "fps", "kbps")], [1, 0, 0], "of one")
+
+
+@test
+def raw_pictures_may_be_jpegs_as_the_grabber_gives_them():
+    with ring("raw") as (name, options), Daemon("--format", "MJPEG", *options, fake="uvc"):
+        jpeg, _ = output("--raw", name, "-c", 1)
+        check(re.fullmatch(rb"\xff\xd8.*\xff\xd9", jpeg, re.S), "it is no JPEG")
+
+
+@test
 def stats_of_a_sink_leave_out_what_it_does_not_tell():
     with named("jpeg") as name, Daemon(*CARD, "--jpeg-sink", name), Dump("-s", name, "--stats", "-j", "-c", 30) as dump:
         line = dump.line()

@@ -106,9 +106,9 @@ static void who_is_not_heard_is_there_as_long_as_the_place_is_locked(void **stat
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(places); i++) {
-		struct flock lock = { .l_type = F_WRLCK,
-			.l_start = 64 + 32 * places[i],
-			.l_len = 32 };
+		struct flock lock = {
+			.l_type = F_WRLCK, .l_start = 64 + 32 * places[i], .l_len = 32
+		};
 
 		fds[i] = open_object(".ctl", O_RDWR);
 		assert_int_equal(fcntl(fds[i], F_OFD_SETLK, &lock), 0);
@@ -581,8 +581,7 @@ int main(void)
 		RING_TEST(who_writes_over_the_header_keeps_nobody_out),
 		RING_TEST(who_says_a_lot_without_a_lock_is_not_there),
 		RING_TEST(who_is_not_heard_is_there_as_long_as_the_place_is_locked),
-		RING_TEST(
-			who_locked_all_places_keeps_nobody_in_the_shared_one),
+		RING_TEST(who_locked_all_places_keeps_nobody_in_the_shared_one),
 		RING_TEST(laps_and_losses_are_told),
 		RING_TEST(a_wake_is_counted_for_who_slept),
 		RING_TEST(a_replaced_ring_is_never_missing),

@@ -280,10 +280,15 @@ static void names_and_sizes_are_checked(void **state)
 	opt.name = control;
 	assert_int_equal(ring_create(&ring, &opt), -EINVAL);
 	memset(longest, 'x', sizeof(longest));
-	longest[252] = 0;
+	longest[251] = 0;
 	opt.name = longest;
 	assert_int_equal(ring_create(&ring, &opt), -ENAMETOOLONG);
 	assert_int_equal(hdmicast_ring_open(&reader, longest, 0), -EINVAL);
+	longest[250] = 0;
+	assert_int_equal(ring_create(&ring, &opt), 0);
+	assert_int_equal(hdmicast_ring_open(&reader, longest, 0), 0);
+	hdmicast_ring_close(reader);
+	ring_destroy(ring);
 	opt.name = ring_name();
 	opt.slots = HDMICAST_RING_MAX_SLOTS + 1;
 	assert_int_equal(ring_create(&ring, &opt), -EINVAL);

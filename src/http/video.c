@@ -33,6 +33,7 @@ struct video {
 	uint64_t n_bytes; /* that came since the last look */
 	int64_t looked_ns;
 	int64_t asked_ns; /* when a key frame was asked for last */
+	int64_t even_ns;  /* when it would have been, had all come 500 ms apart */
 	bool is_asked;    /* and none has come since */
 	bool is_wanted;   /* by somebody who is no viewer, and not asked for since */
 	char codec[AVC_CODEC_SIZE];
@@ -89,12 +90,29 @@ static void mind_lines(struct video *video)
 	}
 }
 
+static void note_asked(struct video *video)
+{
+	video->asked_ns = now_ns();
+	video->even_ns = MAX(video->even_ns + VIDEO_CONGESTED_MS * NS_PER_MS, video->asked_ns);
+	video->is_asked = true;
+}
+
 static void ask_key(struct video *video)
 {
 	outlet_ask_key(video->outlet);
-	video->asked_ns = now_ns();
-	video->is_asked = true;
+	note_asked(video);
 	video->is_wanted = false;
+}
+
+/* Newcomers may be ahead of the others' pace, but who comes again and again may not set one. */
+static int64_t key_due_ns(const struct video *video, int64_t spacing_ms)
+{
+	int64_t due_ns = video->asked_ns + spacing_ms * NS_PER_MS;
+
+	if (spacing_ms == VIDEO_NEWCOMER_MS)
+		due_ns = MAX(due_ns,
+			video->even_ns - (VIDEO_AHEAD - 1) * VIDEO_CONGESTED_MS * NS_PER_MS);
+	return due_ns;
 }
 
 /* Asks for a key frame if somebody needs one: now, or when it is due. */
@@ -106,7 +124,7 @@ static void mind_keys(struct video *video)
 	event_del(video->key_due);
 	if (spacing_ms == NOBODY)
 		return;
-	wait_ns = video->asked_ns + spacing_ms * NS_PER_MS - now_ns();
+	wait_ns = key_due_ns(video, spacing_ms) - now_ns();
 	if (wait_ns <= 0) {
 		ask_key(video);
 		wait_ns = VIDEO_CONGESTED_MS * NS_PER_MS; /* should it not be heard */
@@ -332,8 +350,7 @@ void video_watch(struct video *video, struct video_viewer *viewer, struct connec
 	if (is_first) {
 		event_add(video->arrival, NULL);
 		outlet_attach(video->outlet, video->mailbox); /* asks for a key frame, too */
-		video->asked_ns = now_ns();
-		video->is_asked = true;
+		note_asked(video);
 	}
 	mind_keys(video);
 }

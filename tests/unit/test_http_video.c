@@ -509,6 +509,26 @@ static void newcomers_share_a_request(void **state)
 	leave(third);
 }
 
+/* Each would cost all others a key frame. */
+static void who_comes_again_and_again_gets_two_key_frames_a_second(void **state)
+{
+	const int seconds = 3;
+	struct client *steady = watch(0);
+	int64_t begun = now_ns();
+
+	(void)state;
+	publish_as_asked(100);
+	while (now_ns() - begun < seconds * NS_PER_S) {
+		struct client *other = watch(0);
+
+		publish_as_asked(100);
+		leave(other);
+		turn();
+	}
+	assert_in_range(n_asked, seconds, 3 + 2 * seconds);
+	leave(steady);
+}
+
 static void a_request_that_was_not_heard_is_repeated(void **state)
 {
 	struct client *client = watch(0);
@@ -721,6 +741,7 @@ int main(void)
 		TEST(what_cannot_be_made_is_skipped_up_to_a_key_frame),
 		TEST(a_newcomer_asks_at_once),
 		TEST(newcomers_share_a_request),
+		TEST(who_comes_again_and_again_gets_two_key_frames_a_second),
 		TEST(a_request_that_was_not_heard_is_repeated),
 		TEST(who_has_its_picture_asks_for_nothing),
 		TEST(slow_lines_ask_together_and_seldom),

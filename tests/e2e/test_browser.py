@@ -56,6 +56,10 @@ def wait_path(browser, path, seconds=10):
                shown(browser)[1] not in (0, last), f"a picture by {path}", seconds)
 
 
+def numbers(browser):
+    return browser.run("return document.getElementById('numbers').innerText")
+
+
 def check_moves(browser):
     first = browser.run(PIXELS)
     check(max(first) - min(first) > 100, "the picture is one colour")
@@ -128,6 +132,40 @@ def the_page_leaves_a_path_that_never_ends():
         check_moves(browser)
 
 
+# A page that does something else meanwhile, for longer than the decoder's queue is.
+BE_BUSY = """
+self.before = player.link;
+for (const until = performance.now() + 2000; performance.now() < until;);
+self.shownThen = player.link.framesShown;
+"""
+
+
+@test(alone=True, seconds=60)
+def a_page_that_fell_behind_asks_for_a_key_frame():
+    with Daemon(*H264, "--h264-gop", 0) as daemon, Browser() as browser:
+        browser.open(daemon)
+        wait_path(browser, "webcodecs")
+        browser.run(BE_BUSY)
+        wait_until(lambda: browser.run("return player.link.framesShown") > browser.run("return self.shownThen") + 10,
+                   "the picture moves again", 1.5)
+        equal(browser.run("return [player.link === self.before, player.left.size]"), [True, 0], "the same stream")
+
+
+@test(alone=True, seconds=60)
+def who_looks_away_and_back_at_once_has_one_stream():
+    with Daemon(*H264) as daemon, Browser() as browser:
+        browser.open(daemon)
+        wait_path(browser, "webcodecs")
+        browser.run("player.stop(); player.start()")
+        wait_path(browser, "webcodecs")
+        for _ in range(10):  # of two, each shows a frame now and then
+            wait_path(browser, "webcodecs")
+        equal(browser.run("return player.left.size"), 0, "paths that were left")
+        wait_until(lambda: daemon.state()["h264"]["clients"] == 1, "one stream", 1)
+        wait_path(browser, "webcodecs")
+        equal(daemon.state()["h264"]["clients"], 1, "streams")
+
+
 @test(alone=True, seconds=60)
 def the_page_may_be_opened_with_the_password_in_its_address():
     with Daemon(*H264, "--user", "u", "--passwd", "p") as daemon, Browser() as browser:
@@ -162,6 +200,7 @@ def the_page_says_why_there_is_no_picture_and_follows_a_change_of_size():
             daemon.tell("signal none")
             wait_until(lambda: daemon.source()["text"] in text(browser) and not daemon.source()["online"],
                        "the page says the same words as /state")
+            wait_until(lambda: "fps" in numbers(browser) and "ms" not in numbers(browser), "the card's age is not told")
             wide = not wide
             wanted = [800, 600] if wide else [640, 480]
             daemon.tell(f"signal {wanted[0]}x{wanted[1]}@30")

@@ -30,6 +30,7 @@ function show(level, text, hint)
 
 function showSource(source)
 {
+	daemon.isOnline = source.online; /* the card has no age */
 	if (source.online)
 		show("good", source.text || "Online", "");
 	else
@@ -84,11 +85,16 @@ async function poll()
 		const { source, h264 } = (await reply.json()).result;
 
 		setAway(false);
+		refreshSettings();
 		showSource(source);
 		considerH264(h264);
 		considerSize(source.resolution);
 	} catch (error) {
-		setAway(true);
+		/* A browser that asks its user for the password does not answer us meanwhile. */
+		if (error.name === "TimeoutError")
+			setAway(true, "No answer", "If hdmicast asks for a password now, load this page again.");
+		else
+			setAway(true);
 	} finally {
 		showNumbers();
 		clearTimeout(poll.timer);
@@ -96,12 +102,19 @@ async function poll()
 	}
 }
 
+/* Others may change them, too; what somebody is just about to change is left to him. */
+function refreshSettings()
+{
+	if (!at("settings").hidden && !document.activeElement.matches("input, select"))
+		settings.load().catch(() => {});
+}
+
 function showNumbers()
 {
 	const ages = stats.ages();
 	const parts = [`${stage.width}\u00d7${stage.height}`, `${Math.round(stats.fps())} fps`];
 
-	if (ages)
+	if (ages && daemon.isOnline && stats.fps() > 0)
 		parts.push(`${Math.round(ages.median)} ms`);
 	setText("numbers", stage.width && !daemon.isAway ? parts.join(" \u00b7 ") : "");
 }
@@ -144,11 +157,7 @@ async function toggleSettings()
 		return at("do-settings").focus();
 	panel.focus();
 	settings.say("");
-	try {
-		await settings.load();
-	} catch (error) {
-		settings.say("hdmicast does not tell its settings.", true);
-	}
+	await settings.reload();
 }
 
 function toggleActual()

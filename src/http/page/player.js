@@ -178,6 +178,7 @@ const player = {
 	link: null,
 	retryMs: 0,
 	isRunning: false,
+	ended: Promise.resolve(), /* the loop that was started last */
 	away: () => {},     /* called when the daemon cannot be reached */
 	wake: () => {},
 
@@ -219,7 +220,8 @@ const player = {
 	{
 		if (!this.isRunning) {
 			this.isRunning = true;
-			this.loop();
+			/* Two at once would fight about the picture. */
+			this.ended = this.ended.then(() => this.loop());
 		}
 		this.wake();
 	},

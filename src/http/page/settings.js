@@ -113,11 +113,8 @@ const settings = {
 
 	makeInput(name, setting, row)
 	{
-		if (setting.type === "choice")
-			return this.makeChoice(name, setting, row);
-		if (setting.type === "bool" || setting.type === "flag")
-			return this.makeFlag(name, row);
-		return this.makeNumber(name, setting, row);
+		return setting.type === "choice" ? this.makeChoice(name, setting, row) :
+			this.makeNumber(name, setting, row);
 	},
 
 	makeChoice(name, { choices }, row)
@@ -127,15 +124,6 @@ const settings = {
 		element.addEventListener("change", () => this.change(name, element.value));
 		row.append(element);
 		return { element, set: (value) => { element.value = value; } };
-	},
-
-	makeFlag(name, row)
-	{
-		const element = make("input", { type: "checkbox" });
-
-		element.addEventListener("change", () => this.change(name, element.checked));
-		row.append(element);
-		return { element, set: (value) => { element.checked = value; } };
 	},
 
 	/* A slider to feel one's way, a number to be exact. */
@@ -155,8 +143,10 @@ const settings = {
 
 	changeNumber(name, input)
 	{
-		if (input.value === "" || !input.validity.valid)
-			return this.say(`${titleOf(name)}: ${input.min} to ${input.max}.`, true);
+		if (input.value === "" || !input.validity.valid) {
+			this.say(`${titleOf(name)}: ${input.min} to ${input.max}.`, true);
+			return this.reload();
+		}
 		this.change(name, Number(input.value));
 	},
 
@@ -171,10 +161,20 @@ const settings = {
 				this.say(`${titleOf(name)} changed.`);
 			} else {
 				this.say(answer.error.text, true);
-				await this.load();
+				await this.reload();
 			}
 		} catch (error) {
 			this.say("hdmicast did not answer.", true);
+		}
+	},
+
+	/* As it is in force, whoever changed it. */
+	async reload()
+	{
+		try {
+			await this.load();
+		} catch (error) {
+			this.say("hdmicast does not tell its settings.", true);
 		}
 	},
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
  * /stream.avc to a canvas by WebCodecs, which browsers offer to secure origins only. Each access
- * unit comes with a head of 24 bytes (README), so nothing has to be parsed here.
+ * unit comes with a head of 24 bytes (hdmicast(1)), so nothing has to be parsed here.
  */
 
 const AVC_HEAD = 24, AVC_KEY = 1;
-const AVC_BEHIND = 8; /* frames that wait for the decoder: skip to a key frame */
+const AVC_BEHIND = 30; /* frames that wait for the decoder: skip to a key frame */
 
 class AvcDecoder {
 	constructor(link)
@@ -42,8 +42,10 @@ class AvcDecoder {
 
 		if (this.decoder.state === "closed")
 			return;
-		if (this.decoder.decodeQueueSize > AVC_BEHIND)
+		if (this.decoder.decodeQueueSize > AVC_BEHIND && !this.waitsForKey) {
 			this.waitsForKey = true;
+			requestKey().catch(() => {}); /* without it, one comes some time */
+		}
 		if (this.waitsForKey && !isKey)
 			return this.link.dropped();
 		this.waitsForKey = false;

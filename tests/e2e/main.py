@@ -129,6 +129,8 @@ def main():
     here = Path(__file__).resolve().parent
     for path in sorted(here.glob("test_*.py")):
         importlib.import_module(path.stem)
+    if not harness.FAKE.exists():
+        sys.exit(f"{harness.FAKE} is not there: make fake, or tests/run e2e")
     words = sys.argv[1:]
     tests = [test for test in harness.TESTS if not words or any(word in test.name for word in words)]
     sums = {"ok": 0, "not ok": 0, "skipped:": 0}

@@ -10,16 +10,16 @@
 #include "util.h"
 
 /* A frame and its memory in one: getting one from the pool allocates nothing. */
-struct piece {
+struct pooled {
 	struct frame frame; /* first: a pointer to it is a pointer to the piece */
-	struct piece *next;
+	struct pooled *next;
 	size_t capacity;
 	uint8_t data[] __attribute__((aligned(64)));
 };
 
 struct frame_pool {
 	pthread_mutex_t lock;
-	struct piece *spare; /* under lock */
+	struct pooled *spare; /* under lock */
 	unsigned n_spare;    /* under lock */
 	unsigned max_spare;  /* set at creation; 0 once destroyed: under lock */
 	unsigned refs;       /* under lock: the owner and every frame that is out */
@@ -93,7 +93,7 @@ static void pool_unref_locked(struct frame_pool *pool)
 	bool last = --pool->refs == 0;
 
 	while (pool->n_spare > pool->max_spare) {
-		struct piece *piece = pool->spare;
+		struct pooled *piece = pool->spare;
 
 		pool->spare = piece->next;
 		pool->n_spare--;
@@ -118,7 +118,7 @@ void frame_pool_destroy(struct frame_pool *pool)
 static void pool_release(struct frame *frame)
 {
 	struct frame_pool *pool = frame->owner;
-	struct piece *piece = (struct piece *)frame;
+	struct pooled *piece = (struct pooled *)frame;
 
 	pthread_mutex_lock(&pool->lock);
 	piece->next = pool->spare;
@@ -128,9 +128,9 @@ static void pool_release(struct frame *frame)
 }
 
 /* The first spare piece that is large enough; smaller ones on the way are out of date: freed. */
-static struct piece *take_spare(struct frame_pool *pool, size_t size)
+static struct pooled *take_spare(struct frame_pool *pool, size_t size)
 {
-	struct piece *piece;
+	struct pooled *piece;
 
 	while ((piece = pool->spare)) {
 		pool->spare = piece->next;
@@ -144,7 +144,7 @@ static struct piece *take_spare(struct frame_pool *pool, size_t size)
 
 int frame_pool_get(struct frame_pool *pool, size_t size, struct frame **out)
 {
-	struct piece *piece;
+	struct pooled *piece;
 
 	pthread_mutex_lock(&pool->lock);
 	piece = take_spare(pool, size);

@@ -302,28 +302,43 @@ static off_t place_offset(unsigned index)
 		       index * sizeof(struct hdmicast_ring_reader));
 }
 
-/*
- * Which places are locked, of those from `from` up to `to`: the kernel says so, whom nobody can
- * silence, and it ends a lock with its holder, at once. It names one lock of many, so that one asks
- * again before and behind that.
- */
-static void find_taken(int fd, unsigned from, unsigned to, bool *taken)
+/* Somebody's lock on some places of those from `from` up to `to`, which are these then. */
+static bool find_lock(int fd, unsigned *from, unsigned *to)
 {
 	struct flock lock = { .l_type = F_WRLCK,
 		.l_whence = SEEK_SET,
-		.l_start = place_offset(from),
-		.l_len = place_offset(to) - place_offset(from) };
-	unsigned first = from, end = to;
+		.l_start = place_offset(*from),
+		.l_len = place_offset(*to) - place_offset(*from) };
 
-	if (from == to || fcntl(fd, F_OFD_GETLK, &lock) || lock.l_type == F_UNLCK)
-		return;
-	while (place_offset(first + 1) <= lock.l_start)
-		first++;
-	while (lock.l_len && end > first + 1 && place_offset(end - 1) >= lock.l_start + lock.l_len)
-		end--;
-	memset(taken + first, true, end - first);
-	find_taken(fd, from, first, taken);
-	find_taken(fd, end, to, taken);
+	if (*from == *to || fcntl(fd, F_OFD_GETLK, &lock) || lock.l_type == F_UNLCK)
+		return false;
+	while (place_offset(*from + 1) <= lock.l_start)
+		++*from;
+	while (lock.l_len && *to > *from + 1 && place_offset(*to - 1) >= lock.l_start + lock.l_len)
+		--*to;
+	return true;
+}
+
+/*
+ * Which places are locked: the kernel says so, whom nobody can silence, and it ends a lock with its
+ * holder, at once. It names any one lock of many, so one asks again before that, then behind it.
+ */
+static void find_taken(int fd, bool *taken)
+{
+	unsigned from = 0, to = SHARED_READER;
+
+	while (from < SHARED_READER) {
+		unsigned first = from, end = to;
+
+		if (find_lock(fd, &first, &end)) {
+			memset(taken + first, true, end - first);
+			to = first;
+			continue;
+		}
+		for (from = to; from < SHARED_READER && taken[from];)
+			from++;
+		to = SHARED_READER;
+	}
 }
 
 /* Nobody holds a lock there: who goes on saying something else is there. */
@@ -348,7 +363,7 @@ void ring_get_readers(struct ring *ring, struct ring_readers *out)
 	/* Shorter when someone cut it: then nobody says anything, and it grows as they write. */
 	if (pread(ring->control_fd, &said, sizeof(said), 0) < 0)
 		return;
-	find_taken(ring->control_fd, 0, SHARED_READER, is_there);
+	find_taken(ring->control_fd, is_there);
 	is_there[SHARED_READER] = hear_shared(ring, said.reader[SHARED_READER].beat, now_ns());
 	for (unsigned i = 0; i < HDMICAST_RING_READERS; i++) {
 		const struct hdmicast_ring_reader *reader = &said.reader[i];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* What the thread of a sink does while readers keep it waiting, with a store that is the test's. */
+/* The thread of a sink with a store that is the test's: locked by readers, or without room. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,7 +17,8 @@ static struct outlet *outlet;
 static struct store store;
 static atomic_uint n_released, n_released_in_lock, written, n_unlocked;
 static atomic_bool is_published; /* the first one, and only its reader has it */
-static bool is_free;             /* set before start */
+static bool is_free;             /* set before start, as what follows */
+static unsigned n_full;          /* tries to open it that fail */
 
 static void release(struct frame *frame)
 {
@@ -40,6 +41,10 @@ static void publish(uint32_t sequence)
 static int open_store(struct store **out, const struct store_config *config)
 {
 	(void)config;
+	if (n_full) {
+		n_full--;
+		return -ENOSPC;
+	}
 	*out = &store;
 	return 0;
 }
@@ -148,11 +153,24 @@ static void a_frame_that_readers_keep_out_is_skipped(void **state)
 	assert_int_equal(n_released, 2);
 }
 
+/* A killed daemon's memory is had back as soon as its readers have noticed. */
+static void room_is_looked_for_again_soon(void **state)
+{
+	struct sink *sink;
+
+	(void)state;
+	n_full = 1;
+	sink = start(true); /* waits for less than the ten seconds of all later tries */
+	sink_destroy(sink);
+	outlet_destroy(outlet);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(no_frame_is_kept_while_readers_keep_the_lock),
 		cmocka_unit_test(a_frame_that_readers_keep_out_is_skipped),
+		cmocka_unit_test(room_is_looked_for_again_soon),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -297,11 +297,15 @@ class _Seat:
             return
         self.fd = fd
         places = map(self._offset, range(_READERS - 1))
-        self.at = next(filter(self._lock, places), self._offset(_READERS - 1))
-        raw = os.pread(fd, _READER.size, self.at)
-        if len(raw) == _READER.size:  # on from what the one before said, so that the writer sees a change
-            _, self.beat, self.keys, _, _ = _READER.unpack(raw)
+        self._sit_down(next(filter(self._lock, places), self._offset(_READERS - 1)))
         self.say(0)
+
+    def _sit_down(self, at):
+        """On from what the one before said last, so that the writer sees a change."""
+        self.at = at
+        raw = os.pread(self.fd, _READER.size, at)
+        if len(raw) == _READER.size:
+            _, self.beat, self.keys, _, _ = _READER.unpack(raw)
 
     @staticmethod
     def _offset(index):
@@ -322,10 +326,11 @@ class _Seat:
 
     def say(self, lost):
         self.beat_at = time.monotonic()
-        self.beat = self.beat + 1 & _M or 1
         other = self._offset(self.beat % (_READERS - 1))
-        if self.at == self._offset(_READERS - 1) and self._lock(other):  # the shared one is no safe one
-            self.at = other
+        if self.at == self._offset(_READERS - 1) and self._lock(other):  # the shared one is no safe one,
+            self._sit_down(other)
+            self.keys = self.keys + 1 & _M  # and what was asked for there may have gone unheard
+        self.beat = self.beat + 1 & _M or 1
         self._write(lost)
 
     def leave(self):

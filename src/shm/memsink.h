@@ -29,8 +29,8 @@ struct memsink_view {
  * abi: 7 or 10. name: borrowed until memsink_close(); its end, "jpeg", "h264" or "raw" after the
  * last ':' (or '.'), says how large a frame may be, to readers, too.
  * -EPROTO: the name does not end so; -EINVAL, -ENAMETOOLONG: it is none; -EMEDIUMTYPE: what has
- * that name is no shared memory, or a ring; -ENOSPC: /dev/shm has no room for all of it; else -errno of
- * shm_open(3) and posix_fallocate(3). Logs nothing.
+ * that name is no shared memory, or a ring; -ENOSPC: /dev/shm has no room for all of it; else
+ * -errno of shm_open(3) and posix_fallocate(3). Logs nothing.
  */
 int memsink_open(struct memsink **out, const char *name, unsigned mode, unsigned abi,
 	int64_t client_ttl_ns);
@@ -42,8 +42,8 @@ int memsink_look(struct memsink *sink, int64_t now_ns, struct memsink_view *view
 
 /*
  * Writes the frame over the one before, and answers a request for a key frame if it is one.
- * -EAGAIN: readers kept the lock for MEMSINK_LOCK_NS; -EMSGSIZE: the frame is too large; else -errno of
- * pwrite(2). After any of these, the frame before is there still or none is.
+ * -EAGAIN: readers kept the lock for MEMSINK_LOCK_NS; -EMSGSIZE: the frame is too large; else
+ * -errno of pwrite(2). After any of these, the frame before is there still or none is.
  */
 int memsink_write(struct memsink *sink, const struct frame *frame, unsigned gop);
 

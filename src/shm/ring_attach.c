@@ -238,6 +238,18 @@ static unsigned find_seat(int fd)
 	return index;
 }
 
+/* On from what the one before said last, so that the writer sees a change. */
+static void sit_down(struct ring_seat *seat, unsigned index)
+{
+	struct hdmicast_ring_reader before = { 0 };
+
+	seat->index = index;
+	if (pread(seat->fd, &before, sizeof(before), seat_offset(index)) < 0)
+		memset(&before, 0, sizeof(before));
+	seat->says.beat = before.beat;
+	seat->says.keys = before.keys;
+}
+
 void ring_seat_take(struct ring_seat *seat, const char *name, uint64_t epoch)
 {
 	const uint32_t laps = seat->says.laps;
@@ -256,11 +268,8 @@ void ring_seat_take(struct ring_seat *seat, const char *name, uint64_t epoch)
 		return;
 	}
 	seat->fd = fd;
-	seat->index = find_seat(fd);
-	/* On from what the one before said last, so that the writer sees a change. */
 	memset(&seat->says, 0, sizeof(seat->says));
-	if (pread(fd, &seat->says, sizeof(seat->says), seat_offset(seat->index)) < 0)
-		memset(&seat->says, 0, sizeof(seat->says));
+	sit_down(seat, find_seat(fd));
 	seat->says.laps = laps;
 	seat->says.pid = (uint32_t)getpid();
 	ring_seat_beat(seat, 0, 1);
@@ -278,19 +287,28 @@ void ring_seat_leave(struct ring_seat *seat)
 	seat->fd = -1;
 }
 
+/* The shared one is no safe one. What was asked for there may have gone unheard. */
+static void leave_shared(struct ring_seat *seat)
+{
+	const unsigned other = seat->says.beat % SHARED_SEAT;
+
+	if (seat->index != SHARED_SEAT || !lock_seat(seat->fd, other))
+		return;
+	sit_down(seat, other);
+	seat->says.keys++;
+}
+
 void ring_seat_beat(struct ring_seat *seat, uint64_t lost, int at_once)
 {
 	const int64_t now = ring_now_ns();
 
 	if (seat->fd < 0 || (!at_once && now - seat->beat_ns < NS_PER_S))
 		return;
+	leave_shared(seat);
 	seat->beat_ns = now;
 	seat->says.lost = lost;
 	if (!++seat->says.beat)
 		seat->says.beat = 1;
-	/* The shared one is no safe one: one other is tried at each beat. */
-	if (seat->index == SHARED_SEAT && lock_seat(seat->fd, seat->says.beat % SHARED_SEAT))
-		seat->index = seat->says.beat % SHARED_SEAT;
 	if (pwrite(seat->fd, &seat->says, sizeof(seat->says), seat_offset(seat->index)) < 0)
 		seat->beat_ns = 0; /* again next time */
 }

@@ -138,6 +138,7 @@ static void who_locked_all_places_keeps_nobody_in_the_shared_one(void **state)
 	close(fd);
 	assert_int_equal(readers_of(ring).count, 1); /* the shared place */
 	hdmicast_ring_request_key(reader);
+	assert_true(readers_of(ring).key_request);
 	fd = open_object(".ctl", O_RDWR);
 	assert_int_equal(fcntl(fd, F_OFD_GETLK, &all), 0);
 	assert_int_equal(all.l_type, F_WRLCK);

@@ -36,9 +36,9 @@ struct video_viewer;
 #define VIDEO_MAX_UNITS     12  /* … which is 100 ms at 120 fps */
 
 /* Between two requests for a key frame. */
-#define VIDEO_NEWCOMER_MS  100 /* for who has no picture yet, … */
+#define VIDEO_NEWCOMER_MS  100 /* for who has no picture yet; but no more than … */
+#define VIDEO_AHEAD        8 /* … ahead of one in 500 ms, should somebody come again and again */
 #define VIDEO_CONGESTED_MS 500 /* for all who fell behind together, and when one was not heard */
-#define VIDEO_AHEAD        2   /* … but by no more requests ahead of those 500 ms each */
 
 /* How an endpoint sends video. All functions run inside those of video.c. */
 struct video_framing {

@@ -560,26 +560,32 @@ static void who_has_its_picture_asks_for_nothing(void **state)
 static void slow_lines_ask_together_and_seldom(void **state)
 {
 	struct client *slow[4], *quick = watch(0);
-	int64_t begun;
-	unsigned first;
+	int64_t begun, took_ms = 0;
+	unsigned first, n_gapped = 0;
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(slow); i++)
 		slow[i] = watch(4096);
 	publish_as_asked(100);
 	first = n_asked;
-	for (begun = now_ns(); now_ns() - begun < 2200 * NS_PER_MS;) {
+	/* Longer where the machine is busy, but not for ever. */
+	for (begun = now_ns();
+		took_ms < 2200 || (n_gapped < ARRAY_SIZE(slow) && took_ms < 15000);) {
 		publish_as_asked(LONG);
 		hear(quick, next_unit);
-		for (unsigned i = 0; i < ARRAY_SIZE(slow); i++)
+		n_gapped = 0;
+		for (unsigned i = 0; i < ARRAY_SIZE(slow); i++) {
 			assert_true(read_some(slow[i], 15000)); /* a quarter of what it should */
+			n_gapped += slow[i]->n_gaps > 0;
+		}
+		took_ms = (now_ns() - begun) / NS_PER_MS;
 	}
-	assert_in_range(n_asked, first + 2, first + 5);
+	assert_in_range(n_asked, first + 2, first + 1 + took_ms / VIDEO_CONGESTED_MS);
 	for (unsigned i = MAX(first, 1); i < n_asked; i++)
 		assert_true(asked_ns[i] - asked_ns[i - 1] >= VIDEO_CONGESTED_MS * NS_PER_MS);
 	assert_int_equal(quick->n_gaps, 0);
 	for (unsigned i = 0; i < ARRAY_SIZE(slow); i++) {
-		assert_in_range(slow[i]->n_gaps, 1, 5);
+		assert_in_range(slow[i]->n_gaps, 1, 1 + took_ms / VIDEO_CONGESTED_MS);
 		leave(slow[i]);
 	}
 	leave(quick);

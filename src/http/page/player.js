@@ -221,7 +221,7 @@ const player = {
 		if (!this.isRunning) {
 			this.isRunning = true;
 			/* Two at once would fight about the picture. */
-			this.ended = this.ended.then(() => this.loop());
+			this.ended = this.ended.catch(console.error).then(() => this.loop());
 		}
 		this.wake();
 	},

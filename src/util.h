@@ -15,15 +15,25 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ARRAY_SIZE(array)    (sizeof(array) / sizeof((array)[0]))
-#define AUTO(guard)          __attribute__((cleanup(guard)))
-#define PRINTF(fmt, args)    __attribute__((format(printf, fmt, args)))
-#define MIN(a, b)            ((a) < (b) ? (a) : (b))
-#define MAX(a, b)            ((a) > (b) ? (a) : (b))
+#define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
+#define AUTO(guard)       __attribute__((cleanup(guard)))
+#define PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#define NS_PER_S          1000000000LL
+#define NS_PER_MS         1000000LL
+#define NS_PER_US         1000LL
+
+/* Each argument is evaluated once: it may be a look at the clock, or at what others write. */
+#define MIN(a, b)            PICK_(<, a, b, __COUNTER__)
+#define MAX(a, b)            PICK_(>, a, b, __COUNTER__)
 #define CLAMP(value, lo, hi) MIN(MAX(value, lo), hi)
-#define NS_PER_S             1000000000LL
-#define NS_PER_MS            1000000LL
-#define NS_PER_US            1000LL
+
+/* Each use has names of its own, so that one may stand inside another. */
+#define PICK_(op, a, b, number) PICK_AS_(op, a, b, number)
+#define PICK_AS_(op, a, b, number)                                             \
+	__extension__({                                                        \
+		__typeof__((a) + (b)) left##number = (a), right##number = (b); \
+		left##number op right##number ? left##number : right##number;  \
+	})
 
 static inline void auto_close(const int *fd)
 {

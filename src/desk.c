@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 
 #include "util.h"
+#include "wait.h"
 
 #define LOG_TOPIC "capture"
 #include "log.h"
@@ -46,12 +47,6 @@ void desk_destroy(struct desk *desk)
 	close(desk->answer_fd);
 	pthread_mutex_destroy(&desk->lock);
 	free(desk);
-}
-
-static void wake(int fd)
-{
-	if (eventfd_write(fd, 1) < 0)
-		log_debug("wake-up: %m");
 }
 
 /* ---- network thread */

@@ -11,6 +11,7 @@
 #include <sys/eventfd.h>
 
 #include "util.h"
+#include "wait.h"
 
 struct mailbox {
 	unsigned depth; /* set at creation */
@@ -79,39 +80,55 @@ static void clear_locked(struct mailbox *mailbox)
 	eventfd_read(mailbox->fd, &value);
 }
 
-bool mailbox_put(struct mailbox *mailbox, struct frame *frame)
+static void unref_all(struct frame *const old[], unsigned count)
 {
-	struct frame *old[mailbox->depth + 1];
-	unsigned n_old = 0;
-	bool was_empty, waits, wake = false;
+	while (count)
+		frame_unref(old[--count]);
+}
+
+/*
+ * mailbox_put(), but that what is dropped goes to old[*n_old] and on, to be unreferenced when no
+ * lock is held any more: depth + 1 frames at most.
+ */
+static bool put(struct mailbox *mailbox, struct frame *frame, struct frame *old[], unsigned *n_old)
+{
+	bool was_empty, waits, is_news = false;
 
 	pthread_mutex_lock(&mailbox->lock);
 	was_empty = mailbox->used == 0;
 	if (mailbox->used == mailbox->depth) {
+		mailbox->dropped += mailbox->used;
 		while (mailbox->used)
-			old[n_old++] = pop_locked(mailbox);
+			old[(*n_old)++] = pop_locked(mailbox);
 		mailbox->waits_for_key = true;
 	}
 	if (frame->key)
 		mailbox->waits_for_key = false;
 	if (mailbox->waits_for_key) {
-		old[n_old++] = frame;
+		mailbox->dropped++;
+		old[(*n_old)++] = frame;
 		if (!was_empty && mailbox->used == 0)
 			clear_locked(mailbox);
 	} else {
 		/* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): depth is 1 or more */
 		mailbox->frame[(mailbox->head + mailbox->used++) % mailbox->depth] = frame;
-		wake = was_empty;
+		is_news = was_empty;
 	}
-	mailbox->dropped += n_old;
 	waits = mailbox->waits_for_key;
 	pthread_mutex_unlock(&mailbox->lock);
 
-	if (wake && eventfd_write(mailbox->fd, 1) < 0)
-		abort(); /* only a full counter could refuse, and it never exceeds the readers' lag */
-	/* Outside the lock: a release callback may call a driver. */
-	for (unsigned i = 0; i < n_old; i++)
-		frame_unref(old[i]);
+	if (is_news)
+		wake(mailbox->fd);
+	return waits;
+}
+
+bool mailbox_put(struct mailbox *mailbox, struct frame *frame)
+{
+	struct frame *old[mailbox->depth + 1];
+	unsigned n_old = 0;
+	bool waits = put(mailbox, frame, old, &n_old);
+
+	unref_all(old, n_old);
 	return waits;
 }
 
@@ -168,10 +185,12 @@ void outlet_destroy(struct outlet *outlet)
 	free(outlet);
 }
 
-static void tell_wanted(struct outlet *outlet, bool wanted)
+/* A frame that the producer lets go of, or NULL. */
+static struct frame *tell_wanted(struct outlet *outlet, bool wanted)
 {
-	if (outlet->events && outlet->events->wanted)
-		outlet->events->wanted(outlet->arg, wanted);
+	if (!outlet->events || !outlet->events->wanted)
+		return NULL;
+	return outlet->events->wanted(outlet->arg, wanted);
 }
 
 static void tell_need_key(struct outlet *outlet, bool need_key)
@@ -182,6 +201,8 @@ static void tell_need_key(struct outlet *outlet, bool need_key)
 
 void outlet_attach(struct outlet *outlet, struct mailbox *mailbox)
 {
+	struct frame *old[mailbox->depth + 2];
+	unsigned n_old = 0;
 	bool need_key = true;
 
 	pthread_mutex_lock(&outlet->lock);
@@ -191,16 +212,17 @@ void outlet_attach(struct outlet *outlet, struct mailbox *mailbox)
 		abort();
 	outlet->reader[outlet->n_readers++] = mailbox;
 	if (outlet->n_readers == 1)
-		tell_wanted(outlet, true);
+		old[n_old++] = tell_wanted(outlet, true);
 	if (outlet->still)
-		need_key = mailbox_put(mailbox, frame_ref(outlet->still));
+		need_key = put(mailbox, frame_ref(outlet->still), old, &n_old);
 	tell_need_key(outlet, need_key);
 	pthread_mutex_unlock(&outlet->lock);
+	unref_all(old, n_old);
 }
 
 void outlet_detach(struct outlet *outlet, struct mailbox *mailbox)
 {
-	struct frame *old = NULL;
+	struct frame *still = NULL, *waiting = NULL;
 
 	pthread_mutex_lock(&outlet->lock);
 	for (unsigned i = 0; i < outlet->n_readers; i++) {
@@ -209,34 +231,47 @@ void outlet_detach(struct outlet *outlet, struct mailbox *mailbox)
 		outlet->reader[i] = outlet->reader[--outlet->n_readers];
 		if (outlet->n_readers == 0 && outlet->events) {
 			/* Its producer rests from here on, so what it made last grows stale. */
-			old = outlet->still;
+			still = outlet->still;
 			outlet->still = NULL;
-			tell_wanted(outlet, false);
+			waiting = tell_wanted(outlet, false);
 		}
 		break;
 	}
 	pthread_mutex_unlock(&outlet->lock);
-	frame_unref(old);
+	frame_unref(still);
+	frame_unref(waiting);
+}
+
+/* How many frames all readers together may have to drop. Under the lock. */
+static unsigned most_dropped(const struct outlet *outlet)
+{
+	unsigned most = 0;
+
+	for (unsigned i = 0; i < outlet->n_readers; i++)
+		most += outlet->reader[i]->depth + 1;
+	return most;
 }
 
 void outlet_publish(struct outlet *outlet, struct frame *frame)
 {
-	struct frame *old;
 	bool need_key = false;
+	unsigned n_old = 0;
 
 	frame->published_ns = now_ns();
 	if (outlet->latency)
 		latency_note_published(outlet->latency, frame);
 	pthread_mutex_lock(&outlet->lock);
+	struct frame *old[most_dropped(outlet) + 1];
+
 	for (unsigned i = 0; i < outlet->n_readers; i++)
-		need_key |= mailbox_put(outlet->reader[i], frame_ref(frame));
-	old = outlet->still;
+		need_key |= put(outlet->reader[i], frame_ref(frame), old, &n_old);
+	old[n_old++] = outlet->still;
 	/* Published while nobody reads, by a producer that then rests, it would grow stale. */
 	outlet->still = frame->still && (outlet->n_readers || !outlet->events) ? frame_ref(frame)
 									       : NULL;
 	tell_need_key(outlet, need_key);
 	pthread_mutex_unlock(&outlet->lock);
-	frame_unref(old);
+	unref_all(old, n_old);
 }
 
 void outlet_ask_key(struct outlet *outlet)

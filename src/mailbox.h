@@ -8,7 +8,7 @@
  * The writer never waits, for anyone.
  *
  * Lock order: a downstream outlet, then an upstream outlet, then a mailbox. No callback of ours
- * runs under a mailbox's lock.
+ * runs under a mailbox's lock, and no frame is unreferenced under that of an outlet.
  */
 #ifndef MAILBOX_H
 #define MAILBOX_H
@@ -40,8 +40,12 @@ uint64_t mailbox_dropped(struct mailbox *mailbox);
  * thread that attached, detached or asked: do little, never call back into the same outlet.
  */
 struct outlet_events {
-	void (*wanted)(void *arg, bool wanted); /* the first reader came, or the last one went */
-	void (*need_key)(void *arg);            /* a reader cannot go on without a key frame */
+	/*
+	 * The first reader came, or the last one went. Returns a frame that is not wanted any more, or
+	 * NULL: it is unreferenced when the lock is let go.
+	 */
+	struct frame *(*wanted)(void *arg, bool wanted);
+	void (*need_key)(void *arg); /* a reader cannot go on without a key frame */
 };
 
 struct outlet;

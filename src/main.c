@@ -91,11 +91,12 @@ static void on_watchdog(evutil_socket_t fd, short what, void *arg)
 static void on_count_clients(evutil_socket_t fd, short what, void *arg)
 {
 	struct app *app = arg;
+	const int64_t now = now_ns();
 
 	(void)fd, (void)what;
 	if (server_clients(app->server) > 0 || sinks_have_clients(app->sinks))
-		app->watched_ns = now_ns();
-	if (now_ns() - app->watched_ns < app->opt.exit_on_no_clients_s * NS_PER_S)
+		app->watched_ns = now;
+	if (now - app->watched_ns < app->opt.exit_on_no_clients_s * NS_PER_S)
 		return;
 	log_info("stopping: nobody watched for %d s", app->opt.exit_on_no_clients_s);
 	event_base_loopbreak(app->base);

@@ -6,7 +6,6 @@
 #include "pipeline.h"
 
 #include <linux/videodev2.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/eventfd.h>
@@ -18,6 +17,7 @@
 #include "encoder/jpeg.h"
 #include "rate.h"
 #include "reason.h"
+#include "wait.h"
 
 #define LOG_TOPIC "capture"
 #include "log.h"
@@ -158,8 +158,7 @@ static void set_status(struct pipeline *pipe, const struct reason *reason,
 		status->format = frame->format;
 	}
 	pthread_mutex_unlock(&pipe->lock);
-	if (eventfd_write(pipe->change_fd, 1) < 0)
-		log_debug("change event: %m");
+	wake(pipe->change_fd);
 }
 
 static void draw_card(struct pipeline *pipe, const struct reason *reason)
@@ -179,9 +178,8 @@ static void draw_card(struct pipeline *pipe, const struct reason *reason)
 }
 
 /* Publishes the card when it is due: at once when new, then once a second. */
-static void show_card(struct pipeline *pipe)
+static void show_card(struct pipeline *pipe, int64_t now)
 {
-	int64_t now = now_ns();
 	struct frame *card;
 
 	atomic_store(&pipe->alive_ns, now);
@@ -193,7 +191,7 @@ static void show_card(struct pipeline *pipe)
 	frame_unref(card);
 }
 
-static void report(struct pipeline *pipe, int error)
+static void report(struct pipeline *pipe, int error, int64_t now)
 {
 	const struct reason *reason = reason_find(error);
 
@@ -201,7 +199,7 @@ static void report(struct pipeline *pipe, int error)
 		set_status(pipe, reason, NULL);
 		draw_card(pipe, reason);
 	}
-	show_card(pipe);
+	show_card(pipe, now);
 }
 
 static bool is_jpeg(uint32_t format)
@@ -249,10 +247,8 @@ static bool check_jpeg(struct pipeline *pipe, struct frame *frame)
 }
 
 /* Takes the reference. */
-static void publish(struct pipeline *pipe, struct frame *frame)
+static void publish(struct pipeline *pipe, struct frame *frame, int64_t now)
 {
-	int64_t now = now_ns();
-
 	atomic_store(&pipe->alive_ns, now);
 	atomic_fetch_add(&pipe->captured, 1);
 	rate_tick(&pipe->rate, now);
@@ -268,6 +264,7 @@ static void publish(struct pipeline *pipe, struct frame *frame)
 	frame_unref(frame);
 }
 
+/* For next(): none of what came before is to make it later. */
 static int ms_until(int64_t at_ns)
 {
 	return (int)CLAMP((at_ns - now_ns() + NS_PER_MS - 1) / NS_PER_MS, 0, 1000);
@@ -312,38 +309,40 @@ static int64_t frame_timeout_ns(const struct options *opt)
  * Whether nothing but damaged JPEGs came for so long that the device has to be opened again. That
  * is known only while somebody has them decoded, for H.264.
  */
-static bool is_damaged(const struct pipeline *pipe, int64_t opened_ns, int64_t timeout_ns)
+static bool is_damaged(const struct pipeline *pipe, int64_t now, int64_t opened_ns,
+	int64_t timeout_ns)
 {
 	int64_t since_ns = h264_encoder_damaged_ns(pipe->h264);
 
-	return since_ns && now_ns() - MAX(since_ns, opened_ns) >= timeout_ns;
+	return since_ns && now - MAX(since_ns, opened_ns) >= timeout_ns;
 }
 
 /* Reads until the source must be closed; returns why. */
 static int read_frames(struct pipeline *pipe, struct source *source)
 {
-	int64_t timeout_ns = frame_timeout_ns(&pipe->now), opened_ns = now_ns();
-	int64_t frame_ns = now_ns(), deadline_ns = frame_ns + MAX(FIRST_FRAME_NS, timeout_ns);
+	const int64_t timeout_ns = frame_timeout_ns(&pipe->now), opened_ns = now_ns();
+	int64_t now = opened_ns, frame_ns = now;
+	int64_t deadline_ns = now + MAX(FIRST_FRAME_NS, timeout_ns);
 	int64_t damaged_ns = 0; /* when the last frame came that had to be dropped */
 	struct frame *frame;
 	int res;
 
 	do {
-		int64_t now = now_ns(), wake_ns = deadline_ns;
+		int64_t wake_ns = deadline_ns;
 		int silence = now - damaged_ns < timeout_ns / 2 ? -EBADMSG : -ETIMEDOUT;
 
 		if (now >= deadline_ns)
 			return silence;
-		if (is_damaged(pipe, opened_ns, timeout_ns))
+		if (is_damaged(pipe, now, opened_ns, timeout_ns))
 			return -EBADMSG;
 		obey(pipe, source);
 		if (is_too_slow(pipe))
 			return -ERESTART;
 		if (now >= frame_ns + timeout_ns)
-			report(pipe, silence);
+			report(pipe, silence, now);
 		else
 			wake_ns = frame_ns + timeout_ns;
-		show_card(pipe);
+		show_card(pipe, now);
 		if (pipe->card)
 			wake_ns = MIN(wake_ns, pipe->card_due_ns);
 		res = pipe->ops->next(source, &frame, ms_until(wake_ns));
@@ -351,12 +350,13 @@ static int read_frames(struct pipeline *pipe, struct source *source)
 			frame_unref(frame);
 			res = -EAGAIN;
 		}
+		now = now_ns();
 		if (res == 0) {
-			publish(pipe, frame);
-			frame_ns = now_ns();
-			deadline_ns = frame_ns + timeout_ns;
+			publish(pipe, frame, now);
+			frame_ns = now;
+			deadline_ns = now + timeout_ns;
 		} else if (res == -EAGAIN) {
-			damaged_ns = now_ns();
+			damaged_ns = now;
 		}
 	} while (res == 0 || res == -ETIMEDOUT || res == -EAGAIN);
 	return res;
@@ -367,15 +367,17 @@ static bool wait_to_retry(struct pipeline *pipe, int delay_ms)
 {
 	struct pollfd on[] = { { .fd = pipe->stop_fd, .events = POLLIN },
 		{ .fd = pipe->wake_fd, .events = POLLIN } };
-	int64_t until = now_ns() + delay_ms * NS_PER_MS;
+	int64_t now = now_ns();
+	const int64_t until = now + delay_ms * NS_PER_MS;
 
 	do {
-		poll(on, ARRAY_SIZE(on), ms_until(MIN(until, now_ns() + CARD_NS)));
+		wait_for_events(on, ARRAY_SIZE(on), MIN(until, now + CARD_NS));
 		if (on[0].revents)
 			return false;
+		now = now_ns();
 		obey(pipe, NULL);
-		show_card(pipe);
-	} while (now_ns() < until);
+		show_card(pipe, now);
+	} while (now < until);
 	return true;
 }
 
@@ -407,7 +409,7 @@ static void *capture_main(void *arg)
 		delay_ms = 0;
 		if (res == -ERESTART)
 			continue;
-		report(pipe, res);
+		report(pipe, res, now_ns());
 		delay_ms = retry_ms(pipe, reason_find(res));
 		pthread_mutex_lock(&pipe->lock);
 		pipe->status.restarts++;
@@ -433,8 +435,7 @@ void pipeline_stop(struct pipeline *pipe)
 {
 	if (!pipe->started)
 		return;
-	if (eventfd_write(pipe->stop_fd, 1) < 0)
-		abort(); /* an eventfd of our own takes 1 */
+	wake(pipe->stop_fd);
 	pthread_join(pipe->thread, NULL);
 	pipe->started = false;
 }
@@ -464,9 +465,8 @@ void pipeline_obey(struct pipeline *pipe, const struct options *now)
 	pthread_mutex_lock(&pipe->lock);
 	pipe->wish = *now;
 	pipe->wished = true;
-	if (eventfd_write(pipe->wake_fd, 1) < 0)
-		log_debug("wake-up: %m");
 	pthread_mutex_unlock(&pipe->lock);
+	wake(pipe->wake_fd);
 	jpeg_encoder_set_quality(pipe->jpeg, now->quality);
 	h264_encoder_obey(pipe->h264, now);
 }

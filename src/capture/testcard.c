@@ -14,11 +14,11 @@
 #include "capture/source.h"
 
 #include <inttypes.h>
-#include <poll.h>
 #include <sys/timerfd.h>
 
 #include "draw.h"
 #include "util.h"
+#include "wait.h"
 
 #define LOG_TOPIC "testcard"
 #include "log.h"
@@ -212,8 +212,7 @@ static int wait_until_due(struct testcard *card, int timeout_ms)
 		{ .fd = card->wake_fd, .events = POLLIN },
 	};
 
-	if (poll(on, ARRAY_SIZE(on), timeout_ms) < 0)
-		return errno == EINTR ? -ETIMEDOUT : -errno;
+	wait_for_events(on, ARRAY_SIZE(on), now_ns() + timeout_ms * NS_PER_MS);
 	if (on[0].revents)
 		return -ECANCELED;
 	return on[1].revents ? 0 : -ETIMEDOUT;
@@ -297,13 +296,15 @@ static int make_frame(struct testcard *card, uint64_t sequence, struct frame **o
 static int testcard_next(struct source *source, struct frame **out, int timeout_ms)
 {
 	struct testcard *card = testcard_of(source);
-	uint64_t sequence;
 	int res = wait_until_due(card, timeout_ms);
+	uint64_t sequence;
+	int64_t now;
 
 	if (res < 0)
 		return res;
 	/* Late by whole frames: leave those out instead of hurrying after them. */
-	while (due_ns(card, card->sequence + 1) <= now_ns())
+	now = now_ns();
+	while (due_ns(card, card->sequence + 1) <= now)
 		card->sequence++;
 	sequence = card->sequence++;
 	if ((res = arm(card)) < 0)

@@ -2,14 +2,13 @@
 /*
  * The V4L2 source: one capture node, its input, signal, format and rate, and the frames that come.
  */
-#include <poll.h>
-
 #include "capture/controls.h"
 #include "capture/device.h"
 #include "capture/format.h"
 #include "capture/hdmi.h"
 #include "capture/source.h"
 #include "capture/stream.h"
+#include "wait.h"
 
 #define LOG_TOPIC "v4l2"
 #include "log.h"
@@ -219,10 +218,8 @@ static int wait_for_buffer(struct v4l2 *dev, int timeout_ms)
 		{ .fd = dev->config->stop_fd, .events = POLLIN },
 		{ .fd = dev->config->wake_fd, .events = POLLIN },
 	};
-	int res = poll(on, ARRAY_SIZE(on), timeout_ms);
+	int res = wait_for_events(on, ARRAY_SIZE(on), now_ns() + timeout_ms * NS_PER_MS);
 
-	if (res < 0)
-		return errno == EINTR ? -ETIMEDOUT : -errno;
 	if (on[1].revents)
 		return -ECANCELED;
 	if (res == 0)

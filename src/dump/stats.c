@@ -135,9 +135,8 @@ static void print_text(const struct stats *stats, const struct rates *rates, int
 		fputc('\n', stats->to);
 }
 
-static void print(const struct stats *stats)
+static void print(const struct stats *stats, int64_t now)
 {
-	int64_t now = now_ns();
 	struct rates rates = measure(stats, now);
 
 	if (stats->opt->json)
@@ -149,10 +148,12 @@ static void print(const struct stats *stats)
 
 int stats_tick(struct stats *stats)
 {
-	if (!stats || now_ns() < stats->next_ns)
+	int64_t now;
+
+	if (!stats || (now = now_ns()) < stats->next_ns)
 		return 0;
-	print(stats);
-	stats->next_ns = MAX(stats->next_ns + NS_PER_S, now_ns());
+	print(stats, now);
+	stats->next_ns = MAX(stats->next_ns + NS_PER_S, now);
 	return ferror(stats->to) ? -EPIPE : 0;
 }
 
@@ -160,7 +161,7 @@ void stats_destroy(struct stats *stats)
 {
 	if (!stats)
 		return;
-	print(stats);
+	print(stats, now_ns());
 	if (stats->is_live)
 		fputc('\n', stats->to);
 	free(stats);

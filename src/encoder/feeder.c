@@ -93,7 +93,7 @@ void feeder_limit(struct feeder *feeder, const struct encoder_limit *limit)
  * The encoder's input is chosen after what it will be fed with: the frame at hand, but for the
  * card the format that the device is going to be asked for.
  */
-static void want_encoder(struct feeder *feeder, const struct frame *frame)
+static void want_encoder(struct feeder *feeder, const struct frame *frame, int64_t now)
 {
 	const struct options *opt = feeder->opt;
 	struct encoder_config config = { .width = frame->width,
@@ -114,7 +114,7 @@ static void want_encoder(struct feeder *feeder, const struct frame *frame)
 		like->plane[i].stride = frame->plane[i].stride;
 		like->plane[i].size = frame->plane[i].size;
 	}
-	keeper_want(feeder->keeper, &config, now_ns());
+	keeper_want(feeder->keeper, &config, now);
 }
 
 /*
@@ -204,11 +204,11 @@ static int convert(struct feeder *feeder, const struct encoder *to, const struct
 }
 
 /* Whether someone waits for a key frame that was not handed over since. */
-static bool wants_key(const struct feeder *feeder)
+static bool wants_key(const struct feeder *feeder, int64_t now)
 {
 	const struct session_view *view = &feeder->keeper->view;
 	bool on_its_way = view->in_flight && view->keys < feeder->keys_due &&
-			  now_ns() - feeder->key_sent_ns < KEY_LOST_NS;
+			  now - feeder->key_sent_ns < KEY_LOST_NS;
 
 	return !on_its_way && atomic_load(&feeder->asked_ns) > view->last_key_ns;
 }
@@ -248,7 +248,8 @@ static void encode(struct feeder *feeder, struct frame *frame, bool direct)
 	feeder->submitted_ns = now_ns();
 	feeder->in_time = feeder->keeper->view.in_flight ? feeder->keeper->view.units + 1 : 0;
 	in.want_key = is_other_meaning(feeder, &origin) ||
-		      (wants_key(feeder) && feeder->submitted_ns >= key_ns(feeder));
+		      (wants_key(feeder, feeder->submitted_ns) &&
+			      feeder->submitted_ns >= key_ns(feeder));
 	if (in.want_key || feeder->is_first) {
 		feeder->keys_due = feeder->keeper->view.keys + 1;
 		feeder->key_sent_ns = feeder->submitted_ns;
@@ -292,7 +293,7 @@ static void begin(struct feeder *feeder)
 }
 
 /* Takes the reference of a frame that there is room for now. */
-static void handle(struct feeder *feeder, struct frame *frame)
+static void handle(struct feeder *feeder, struct frame *frame, int64_t now)
 {
 	struct keeper *keeper = feeder->keeper;
 	const struct encoder *to = session_encoder(keeper->session);
@@ -307,7 +308,7 @@ static void handle(struct feeder *feeder, struct frame *frame)
 	keep_card(feeder, frame);
 	if (frame->online && cadence_measure(&feeder->cadence, frame->sequence, frame->captured_ns))
 		feeder_obey(feeder);
-	if (is_left_out(feeder, frame, now_ns()) && !wants_key(feeder))
+	if (is_left_out(feeder, frame, now) && !wants_key(feeder, now))
 		feeder->same++;
 	else if (is_surplus(feeder, frame))
 		feeder->surplus++;
@@ -346,13 +347,13 @@ static void learn_lead(struct feeder *feeder)
 	feeder->in_time = 0;
 }
 
-static bool wants_card_again(const struct feeder *feeder)
+static bool wants_card_again(const struct feeder *feeder, int64_t now)
 {
-	return feeder->card && wants_key(feeder);
+	return feeder->card && wants_key(feeder, now);
 }
 
 /* The newest frame, or NULL. The caller owns it. */
-static struct frame *take_newest(struct feeder *feeder)
+static struct frame *take_newest(struct feeder *feeder, int64_t now)
 {
 	struct frame *newest = mailbox_take(feeder->mailbox), *held = feeder->held;
 
@@ -361,7 +362,7 @@ static struct frame *take_newest(struct feeder *feeder)
 		frame_unref(held);
 		return newest;
 	}
-	if (!held && wants_card_again(feeder) && now_ns() >= key_ns(feeder))
+	if (!held && wants_card_again(feeder, now) && now >= key_ns(feeder))
 		return frame_ref(feeder->card);
 	return held;
 }
@@ -375,40 +376,40 @@ static bool suits(const struct feeder *feeder, const struct frame *frame)
 	       config->profile == feeder->opt->h264_profile;
 }
 
-bool feeder_has_room(const struct feeder *feeder)
+bool feeder_has_room(const struct feeder *feeder, int64_t now)
 {
 	const struct keeper *keeper = feeder->keeper;
 
 	if (keeper_is_running(keeper))
-		return room_ns(feeder) <= now_ns();
+		return room_ns(feeder) <= now;
 	return !keeper->session && !feeder->held;
 }
 
-void feeder_feed(struct feeder *feeder)
+void feeder_feed(struct feeder *feeder, int64_t now)
 {
 	struct keeper *keeper = feeder->keeper;
 	struct frame *frame;
 
 	learn_lead(feeder);
 	if (keeper->view.keys_lost != feeder->keys_lost)
-		atomic_store(&feeder->asked_ns, now_ns());
+		atomic_store(&feeder->asked_ns, now);
 	feeder->keys_lost = keeper->view.keys_lost;
-	if (keeper->session && !feeder_has_room(feeder))
+	if (keeper->session && !feeder_has_room(feeder, now))
 		return;
-	frame = take_newest(feeder);
+	frame = take_newest(feeder, now);
 	if (!frame)
 		return;
 	if (keeper_is_running(keeper) && suits(feeder, frame)) {
-		handle(feeder, frame);
+		handle(feeder, frame, now);
 		return;
 	}
 	/* Its level is picked once, so the rate has to be right from the start. */
 	if (frame->fps)
 		feeder->cadence.fps = frame->fps;
-	want_encoder(feeder, frame);
-	keeper_tend(keeper, now_ns());
+	want_encoder(feeder, frame, now);
+	keeper_tend(keeper, now);
 	/* It is kept while an encoder opens, unless a newer one comes. */
-	if (keeper->session || keeper_due_ns(keeper) < now_ns() + NS_PER_S) {
+	if (keeper->session || keeper_due_ns(keeper) <= now + NS_PER_S) {
 		feeder->held = frame;
 	} else {
 		frame_unref(frame);
@@ -416,15 +417,15 @@ void feeder_feed(struct feeder *feeder)
 	}
 }
 
-int64_t feeder_due_ns(const struct feeder *feeder)
+int64_t feeder_due_ns(const struct feeder *feeder, int64_t now)
 {
-	int64_t now = now_ns(), due = INT64_MAX;
+	int64_t due = INT64_MAX;
 
 	if (!keeper_is_running(feeder->keeper))
 		return due;
 	if (feeder->keeper->view.in_flight == 1)
 		due = room_ns(feeder);
-	else if (feeder->keeper->view.in_flight == 0 && wants_card_again(feeder))
+	else if (feeder->keeper->view.in_flight == 0 && wants_card_again(feeder, now))
 		due = key_ns(feeder);
 	/* What is past has been seen to: from there on a frame or an access unit wakes us. */
 	return due > now ? due : INT64_MAX;

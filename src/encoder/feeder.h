@@ -66,12 +66,15 @@ int feeder_init(struct feeder *feeder, const struct options *opt, struct drops *
 	struct keeper *keeper, struct mailbox *mailbox);
 void feeder_finish(struct feeder *feeder);
 
-/* Takes a frame if there is one and room for it; has the keeper look for an encoder if need be. */
-void feeder_feed(struct feeder *feeder);
+/*
+ * Takes a frame if there is one and room for it; has the keeper look for an encoder if need be.
+ * now, here and below: one look at the clock for each turn of the thread.
+ */
+void feeder_feed(struct feeder *feeder, int64_t now);
 /* Whether a frame in the mailbox could be used now. */
-bool feeder_has_room(const struct feeder *feeder);
-/* When to feed again although nothing happened; INT64_MAX: not. */
-int64_t feeder_due_ns(const struct feeder *feeder);
+bool feeder_has_room(const struct feeder *feeder, int64_t now);
+/* When to feed again although nothing happened, later than `now`; INT64_MAX: not. */
+int64_t feeder_due_ns(const struct feeder *feeder, int64_t now);
 /* Nobody watches: lets go of all frames. */
 void feeder_rest(struct feeder *feeder);
 /* The options are others now: they hold from the next frame on. */

@@ -7,7 +7,6 @@
  */
 #include "encoder/h264.h"
 
-#include <poll.h>
 #include <sys/eventfd.h>
 
 #include "encoder/feeder.h"
@@ -15,6 +14,7 @@
 #include "rate.h"
 #include "thread.h"
 #include "util.h"
+#include "wait.h"
 
 #define LOG_TOPIC "h264"
 #include "log.h"
@@ -51,28 +51,24 @@ struct h264_encoder {
 	struct h264_status status;  /* under lock */
 };
 
-static void wake(struct h264_encoder *encoder)
-{
-	if (eventfd_write(encoder->wake_fd, 1) < 0)
-		log_debug("wake-up: %m");
-}
-
 /*
  * The first reader came, or the last one went. What waits then would be old for the next one.
  * Our outlet's lock makes these calls exclusive.
  */
-static void on_wanted(void *arg, bool wanted)
+static struct frame *on_wanted(void *arg, bool wanted)
 {
 	struct h264_encoder *encoder = arg;
+	struct frame *waiting = NULL;
 
 	if (wanted) {
 		outlet_attach(encoder->raw, encoder->mailbox);
 	} else {
 		outlet_detach(encoder->raw, encoder->mailbox);
-		frame_unref(mailbox_take(encoder->mailbox));
+		waiting = mailbox_take(encoder->mailbox);
 	}
 	atomic_store(&encoder->wanted, wanted);
-	wake(encoder);
+	wake(encoder->wake_fd);
+	return waiting;
 }
 
 static void on_need_key(void *arg)
@@ -80,7 +76,7 @@ static void on_need_key(void *arg)
 	struct h264_encoder *encoder = arg;
 
 	atomic_store(&encoder->feeder.asked_ns, now_ns());
-	wake(encoder);
+	wake(encoder->wake_fd);
 }
 
 static const struct outlet_events outlet_events = { on_wanted, on_need_key };
@@ -187,28 +183,28 @@ static void update_status(struct h264_encoder *encoder, int64_t now)
 	pthread_mutex_unlock(&encoder->lock);
 }
 
-/* When to look again although nothing happened. */
-static int64_t due_ns(const struct h264_encoder *encoder)
+/* When to look again although nothing happened: what was due at `now` has been seen to. */
+static int64_t due_ns(const struct h264_encoder *encoder, int64_t now)
 {
-	int64_t due = MIN(keeper_due_ns(&encoder->keeper), feeder_due_ns(&encoder->feeder));
+	int64_t due = MIN(keeper_due_ns(&encoder->keeper), feeder_due_ns(&encoder->feeder, now));
 
 	if (encoder->idle_ns && encoder->keeper.config.width)
 		due = MIN(due, encoder->idle_ns + IDLE_NS);
 	return due;
 }
 
-/* Frames are not looked at while there is no use for them: the newest waits in the mailbox. */
-static void wait_for_work(struct h264_encoder *encoder)
+/*
+ * Frames are not looked at while there is no use for them: the newest waits in the mailbox. now:
+ * of the turn that ends here, so that nothing becomes due between doing and waiting.
+ */
+static void wait_for_work(struct h264_encoder *encoder, int64_t now)
 {
-	bool has_room = feeder_has_room(&encoder->feeder);
+	bool has_room = feeder_has_room(&encoder->feeder, now);
 	struct pollfd on[] = { { .fd = encoder->wake_fd, .events = POLLIN },
 		{ .fd = has_room ? mailbox_fd(encoder->mailbox) : -1, .events = POLLIN } };
-	int64_t due = due_ns(encoder), rest = MAX(due - now_ns(), 0);
-	struct timespec limit = { rest / NS_PER_S, rest % NS_PER_S };
 	eventfd_t count;
 
-	if (ppoll(on, ARRAY_SIZE(on), due == INT64_MAX ? NULL : &limit, NULL) < 0 && errno != EINTR)
-		abort();
+	wait_for_events(on, ARRAY_SIZE(on), due_ns(encoder, now));
 	if (on[0].revents)
 		eventfd_read(encoder->wake_fd, &count);
 }
@@ -219,14 +215,16 @@ static void *run(void *arg)
 
 	log_name_thread("h264");
 	while (!atomic_load(&encoder->stop)) {
-		keeper_tend(&encoder->keeper, now_ns());
+		const int64_t now = now_ns();
+
+		keeper_tend(&encoder->keeper, now);
 		obey(encoder);
 		obey_limit(encoder);
-		tend_idleness(encoder, now_ns());
+		tend_idleness(encoder, now);
 		if (atomic_load(&encoder->wanted))
-			feeder_feed(&encoder->feeder);
-		update_status(encoder, now_ns());
-		wait_for_work(encoder);
+			feeder_feed(&encoder->feeder, now);
+		update_status(encoder, now);
+		wait_for_work(encoder, now);
 	}
 	keeper_finish(&encoder->keeper, FINISH_MS);
 	return NULL;
@@ -285,7 +283,7 @@ void h264_encoder_destroy(struct h264_encoder *encoder)
 		return;
 	if (encoder->started) {
 		atomic_store(&encoder->stop, true);
-		wake(encoder);
+		wake(encoder->wake_fd);
 		pthread_join(encoder->thread, NULL);
 	}
 	feeder_finish(&encoder->feeder);
@@ -308,7 +306,7 @@ void h264_encoder_obey(struct h264_encoder *encoder, const struct options *now)
 	encoder->wished = true;
 	pthread_mutex_unlock(&encoder->lock);
 	if (encoder->started)
-		wake(encoder);
+		wake(encoder->wake_fd);
 }
 
 void h264_encoder_limit(struct h264_encoder *encoder, const struct encoder_limit *limit)
@@ -318,7 +316,7 @@ void h264_encoder_limit(struct h264_encoder *encoder, const struct encoder_limit
 	encoder->limited = true;
 	pthread_mutex_unlock(&encoder->lock);
 	if (encoder->started)
-		wake(encoder);
+		wake(encoder->wake_fd);
 }
 
 void h264_encoder_get_status(struct h264_encoder *encoder, struct h264_status *out)

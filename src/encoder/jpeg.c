@@ -15,7 +15,6 @@
 #include "encoder/jpeg.h"
 
 #include <linux/videodev2.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/eventfd.h>
@@ -23,6 +22,7 @@
 #include "convert/jpegfix.h"
 #include "convert/jpegpack.h"
 #include "util.h"
+#include "wait.h"
 
 #define LOG_TOPIC "jpeg"
 #include "log.h"
@@ -82,10 +82,9 @@ struct job {
  * Our outlet's first reader came, or its last went. What waits then is thrown away: it would be
  * old when the next reader comes.
  */
-static void on_wanted(void *arg, bool wanted)
+static struct frame *on_wanted(void *arg, bool wanted)
 {
 	struct jpeg_encoder *encoder = arg;
-
 	struct frame *waiting = NULL;
 
 	pthread_mutex_lock(&encoder->gate);
@@ -97,7 +96,7 @@ static void on_wanted(void *arg, bool wanted)
 		waiting = mailbox_take(encoder->mailbox);
 	}
 	pthread_mutex_unlock(&encoder->gate);
-	frame_unref(waiting); /* may call a driver */
+	return waiting;
 }
 
 static const struct outlet_events outlet_events = { .wanted = on_wanted };
@@ -153,8 +152,7 @@ static bool wait_for_frame(struct jpeg_encoder *encoder, struct job *out)
 		{ .fd = encoder->stop_fd, .events = POLLIN } };
 
 	do {
-		if (poll(on, ARRAY_SIZE(on), -1) < 0 && errno != EINTR)
-			abort();
+		wait_for_events(on, ARRAY_SIZE(on), WAIT_FOR_EVER);
 		if (on[1].revents)
 			return false;
 		pthread_mutex_lock(&encoder->gate);
@@ -373,8 +371,7 @@ void jpeg_encoder_destroy(struct jpeg_encoder *encoder)
 {
 	if (!encoder)
 		return;
-	if (encoder->stop_fd >= 0)
-		eventfd_write(encoder->stop_fd, 1);
+	wake(encoder->stop_fd);
 	for (unsigned i = 0; i < encoder->n_workers; i++)
 		end_worker(&encoder->worker[i]);
 	mailbox_destroy(encoder->mailbox);

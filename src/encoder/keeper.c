@@ -2,10 +2,10 @@
 /* Keeps an encoder running: see keeper.h. */
 #include "encoder/keeper.h"
 
-#include <poll.h>
 #include <sys/eventfd.h>
 
 #include "util.h"
+#include "wait.h"
 
 #define LOG_TOPIC "h264"
 #include "log.h"
@@ -324,16 +324,19 @@ static void await_closed(struct keeper *keeper, int64_t until_ns)
 		reap(keeper, now);
 		for (unsigned i = 0; i < KEEPER_OLD; i++)
 			any |= keeper->old[i].session != NULL;
-		if (!any || poll(&on, 1, (int)((until_ns - now) / NS_PER_MS) + 1) < 0)
+		if (!any)
 			return;
+		wait_for_events(&on, 1, until_ns);
 		eventfd_read(keeper->wake_fd, &count);
 	}
 }
 
 void keeper_finish(struct keeper *keeper, int timeout_ms)
 {
-	keeper_rest(keeper, now_ns());
-	await_closed(keeper, now_ns() + timeout_ms * NS_PER_MS);
+	const int64_t now = now_ns();
+
+	keeper_rest(keeper, now);
+	await_closed(keeper, now + timeout_ms * NS_PER_MS);
 	for (unsigned i = 0; i < KEEPER_OLD; i++)
 		session_release(keeper->old[i].session);
 }

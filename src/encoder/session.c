@@ -8,10 +8,10 @@
  */
 #include "encoder/session.h"
 
-#include <poll.h>
 #include <sys/eventfd.h>
 
 #include "thread.h"
+#include "wait.h"
 
 #define LOG_TOPIC "h264"
 #include "log.h"
@@ -58,12 +58,6 @@ static void unref(struct session *session)
 	pthread_mutex_destroy(&session->lock);
 	close(session->fd);
 	free(session);
-}
-
-static void wake(int fd)
-{
-	if (fd >= 0 && eventfd_write(fd, 1) < 0)
-		log_debug("wake-up: %m");
 }
 
 static void set_state(struct session *session, enum session_state state, int error)
@@ -236,8 +230,8 @@ static void wait_for_work(struct session *session)
 		{ .fd = pending ? encoder->fd : -1, .events = pending ? encoder->events : 0 } };
 	eventfd_t count;
 
-	if (poll(on, ARRAY_SIZE(on), pending ? COLLECT_MS : -1) < 0 && errno != EINTR)
-		abort();
+	wait_for_events(on, ARRAY_SIZE(on),
+		pending ? now_ns() + COLLECT_MS * NS_PER_MS : WAIT_FOR_EVER);
 	if (on[0].revents)
 		eventfd_read(session->fd, &count);
 }
@@ -291,7 +285,7 @@ static void *run(void *arg)
 			struct pollfd on = { .fd = session->fd, .events = POLLIN };
 			eventfd_t count;
 
-			poll(&on, 1, -1);
+			wait_for_events(&on, 1, WAIT_FOR_EVER);
 			eventfd_read(session->fd, &count);
 		}
 	}

@@ -5,11 +5,11 @@
  */
 #include "shm/sink.h"
 
-#include <poll.h>
 #include <sys/eventfd.h>
 
 #include "thread.h"
 #include "util.h"
+#include "wait.h"
 
 #define LOG_TOPIC "sink"
 #include "log.h"
@@ -311,15 +311,12 @@ static int64_t due_ns(const struct sink *sink, int64_t now)
 /* False: it is time to stop. */
 static bool wait_for_work(struct sink *sink)
 {
-	int64_t now = now_ns(), rest = MAX(due_ns(sink, now) - now, 0);
+	int64_t now = now_ns();
 	bool may_write = sink->is_attached && now >= sink->write_due_ns;
 	struct pollfd on[] = { { .fd = sink->stop_fd, .events = POLLIN },
 		{ .fd = may_write ? mailbox_fd(sink->mailbox) : -1, .events = POLLIN } };
-	struct timespec limit = { rest / NS_PER_S, rest % NS_PER_S };
 
-	/* No memory for a moment: as if the time were up. */
-	if (ppoll(on, ARRAY_SIZE(on), &limit, NULL) < 0)
-		on[0].revents = on[1].revents = 0;
+	wait_for_events(on, ARRAY_SIZE(on), due_ns(sink, now));
 	if (on[1].revents)
 		serve(sink);
 	return !on[0].revents;
@@ -377,8 +374,7 @@ void sink_destroy(struct sink *sink)
 	if (!sink)
 		return;
 	if (sink->started) {
-		if (eventfd_write(sink->stop_fd, 1) < 0)
-			abort(); /* an eventfd of our own takes 1 */
+		wake(sink->stop_fd);
 		pthread_join(sink->thread, NULL);
 	}
 	mailbox_destroy(sink->mailbox);

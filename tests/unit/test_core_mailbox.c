@@ -176,12 +176,13 @@ struct told {
 	bool is_wanted;
 };
 
-static void on_wanted(void *arg, bool wanted)
+static struct frame *on_wanted(void *arg, bool wanted)
 {
 	struct told *told = arg;
 
 	told->wanted++;
 	told->is_wanted = wanted;
+	return NULL;
 }
 
 static void on_need_key(void *arg)
@@ -467,6 +468,49 @@ static void *read_all(void *arg)
 	return reader;
 }
 
+static struct outlet *asked; /* by frames that end */
+
+/* Waits for ever when the outlet's lock is held. */
+static void look_and_release(struct frame *frame)
+{
+	outlet_wanted(asked);
+	release(frame);
+}
+
+static struct frame *make_curious(bool still)
+{
+	struct frame *frame = make(0, true);
+
+	frame->release = look_and_release;
+	frame->still = still;
+	return frame;
+}
+
+static struct frame *on_wanted_curious(void *arg, bool wanted)
+{
+	(void)arg, (void)wanted;
+	return make_curious(false);
+}
+
+static void no_frame_ends_under_an_outlets_lock(void **state)
+{
+	static const struct outlet_events curious = { on_wanted_curious, NULL };
+	struct mailbox *reader = new_mailbox(2);
+
+	(void)state;
+	alarm(20); /* as the runner would, but sooner */
+	asked = outlet_create(&curious, NULL);
+	mailbox_put(reader, make_curious(false));
+	mailbox_put(reader, make_curious(false));
+	outlet_attach(asked, reader);
+	for (int i = 0; i < 4; i++) /* the reader's overflow, and what was kept for newcomers */
+		publish(asked, make_curious(true));
+	outlet_detach(asked, reader);
+	alarm(0);
+	outlet_destroy(asked);
+	mailbox_destroy(reader);
+}
+
 static void threads_get_frames_in_order_while_others_come_and_go(void **state)
 {
 	struct outlet *outlet = outlet_create(NULL, NULL);
@@ -523,6 +567,7 @@ int main(void)
 		cmocka_unit_test_teardown(a_producer_that_rested_leaves_no_old_picture,
 			nothing_leaks),
 		cmocka_unit_test_teardown(an_outlet_releases_its_still_frame, nothing_leaks),
+		cmocka_unit_test_teardown(no_frame_ends_under_an_outlets_lock, nothing_leaks),
 		cmocka_unit_test_teardown(threads_get_frames_in_order_while_others_come_and_go,
 			nothing_leaks),
 	};

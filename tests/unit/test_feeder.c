@@ -11,6 +11,7 @@
 
 #include "encoder/feeder.h"
 #include "fake_encoder.h"
+#include "wait.h"
 
 #define ANSWER_MS 10000
 #define SIDE      64
@@ -68,21 +69,20 @@ static int teardown(void **state)
 /* One round of what the encoder's thread does. */
 static void turn(struct bench *bench, int64_t until_ns)
 {
+	const int64_t now = now_ns();
 	bool has_room;
-	int64_t due, now;
+	int64_t due;
 	eventfd_t count;
 
-	keeper_tend(&bench->keeper, now_ns());
-	feeder_feed(&bench->feeder);
-	has_room = feeder_has_room(&bench->feeder);
-	due = MIN(keeper_due_ns(&bench->keeper), feeder_due_ns(&bench->feeder));
+	keeper_tend(&bench->keeper, now);
+	feeder_feed(&bench->feeder, now);
+	has_room = feeder_has_room(&bench->feeder, now);
+	due = MIN(keeper_due_ns(&bench->keeper), feeder_due_ns(&bench->feeder, now));
 	due = MIN(due, until_ns);
-	now = now_ns();
 	struct pollfd on[] = { { .fd = bench->wake_fd, .events = POLLIN },
 		{ .fd = has_room ? mailbox_fd(bench->mailbox) : -1, .events = POLLIN } };
-	struct timespec limit = { MAX(due - now, 0) / NS_PER_S, MAX(due - now, 0) % NS_PER_S };
 
-	assert_true(ppoll(on, 2, &limit, NULL) >= 0);
+	wait_for_events(on, ARRAY_SIZE(on), due);
 	eventfd_read(bench->wake_fd, &count);
 }
 
@@ -329,6 +329,26 @@ static void each_size_opens_one_encoder(void **state)
 	assert_int_equal(fake_hardware.opened, 3);
 }
 
+/* However late the thread is between looking whether there is room, and when there will be. */
+static void what_is_not_due_at_a_turn_is_due_after_it(void **state)
+{
+	struct bench *bench = *state;
+	struct feeder *feeder = &bench->feeder;
+	struct session_view *view = &bench->keeper.view;
+	int64_t room_ns;
+
+	mailbox_put(bench->mailbox, make_frame(bench, SIDE, 0));
+	frame_unref(await_unit(bench));
+	view->in_flight = 1;
+	view->begin_ns = now_ns();
+	view->encode_ns = NS_PER_S;
+	room_ns = view->begin_ns + NS_PER_S - feeder->convert_ns - feeder->lead_ns;
+	for (int64_t now = room_ns - 2; now <= room_ns + 2; now++) {
+		assert_int_equal(feeder_has_room(feeder, now), now >= room_ns);
+		assert_true(feeder_due_ns(feeder, now) == (now < room_ns ? room_ns : INT64_MAX));
+	}
+}
+
 static void samples_that_mean_something_else_begin_with_a_key_frame(void **state)
 {
 	struct bench *bench = *state;
@@ -513,6 +533,7 @@ int main(void)
 		TEST(requests_for_key_frames_are_spaced),
 		TEST(the_card_is_encoded_again_for_a_newcomer),
 		TEST(each_size_opens_one_encoder),
+		TEST(what_is_not_due_at_a_turn_is_due_after_it),
 		TEST(samples_that_mean_something_else_begin_with_a_key_frame),
 		TEST(no_more_frames_go_in_than_the_encoder_may_be_given),
 		TEST(a_limit_lowers_what_was_asked_for_and_leaves_frames_out),

@@ -36,10 +36,11 @@ static atomic_int wanted, asked; /* how often the encoder was started; asked for
 static uint8_t bytes[64];
 static uint64_t shown; /* what the reader says last */
 
-static void on_wanted(void *arg, bool is_wanted)
+static struct frame *on_wanted(void *arg, bool is_wanted)
 {
 	(void)arg;
 	wanted += is_wanted;
+	return NULL;
 }
 
 static void on_need_key(void *arg)

@@ -14,10 +14,11 @@ static struct outlet *outlet;
 static struct sink *sink;
 static atomic_int asked; /* the encoder, for a key frame */
 
-static void on_wanted(void *arg, bool is_wanted)
+static struct frame *on_wanted(void *arg, bool is_wanted)
 {
 	(void)arg;
 	(void)is_wanted;
+	return NULL;
 }
 
 static void on_need_key(void *arg)

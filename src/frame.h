@@ -4,7 +4,8 @@
  *
  * Whoever makes a frame fills it while it holds the only reference; once it is published, nobody
  * writes to it again. It may outlive the object that made it: the release callback runs at the
- * last unref, on whatever thread that is (a V4L2 buffer goes back to its driver there).
+ * last unref, on whatever thread that is, perhaps the network's. So it never calls a driver, which
+ * may hang, and takes only a lock of its own that is held for moments. Unref when you hold none.
  */
 #ifndef FRAME_H
 #define FRAME_H

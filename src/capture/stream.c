@@ -6,16 +6,22 @@
 #include <pthread.h>
 #include <sys/mman.h>
 
+#include "thread.h"
 #include "util.h"
+#include "wait.h"
 
 #define LOG_TOPIC "v4l2"
 #include "log.h"
 
 #define RETURN_MS 300
 
+/* One is being filled, one waits: with fewer, a buffer that comes back is queued at once. */
+#define LEAST_QUEUED 2
+
 struct buffer {
 	struct frame frame; /* first; valid while the buffer is out */
 	struct stream *stream;
+	struct buffer *next; /* under the stream's lock: in its list of those that came back */
 	uint32_t index;
 	uint8_t *memory[FRAME_PLANES];
 	size_t length[FRAME_PLANES];
@@ -27,14 +33,16 @@ struct stream {
 	enum v4l2_buf_type type;
 	unsigned memory_planes;
 	uint64_t id; /* never used for another stream */
+	int wake_fd; /* the owner's: it is to call stream_requeue() */
 	unsigned n_buffers;
 	struct buffer *buffer;
 
 	pthread_mutex_t lock;
 	pthread_cond_t returned; /* a buffer came back; CLOCK_MONOTONIC */
 	unsigned out;            /* under lock: buffers that readers hold */
-	bool running;            /* under lock: whether a buffer is queued again */
-	bool abandoned;          /* under lock: the last buffer destroys the stream */
+	unsigned queued;         /* under lock: buffers that the driver has */
+	struct buffer *back;     /* under lock: those that came back, to be queued again */
+	bool running;            /* under lock: whether the owner is to be woken for them */
 };
 
 static bool is_multiplanar(const struct stream *stream)
@@ -91,22 +99,52 @@ static void stream_destroy(struct stream *stream)
 	close(fd);
 }
 
-/* The release callback of frames: any thread. */
+/*
+ * The release callback of frames: any thread, so it leaves the driver, which may hang, to the owner.
+ * That one comes with the next frame, unless there may be none before.
+ */
 static void release_buffer(struct frame *frame)
 {
 	struct buffer *buffer = (struct buffer *)frame;
 	struct stream *stream = buffer->stream;
-	bool last;
 
 	pthread_mutex_lock(&stream->lock);
 	stream->out--;
-	if (stream->running)
-		queue_buffer(stream, buffer->index); /* the capture thread notices a dead device */
+	buffer->next = stream->back;
+	stream->back = buffer;
+	if (stream->running && stream->queued < LEAST_QUEUED)
+		wake(stream->wake_fd); /* under lock: the owner may close it after stream_close() */
 	pthread_cond_signal(&stream->returned);
-	last = stream->abandoned && stream->out == 0;
 	pthread_mutex_unlock(&stream->lock);
-	if (last)
-		stream_destroy(stream);
+}
+
+/* One that the driver did not take is tried again the next time. */
+static void give_back(struct stream *stream, struct buffer *buffer)
+{
+	bool taken = queue_buffer(stream, buffer->index) >= 0;
+
+	pthread_mutex_lock(&stream->lock);
+	if (taken) {
+		stream->queued++;
+	} else {
+		buffer->next = stream->back;
+		stream->back = buffer;
+	}
+	pthread_mutex_unlock(&stream->lock);
+}
+
+void stream_requeue(struct stream *stream)
+{
+	struct buffer *buffer, *next;
+
+	pthread_mutex_lock(&stream->lock);
+	buffer = stream->back;
+	stream->back = NULL;
+	pthread_mutex_unlock(&stream->lock);
+	for (; buffer; buffer = next) {
+		next = buffer->next;
+		give_back(stream, buffer);
+	}
 }
 
 /* An encoder can then read the buffer where it lies. Many drivers cannot do it: fine. */
@@ -171,7 +209,7 @@ static int map_buffers(struct stream *stream, uint32_t count, bool export)
 }
 
 int stream_create(struct stream **out, int fd, enum v4l2_buf_type type, unsigned memory_planes,
-	uint32_t count, bool export, const char **what)
+	uint32_t count, bool export, int wake_fd, const char **what)
 {
 	static atomic_uint_least64_t created;
 	struct v4l2_requestbuffers request = {
@@ -189,6 +227,7 @@ int stream_create(struct stream **out, int fd, enum v4l2_buf_type type, unsigned
 	stream->type = type;
 	stream->memory_planes = memory_planes;
 	stream->id = atomic_fetch_add(&created, 1) + 1;
+	stream->wake_fd = wake_fd;
 	pthread_mutex_init(&stream->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -200,6 +239,7 @@ int stream_create(struct stream **out, int fd, enum v4l2_buf_type type, unsigned
 		free_stream(stream); /* closing the descriptor frees the driver's side */
 		return res;
 	}
+	stream->queued = stream->n_buffers;
 	*out = stream;
 	return 0;
 }
@@ -251,6 +291,7 @@ int stream_take(struct stream *stream, struct stream_filled *out)
 	frame_init(&buffer->frame, release_buffer, NULL);
 	pthread_mutex_lock(&stream->lock);
 	stream->out++;
+	stream->queued--;
 	pthread_mutex_unlock(&stream->lock);
 	describe(buffer, &buf, out);
 	return 0;
@@ -269,9 +310,24 @@ static bool wait_for_buffers(struct stream *stream)
 	return true;
 }
 
+/* Whatever holds the last buffer: it must not be the one to wait for the driver. */
+static void *close_late(void *arg)
+{
+	struct stream *stream = arg;
+
+	log_name_thread("capture-end");
+	pthread_mutex_lock(&stream->lock);
+	while (stream->out > 0)
+		pthread_cond_wait(&stream->returned, &stream->lock);
+	pthread_mutex_unlock(&stream->lock);
+	stream_destroy(stream);
+	return NULL;
+}
+
 void stream_close(struct stream *stream)
 {
 	bool all_back;
+	int res;
 
 	if (!stream)
 		return;
@@ -282,10 +338,13 @@ void stream_close(struct stream *stream)
 
 	pthread_mutex_lock(&stream->lock);
 	all_back = wait_for_buffers(stream);
-	stream->abandoned = !all_back;
 	pthread_mutex_unlock(&stream->lock);
-	if (all_back)
+	if (all_back) {
 		stream_destroy(stream);
-	else
-		log_warn("capture buffers are still being read; the device is let go with them");
+		return;
+	}
+	log_warn("capture buffers are still being read; the device is let go with them");
+	res = thread_start(NULL, close_late, stream);
+	if (res < 0)
+		log_error("no thread to let go of the device: %s", strerror(-res));
 }

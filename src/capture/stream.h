@@ -3,8 +3,9 @@
  * The buffers of a capture device: a driver's queue, mapped into our memory, single- or
  * multi-planar.
  *
- * Buffers outlive their source: a frame holds its stream, and its release callback queues the
- * buffer again, on whatever thread the last reference goes.
+ * The driver is called by the owner's thread alone, for it may hang in each call. Buffers outlive
+ * their source: a frame holds its stream. When its last reference goes, on whatever thread, the
+ * buffer waits for the owner to queue it again.
  */
 #ifndef CAPTURE_STREAM_H
 #define CAPTURE_STREAM_H
@@ -28,12 +29,15 @@ struct stream_filled {
 
 /*
  * Allocates about `count` buffers of the format that is set, maps and queues them. export: each
- * is exported as a dma-buf, too, where the driver can. Takes the descriptor when it succeeds; when
- * not, *what says at what.
+ * is exported as a dma-buf, too, where the driver can. wake_fd: an eventfd, written when buffers
+ * have come back that the driver cannot wait for; it must outlive stream_close(). Takes the
+ * descriptor fd when it succeeds; when not, *what says at what.
  */
 int stream_create(struct stream **out, int fd, enum v4l2_buf_type type, unsigned memory_planes,
-	uint32_t count, bool export, const char **what);
+	uint32_t count, bool export, int wake_fd, const char **what);
 int stream_start(struct stream *stream);
+/* Queues what has come back. Before each wait for the next buffer. */
+void stream_requeue(struct stream *stream);
 /*
  * The next filled buffer. -EAGAIN: not yet; -EIO: the queue was stopped, or the driver talks
  * nonsense; -ENODEV.
@@ -42,7 +46,7 @@ int stream_take(struct stream *stream, struct stream_filled *out);
 /*
  * Stops, and waits a moment for frames that are out, since a driver does not let go of a queue
  * whose memory is mapped. One that does not come back in time keeps the stream alive until it
- * does. NULL is fine.
+ * does, and a thread that waits for it. NULL is fine.
  */
 void stream_close(struct stream *stream);
 

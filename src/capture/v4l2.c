@@ -74,7 +74,7 @@ static int create_stream(struct v4l2 *dev)
 	bool export = makes_h264(dev) && !dev->format.compressed && dev->format.memory_planes == 1;
 	const char *what;
 	int res = stream_create(&dev->stream, dev->fd, dev->type, dev->format.memory_planes,
-		wanted_buffers(dev), export, &what);
+		wanted_buffers(dev), export, dev->config->wake_fd, &what);
 
 	return res < 0 ? fail(dev, res, what) : 0;
 }
@@ -291,6 +291,7 @@ static int v4l2_next(struct source *source, struct frame **out, int timeout_ms)
 	struct frame *frame;
 	int res;
 
+	stream_requeue(dev->stream);
 	if ((res = wait_for_buffer(dev, timeout_ms)) < 0 || (res = take_buffer(dev, &filled)) < 0)
 		return res;
 	frame = filled.frame;

@@ -38,6 +38,7 @@ static int our_xioctl(int fd, unsigned long request, void *arg)
 #define describe      describe_buffer /* v4l2.c has one of its own */
 #define stream_create tested_create
 #define stream_start  tested_start
+#define stream_requeue tested_requeue
 #define stream_take   tested_take
 #define stream_close  tested_close
 #include "../../src/capture/stream.c" /* NOLINT(bugprone-suspicious-include) */

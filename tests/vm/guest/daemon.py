@@ -59,11 +59,11 @@ class Daemon:
             return
         self.process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(STOP_SECONDS)
+            self.process.wait(waiting.limit(STOP_SECONDS))
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-            raise AssertionError(f"not gone {STOP_SECONDS} s after SIGTERM") from None
+            raise AssertionError(f"not gone {waiting.limit(STOP_SECONDS)} s after SIGTERM") from None
         if self.process.returncode:
             raise AssertionError(f"status {self.process.returncode} after SIGTERM; see {self.log.name}")
 
@@ -73,9 +73,9 @@ class Daemon:
         """For programs such as curl."""
         return f"http://127.0.0.1:{self.port}{path}"
 
-    def get(self, path, seconds=10):
+    def get(self, path):
         """Returns (headers, body); headers in lower case."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=seconds)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=waiting.PATIENCE)
         try:
             connection.request("GET", path)
             response = connection.getresponse()

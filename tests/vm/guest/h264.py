@@ -10,6 +10,7 @@ import time
 
 import host
 import pictures
+import waiting
 
 SLICES = (1, 5)  # nal_unit_type
 FIRST_OF_PICTURE = 0x80  # first_mb_in_slice is 0, of which the first bit says all
@@ -35,6 +36,7 @@ def cut(data, units):
 
 def read(daemon, units, seconds=15):
     """So many access units, read as a viewer does; the daemon may take that long for them."""
+    seconds = waiting.limit(seconds)
     connection = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=seconds)
     deadline = time.monotonic() + seconds
     data = b""
@@ -59,7 +61,7 @@ class Viewer:
     """Somebody who watches all the time and looks at nothing; used with `with`."""
 
     def __init__(self, daemon):
-        self.connection = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=15)
+        self.connection = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=waiting.PATIENCE)
         self.thread = threading.Thread(target=self.watch, daemon=True)
         self.received = 0
 

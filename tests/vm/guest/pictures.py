@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 
 import host
+import waiting
 
 BITS = 7  # the number on each picture of the UVC gadget's media; see build.py
 
@@ -46,15 +47,14 @@ def parse_headers(block):
     return {name.strip().lower(): value.strip() for name, colon, value in lines if colon}
 
 
-def read_stream(daemon, seconds):
-    """Reads /stream as a viewer does, for so long, and notes when each part is complete."""
+def read_stream(daemon, count):
+    """Reads so many parts of /stream as a viewer does, and notes when each is complete."""
     parts = []
-    with socket.create_connection(("127.0.0.1", daemon.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", daemon.port), timeout=waiting.PATIENCE) as connection:
         connection.sendall(b"GET /stream?extra_headers=1 HTTP/1.0\r\n\r\n")
         stream = connection.makefile("rb")
         read_headers(stream)  # those of the reply
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+        while len(parts) < count:
             headers = read_headers(stream)
             jpeg = stream.read(int(headers["content-length"]))
             parts.append(Part(headers, jpeg, time.monotonic()))

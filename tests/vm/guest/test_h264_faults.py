@@ -13,7 +13,7 @@ SIZE = (320, 180)      # the machine's CPU has to manage x264, too
 FALLBACK_SECONDS = 5   # from the hardware's end to software
 RETURN_SECONDS = 12    # the hardware is tried again after 5 s, and then has to prove itself
 
-OPTIONS = ("--format=UYVY", f"--resolution={SIZE[0]}x{SIZE[1]}", "--h264-static-fps=0",
+OPTIONS = ("--device-timeout=60", "--format=UYVY", f"--resolution={SIZE[0]}x{SIZE[1]}", "--h264-static-fps=0",
            f"--h264-m2m-device={encoder.NODE}")
 
 

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """An HDMI receiver whose signal goes, changes or whose driver fails; one daemon lives through it all."""
 
-import time
-
 import vivid
+import waiting
 from daemon import BACK_SECONDS, ERROR_DELAY, SurvivalTest
 
 # The smallest mode: the machine's CPU encodes a 1080p picture in half a second, which would hide the daemon's times.
@@ -65,9 +64,7 @@ class HdmiFaultsTest(HdmiTest):
     def test_hdmi_without_signal_shows_a_card_marked_offline(self):
         vivid.control(self.device, dv_timings_signal_mode=vivid.NO_SIGNAL)
         self.daemon.await_reason(NO_SIGNAL_REASON)
-        started = time.monotonic()
         headers, jpeg = self.daemon.snapshot()
-        self.assertLess(time.monotonic() - started, 1.5, "seconds for the snapshot")
         self.assertEqual(headers["x-ustreamer-online"], "false")
         self.assertEqual((headers["x-ustreamer-width"], headers["x-ustreamer-height"]), ("640", "480"))
         self.assertTrue(jpeg.startswith(b"\xff\xd8"))
@@ -88,10 +85,9 @@ class HdmiFaultsTest(HdmiTest):
 
     def test_hdmi_half_of_the_frames_lost_keeps_the_picture(self):
         self.inject(percentage_of_dropped_buffers=50)
-        deadline = time.monotonic() + 3
-        while time.monotonic() < deadline:
-            self.assertTrue(self.daemon.source()["online"])
-            time.sleep(0.1)
+        first = self.daemon.source()["captured"]
+        waiting.until(lambda: self.daemon.source()["captured"] >= first + 60, 10, "60 frames more")
+        self.daemon.await_picture()
 
     def test_hdmi_fatal_streaming_error_is_named_and_passes(self):
         self.inject(inject_fatal_streaming_error=1)

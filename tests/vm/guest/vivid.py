@@ -2,7 +2,10 @@
 """The kernel's virtual HDMI receivers: one with the single-planar, one with the multi-planar API."""
 
 import subprocess
+import time
 from pathlib import Path
+
+import waiting
 
 SINGLE_PLANAR = Path("/dev/video20")
 MULTI_PLANAR = Path("/dev/video21")
@@ -39,7 +42,7 @@ def load():
 def v4l2(device, *arguments):
     """Runs v4l2-ctl; returns its output."""
     result = subprocess.run(["v4l2-ctl", "-d", str(device), *arguments], stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, text=True, check=False, timeout=30)
+                            stderr=subprocess.STDOUT, text=True, check=False, timeout=waiting.PATIENCE)
     if result.returncode:
         raise AssertionError(f"v4l2-ctl {' '.join(arguments)}: {result.stdout.strip()}")
     return result.stdout
@@ -48,6 +51,14 @@ def v4l2(device, *arguments):
 def control(device, **values):
     """Sets controls by their names; buttons are pressed with 1."""
     v4l2(device, "-c", ",".join(f"{name}={value}" for name, value in values.items()))
+
+
+def rate(device, fourcc, width, height):
+    """Frames a second that v4l2-ctl takes, of 60."""
+    v4l2(device, f"--set-fmt-video=width={width},height={height},pixelformat={fourcc}")
+    started = time.monotonic()
+    v4l2(device, "--stream-mmap=4", "--stream-count=60")
+    return 60 / (time.monotonic() - started)
 
 
 def send_mode(device, mode):

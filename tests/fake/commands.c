@@ -11,17 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ERRNO_MAX = 133 };
-
-/* "enospc"; 0: none of that name. */
-static int errno_named(const char *name)
-{
-	for (int e = 1; e <= ERRNO_MAX; e++)
-		if (strerrorname_np(e) && !strcasecmp(strerrorname_np(e), name))
-			return e;
-	return 0;
-}
-
 bool parse_count(const char *text, unsigned max, unsigned *value)
 {
 	char *end;
@@ -106,53 +95,6 @@ static int run_eio(struct device *dev, int argc, char **argv, char *reply)
 	(void)argc, (void)argv, (void)reply;
 	dev->queue->error = true;
 	return 0;
-}
-
-static int fail_next(struct device *dev, const char *name, const char *error, unsigned count)
-{
-	const struct ioctl_entry *entry = device_ioctl_named(dev, name);
-	int number = errno_named(error);
-
-	if (!entry || !number)
-		return -EINVAL;
-	for (unsigned i = 0; i < FAILS_MAX; i++) {
-		struct failure *fail = &dev->fails[i];
-
-		if (fail->count && fail->entry != entry)
-			continue;
-		*fail = (struct failure){ entry, number, count };
-		return 0;
-	}
-	return -ENOMEM;
-}
-
-static int run_enospc(struct device *dev, int argc, char **argv, char *reply)
-{
-	unsigned count = 1;
-
-	(void)reply;
-	if (argc > 1 && !parse_count(argv[1], 1000000, &count))
-		return -EINVAL;
-	return fail_next(dev, "streamon", "enospc", count);
-}
-
-static int run_fail(struct device *dev, int argc, char **argv, char *reply)
-{
-	unsigned count = 1;
-
-	(void)reply;
-	if (argc < 3 || (argc > 3 && !parse_count(argv[3], 1000000, &count)))
-		return -EINVAL;
-	return fail_next(dev, argv[1], argv[2], count);
-}
-
-static int run_hang(struct device *dev, int argc, char **argv, char *reply)
-{
-	(void)reply;
-	if (argc < 3 || !parse_count(argv[2], 1000000, &dev->hang_ms))
-		return -EINVAL;
-	dev->hangs = device_ioctl_named(dev, argv[1]);
-	return dev->hangs ? 0 : -EINVAL;
 }
 
 struct fault_name {
@@ -320,13 +262,18 @@ static int run_fmt(struct device *dev, int argc, char **argv, char *reply)
 
 static int run_status(struct device *dev, int argc, char **argv, char *reply)
 {
+	char hanging[HANGING_BYTES];
+
 	(void)argc, (void)argv;
+	calls_describe(dev, hanging, sizeof(hanging));
 	snprintf(reply, REPLY_MAX - 3,
 		"kind=%s path=%s plugged=%d streaming=%d buffers=%u queued=%u "
-		"done=%u stamp=%u sequence=%u format=%.4s size=%ux%u",
+		"done=%u blocked=%d returned=%u pages=%u stamp=%u sequence=%u format=%.4s "
+		"size=%ux%u%s",
 		dev->ops->kind, dev->path, dev->plugged, dev->queue->streaming, dev->queue->count,
-		dev->queue->n_todo, dev->queue->n_done, dev->life, dev->queue->sequence,
-		(const char *)&dev->pix.pixelformat, dev->pix.width, dev->pix.height);
+		dev->queue->n_todo, dev->queue->n_done, dev->queue->in_dqbuf, dev->returned,
+		dev->pages, dev->life, dev->queue->sequence, (const char *)&dev->pix.pixelformat,
+		dev->pix.width, dev->pix.height, hanging);
 	return 0;
 }
 
@@ -339,7 +286,7 @@ static int run_summary(struct device *dev, int argc, char **argv, char *reply)
 
 static int run_help(struct device *dev, int argc, char **argv, char *reply)
 {
-	const struct command *lists[] = { dev->ops->commands, common_commands };
+	const struct command *lists[] = { dev->ops->commands, common_commands, call_commands };
 	size_t n = 0;
 
 	(void)argc, (void)argv;
@@ -361,9 +308,6 @@ const struct command common_commands[] = {
 	{ "resume", "", run_stall },
 	{ "eproto", "all buffers ERROR, then silence until STREAMOFF", run_eproto },
 	{ "eio", "DQBUF EIO until STREAMOFF", run_eio },
-	{ "enospc", "[n] STREAMON ENOSPC", run_enospc },
-	{ "fail", "ioctl errno [n]", run_fail },
-	{ "hang", "ioctl ms", run_hang },
 	{ "error-buffers", "n", run_count },
 	{ "truncate", "n", run_count },
 	{ "garbage", "n", run_count },

@@ -85,6 +85,31 @@ static int unsubscribe(struct handle *h, void *arg)
 	return 0;
 }
 
+static int not_there(struct handle *h, void *arg)
+{
+	(void)h, (void)arg;
+	return -ENOTTY;
+}
+
+/* What a client may ask of a kind that does not implement it: only for their names. */
+const struct ioctl_entry foreign_ioctls[] = {
+	{ VIDIOC_S_STD, "s_std", not_there },
+	{ VIDIOC_G_PARM, "g_parm", not_there },
+	{ VIDIOC_S_PARM, "s_parm", not_there },
+	{ VIDIOC_ENUMINPUT, "enuminput", not_there },
+	{ VIDIOC_G_INPUT, "g_input", not_there },
+	{ VIDIOC_S_INPUT, "s_input", not_there },
+	{ VIDIOC_ENUM_FRAMESIZES, "enum_framesizes", not_there },
+	{ VIDIOC_ENUM_FRAMEINTERVALS, "enum_frameintervals", not_there },
+	{ VIDIOC_QUERY_DV_TIMINGS, "query_dv_timings", not_there },
+	{ VIDIOC_S_DV_TIMINGS, "s_dv_timings", not_there },
+	{ VIDIOC_G_EDID, "g_edid", not_there },
+	{ VIDIOC_S_EDID, "s_edid", not_there },
+	{ VIDIOC_S_SELECTION, "s_selection", not_there },
+	{ VIDIOC_ENCODER_CMD, "encoder_cmd", not_there },
+	{ 0, NULL, NULL },
+};
+
 const struct ioctl_entry common_ioctls[] = {
 	{ VIDIOC_ENUM_FMT, "enum_fmt", enum_fmt },
 	{ VIDIOC_G_FMT, "g_fmt", get_fmt },

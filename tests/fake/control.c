@@ -33,7 +33,9 @@ static const struct command *find_for(const struct device *dev, const char *name
 {
 	const struct command *c = find(dev->ops->commands, name);
 
-	return c ? c : find(common_commands, name);
+	if (!c)
+		c = find(common_commands, name);
+	return c ? c : find(call_commands, name);
 }
 
 static int split(char *line, char **argv)

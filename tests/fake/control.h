@@ -14,7 +14,7 @@ struct command {
 	int (*run)(struct device *dev, int argc, char **argv, char *reply);
 };
 
-extern const struct command common_commands[];
+extern const struct command common_commands[], call_commands[];
 
 /* Runs one line, "[kind.]name arguments", on the device it means, or on dev if that is given.
  * Takes the device lock. Fills reply (REPLY_MAX bytes) with "ok…" or "error …". */

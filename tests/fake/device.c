@@ -51,6 +51,7 @@ static void init_locks(struct device *dev)
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&dev->tick, &attr);
+	pthread_cond_init(&dev->freed, &attr);
 	pthread_condattr_destroy(&attr);
 }
 
@@ -256,16 +257,15 @@ static const struct ioctl_entry *find_entry(const struct ioctl_entry *list, uint
 static const struct ioctl_entry *find_ioctl(const struct device *dev, uint32_t request,
 	const char *name)
 {
-	const struct ioctl_entry *const lists[] = { vb2_ioctls, dev->ops->ioctls, control_ioctls,
-		common_ioctls };
+	const struct ioctl_entry *const shared[] = { vb2_ioctls, dev->ops->ioctls, control_ioctls,
+		common_ioctls, foreign_ioctls };
+	const struct ioctl_entry *const own[] = { dev->ops->ioctls, control_ioctls,
+		foreign_ioctls };
+	bool instance = dev->ops->instance;
 	const struct ioctl_entry *entry = NULL;
 
-	if (dev->ops->instance) {
-		entry = find_entry(dev->ops->ioctls, request, name);
-		return entry ? entry : find_entry(control_ioctls, request, name);
-	}
-	for (unsigned i = 0; i < ARRAY_SIZE(lists) && !entry; i++)
-		entry = find_entry(lists[i], request, name);
+	for (unsigned i = 0; !entry && i < (instance ? ARRAY_SIZE(own) : ARRAY_SIZE(shared)); i++)
+		entry = find_entry(instance ? own[i] : shared[i], request, name);
 	return entry;
 }
 

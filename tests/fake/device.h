@@ -3,7 +3,8 @@
  * A fake device, its nodes and its open handles.
  *
  * Locks: table lock (handle.c) > device lock. Whoever holds a device lock takes no other lock of
- * ours. The thread of a device makes its frames; ioctls come from the client's threads.
+ * ours. The thread of a device makes its frames; ioctls come from the client's threads. The
+ * mutexes of the drivers that the devices stand for are flags under the device lock: see locks.c.
  */
 #ifndef FAKE_DEVICE_H
 #define FAKE_DEVICE_H
@@ -20,7 +21,7 @@ struct buffer;
 struct command;
 struct control;
 
-enum { EVENTS_MAX = 32, FORMATS_MAX = 16, SIZES_MAX = 16, RATES_MAX = 16, FAILS_MAX = 8 };
+enum { EVENTS_MAX = 32, FORMATS_MAX = 16, SIZES_MAX = 16, RATES_MAX = 16, INJECTIONS_MAX = 16 };
 
 struct ioctl_entry {
 	uint32_t request;
@@ -49,6 +50,8 @@ struct device_ops {
 	/* NULL: handles share the device's one queue, and the members above are in use. */
 	const struct instance_ops *instance;
 	bool contiguous; /* its buffers, for whoever imports them */
+	/* The MUTEX_… that the driver takes for this call: a request or CALL_…. NULL: MUTEX_DEVICE. */
+	unsigned (*mutexes)(const struct handle *h, uint32_t call);
 };
 
 /* What a kind needs where each open handle is a device of its own. Under the device lock. */
@@ -83,11 +86,14 @@ struct faults {
 	unsigned jitter_ms;
 };
 
-/* An ioctl to fail on purpose. */
-struct failure {
+/* What happens to the next calls of a request. */
+struct injection {
 	const struct ioctl_entry *entry;
-	int error;
-	unsigned count;
+	int error;         /* they fail with it; 0: they hang … */
+	int64_t hang_ns;   /* … so long; INT64_MAX: until they are released */
+	unsigned count;    /* calls to come */
+	unsigned inside;   /* those that hang now */
+	unsigned releases; /* ends all that began before it changed */
 };
 
 struct picture;
@@ -100,6 +106,10 @@ struct device {
 	pthread_mutex_t lock; /* everything below is under it */
 	pthread_cond_t tick;  /* wakes the thread of the device */
 	pthread_cond_t done;  /* wakes a blocked DQBUF */
+	pthread_cond_t freed; /* wakes who waits for a mutex, and who hangs */
+	unsigned held;        /* mutexes of the driver */
+	unsigned waiting;     /* calls that wait for one */
+	bool busy;            /* a call of another program's holds MUTEX_DEVICE */
 	bool thread;
 	char path[108], meta[108], link[108];
 	bool plugged;
@@ -127,9 +137,9 @@ struct device {
 	unsigned frames, quality;
 	unsigned starve_ms; /* the client may hold everything so long */
 	struct faults faults;
-	struct failure fails[FAILS_MAX];
-	const struct ioctl_entry *hangs; /* the next call of it does not return for … */
-	unsigned hang_ms;
+	bool count_pages;
+	unsigned pages, returned; /* touched of the buffer that came back last; how many came */
+	struct injection injections[INJECTIONS_MAX];
 	struct picture *picture; /* made for pix; NULL until needed */
 
 	struct handle *handles;
@@ -144,6 +154,7 @@ struct handle {
 	struct device *dev;
 	struct handle *next; /* under the device lock, as all below */
 	unsigned generation;
+	unsigned held; /* mutexes of the driver that are the handle's own */
 	bool meta;
 	bool in_level, pri_level, out_level;
 	struct queue *queue; /* of our generation */
@@ -179,12 +190,40 @@ struct handle *handle_get(int fd); /* NULL: not ours */
 void handle_put(struct handle *h);
 int handle_close(int fd); /* 0, or -EBADF: not ours */
 int handle_ioctl(struct handle *h, unsigned long request, void *arg);
+void handle_poll_begin(struct handle *h); /* poll() comes to the driver before it sleeps */
 short handle_revents(struct handle *h, short events);
 void handles_finish(void);
 const char *handle_path(const struct handle *h);
 
+/* locks.c; under the device lock, which they let go of while they wait. */
+enum {
+	MUTEX_DEVICE = 1, /* one for everything */
+	MUTEX_QUEUE = 2,
+	MUTEX_FORMAT = 4,
+	MUTEX_CONTROLS = 8,
+	MUTEX_HANDLE = 16 /* one for everything of a handle */
+};
+enum { CALL_OPEN = 1, CALL_CLOSE, CALL_POLL }; /* no request has these numbers */
+
+/* What the driver takes for the call, as soon as it is free; for locks_drop(). */
+unsigned locks_take(struct handle *h, uint32_t call);
+void locks_drop(struct handle *h, unsigned mutexes);
+void locks_wait_done(struct handle *h); /* in DQBUF: for dev->done, and for its mutexes again */
+
+/* inject.c; the same. */
+enum { HANGING_BYTES = 400 };
+/* Replaces what is left of the same kind for the same request. False: too many. */
+bool inject(struct device *dev, const struct injection *wish);
+int injected_error(struct device *dev, const struct ioctl_entry *entry); /* 0 or -errno */
+void injected_hang(struct device *dev, const struct ioctl_entry *entry);
+/* Ends all hangs of the request, begun or to come; NULL: of all. */
+void injections_release(struct device *dev, const struct ioctl_entry *entry);
+/* " hanging=qbuf+s_ctrl waiting=1" or " hanging=none waiting=0". */
+void calls_describe(const struct device *dev, char *buf, size_t size);
+bool anything_hangs(void); /* no locks: at exit */
+
 /* common.c: requests that every kind answers alike. */
-extern const struct ioctl_entry common_ioctls[];
+extern const struct ioctl_entry common_ioctls[], foreign_ioctls[];
 const struct ioctl_entry *device_ioctl(const struct device *dev, uint32_t request);
 const struct ioctl_entry *device_ioctl_named(const struct device *dev, const char *name);
 

@@ -79,10 +79,12 @@ static struct handle *handle_create(struct device *dev, bool meta, int flags)
 int handle_open(struct device *dev, bool meta, int flags)
 {
 	struct handle *h = handle_create(dev, meta, flags);
+	unsigned mutexes;
 
 	if (!h)
 		return -errno;
 	pthread_mutex_lock(&dev->lock);
+	mutexes = locks_take(h, CALL_OPEN);
 	complain_of_dead_siblings(dev);
 	h->generation = dev->generation;
 	h->queue = queue_ref(dev->queue);
@@ -90,6 +92,7 @@ int handle_open(struct device *dev, bool meta, int flags)
 	dev->handles = h;
 	if (dev->ops->instance)
 		dev->ops->instance->opened(h);
+	locks_drop(h, mutexes);
 	table[h->fd] = h;
 	device_update(dev);
 	pthread_mutex_unlock(&dev->lock);
@@ -114,8 +117,10 @@ struct handle *handle_get(int fd)
 static void handle_destroy(struct handle *h)
 {
 	struct device *dev = h->dev;
+	unsigned mutexes;
 
 	pthread_mutex_lock(&dev->lock);
+	mutexes = locks_take(h, CALL_CLOSE);
 	if (dev->ops->instance)
 		dev->ops->instance->closed(h);
 	for (struct handle **at = &dev->handles; *at; at = &(*at)->next) {
@@ -128,6 +133,7 @@ static void handle_destroy(struct handle *h)
 	queue_unref(h->queue);
 	if (dev->privileged == h)
 		dev->privileged = NULL;
+	locks_drop(h, mutexes);
 	device_update(dev);
 	pthread_mutex_unlock(&dev->lock);
 	real()->close(h->pri_fd);
@@ -166,30 +172,6 @@ int handle_close(int fd)
 	return 0;
 }
 
-static int injected_failure(struct device *dev, const struct ioctl_entry *entry)
-{
-	for (unsigned i = 0; i < FAILS_MAX; i++) {
-		struct failure *fail = &dev->fails[i];
-
-		if (fail->count && fail->entry == entry) {
-			fail->count--;
-			return -fail->error;
-		}
-	}
-	return 0;
-}
-
-/* Other calls go on meanwhile, as they do in drivers that hang in one of them. */
-static void hang(struct device *dev)
-{
-	struct timespec rest = { dev->hang_ms / 1000, dev->hang_ms % 1000 * 1000000L };
-
-	dev->hangs = NULL;
-	pthread_mutex_unlock(&dev->lock);
-	nanosleep(&rest, NULL);
-	pthread_mutex_lock(&dev->lock);
-}
-
 static int refuse_gone(struct handle *h)
 {
 	if (++h->enodev == ENODEV_MAX)
@@ -204,15 +186,14 @@ static int dispatch(struct handle *h, unsigned long request, void *arg)
 	const struct instance_ops *instance = h->dev->ops->instance;
 	int res;
 
-	if (handle_gone(h))
-		return refuse_gone(h);
 	if (!entry)
 		return -ENOTTY;
 	if (!arg && _IOC_SIZE(request))
 		return -EFAULT;
-	if (h->dev->hangs == entry)
-		hang(h->dev);
-	if ((res = injected_failure(h->dev, entry)) < 0) {
+	injected_hang(h->dev, entry);
+	if (handle_gone(h))
+		return -ENODEV;
+	if ((res = injected_error(h->dev, entry)) < 0) {
 		if (instance)
 			instance->injected(h, entry);
 		return res;
@@ -222,10 +203,17 @@ static int dispatch(struct handle *h, unsigned long request, void *arg)
 
 int handle_ioctl(struct handle *h, unsigned long request, void *arg)
 {
+	unsigned mutexes;
 	int res;
 
 	pthread_mutex_lock(&h->dev->lock);
-	res = dispatch(h, request, arg);
+	if (handle_gone(h)) {
+		res = refuse_gone(h);
+	} else {
+		mutexes = locks_take(h, (uint32_t)request);
+		res = dispatch(h, request, arg);
+		locks_drop(h, mutexes);
+	}
 	if (res != -EAGAIN)
 		h->poll_errors = 0;
 	device_update(h->dev);
@@ -249,11 +237,25 @@ static short revents(struct handle *h, short events)
 	return on;
 }
 
+static void pass_mutexes(struct handle *h, uint32_t call)
+{
+	if (!handle_gone(h))
+		locks_drop(h, locks_take(h, call));
+}
+
+void handle_poll_begin(struct handle *h)
+{
+	pthread_mutex_lock(&h->dev->lock);
+	pass_mutexes(h, CALL_POLL);
+	pthread_mutex_unlock(&h->dev->lock);
+}
+
 short handle_revents(struct handle *h, short events)
 {
 	short on;
 
 	pthread_mutex_lock(&h->dev->lock);
+	pass_mutexes(h, CALL_POLL);
 	on = revents(h, events);
 	if (!(on & (POLLERR | POLLHUP)))
 		h->poll_errors = 0;
@@ -287,8 +289,11 @@ static void complain_of_exports(void)
 		report_violation("LEAK", "%u exported buffers are open at exit", n - ours);
 }
 
+/* A client that a driver holds up cannot give anything back. */
 void handles_finish(void)
 {
+	if (anything_hangs())
+		return;
 	complain_of_exports();
 	for (int fd = 0; fd < FDS_MAX; fd++) {
 		struct handle *h = table[fd];

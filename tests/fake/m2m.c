@@ -204,6 +204,14 @@ static void init(struct device *dev)
 	dev->priv = m2m;
 }
 
+/* One mutex of a node for bcm2835; one of a handle elsewhere. */
+static unsigned mutexes(const struct handle *h, uint32_t call)
+{
+	if (!strcmp(m2m_of(h->dev)->variant->driver, "bcm2835-codec"))
+		return MUTEX_DEVICE;
+	return call == CALL_OPEN ? 0 : MUTEX_HANDLE;
+}
+
 static void plugged(struct device *dev)
 {
 	m2m_vpu_kick(dev);
@@ -217,6 +225,7 @@ const struct device_ops m2m_ops = {
 	.commands = m2m_commands,
 	.init = init,
 	.plugged = plugged,
+	.mutexes = mutexes,
 	.instance = &instance,
 };
 

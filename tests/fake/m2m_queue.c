@@ -142,7 +142,7 @@ static int wait_for_done(struct m2m_ctx *ctx, struct m2m_queue *q)
 		if (flags & O_NONBLOCK)
 			return -EAGAIN;
 		q->in_dqbuf = true;
-		pthread_cond_wait(&h->dev->done, &h->dev->lock);
+		locks_wait_done(h);
 		q->in_dqbuf = false;
 	}
 }

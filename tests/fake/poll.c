@@ -64,6 +64,7 @@ static void mix_watch(struct mix *mix)
 		mix->watch[2 * mix->n + i] = (struct pollfd){ .fd = -1 };
 		if (!h)
 			continue;
+		handle_poll_begin(h);
 		mix->watch[i].events = POLLIN;
 		if (!(events & (POLLIN | POLLRDNORM)))
 			mix->watch[i].fd = -1;

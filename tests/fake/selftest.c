@@ -27,9 +27,10 @@ static void exchange(const char *line, char *reply, size_t size)
 	close(fd);
 }
 
-void command(const char *fmt, ...)
+const char *command(const char *fmt, ...)
 {
-	char line[256], reply[4200];
+	static char reply[4200];
+	char line[256];
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -39,6 +40,17 @@ void command(const char *fmt, ...)
 	exchange(line, reply, sizeof(reply));
 	if (strncmp(reply, "ok", 2))
 		fail_msg("%s -> %s", line, reply);
+	return reply;
+}
+
+void await_status(const char *kind, const char *words)
+{
+	for (unsigned i = 0; i < 3000; i++) {
+		if (strstr(command("%s.status", kind), words))
+			return;
+		usleep(10 * 1000);
+	}
+	fail_msg("%s never says %s", kind, words);
 }
 
 struct client client_open(const char *path)
@@ -188,6 +200,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	failed = run("fake-uvc", uvc_tests, n_uvc_tests);
+	failed += run("fake-hang", hang_tests, n_hang_tests);
 	failed += run("fake-queue", queue_tests, n_queue_tests);
 	failed += run("fake-exit", exit_tests, n_exit_tests);
 	failed += run("fake-csi", csi_tests, n_csi_tests);

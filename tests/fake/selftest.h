@@ -36,8 +36,11 @@ struct client {
 /* 0 or -errno */
 int request(int fd, unsigned long code, void *arg);
 
-/* Sends a command; fails the test unless it is answered with "ok". */
-void command(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Sends a command, and returns the answer; fails the test unless that begins with "ok". */
+const char *command(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* Until the device's status has these words; with a limit against waiting for ever. */
+void await_status(const char *kind, const char *words);
 
 struct client client_open(const char *path);
 void client_close(struct client *c);                   /* unmaps, frees, closes */
@@ -56,8 +59,10 @@ int leave_behind(const char *what);
 /* The number of lines in the report that start with rule, since the last call for any rule. */
 unsigned violations(const char *rule);
 
-extern const struct CMUnitTest uvc_tests[], queue_tests[], exit_tests[], csi_tests[];
-extern const size_t n_uvc_tests, n_queue_tests, n_exit_tests, n_csi_tests;
+extern const struct CMUnitTest uvc_tests[], hang_tests[], queue_tests[], exit_tests[],
+	csi_tests[];
+extern const size_t n_uvc_tests, n_hang_tests, n_queue_tests, n_exit_tests,
+	n_csi_tests;
 extern const struct CMUnitTest m2m_format_tests[], m2m_control_tests[], m2m_queue_tests[],
 	m2m_stream_tests[], m2m_stop_tests[], m2m_variant_tests[];
 extern const size_t n_m2m_format_tests, n_m2m_control_tests, n_m2m_queue_tests, n_m2m_stream_tests,

@@ -249,6 +249,35 @@ static int run_rates(struct device *dev, int argc, char **argv, char *reply)
 	return 0;
 }
 
+/* Its mutexes are of the queue, of the format and of the controls; open() takes none of them. */
+static unsigned uvc_mutexes(const struct handle *h, uint32_t call)
+{
+	switch (call) {
+	case VIDIOC_REQBUFS:
+	case VIDIOC_QUERYBUF:
+	case VIDIOC_QBUF:
+	case VIDIOC_DQBUF:
+	case VIDIOC_EXPBUF:
+	case CALL_POLL: return MUTEX_QUEUE;
+	case CALL_CLOSE: return h->queue->owner == h ? MUTEX_QUEUE : 0;
+	case VIDIOC_STREAMON:
+	case VIDIOC_STREAMOFF: return MUTEX_QUEUE | MUTEX_FORMAT;
+	case VIDIOC_G_FMT:
+	case VIDIOC_S_FMT:
+	case VIDIOC_TRY_FMT:
+	case VIDIOC_G_PARM:
+	case VIDIOC_S_PARM: return MUTEX_FORMAT;
+	case VIDIOC_QUERYCTRL:
+	case VIDIOC_QUERY_EXT_CTRL:
+	case VIDIOC_QUERYMENU:
+	case VIDIOC_G_CTRL:
+	case VIDIOC_S_CTRL:
+	case VIDIOC_G_EXT_CTRLS:
+	case VIDIOC_S_EXT_CTRLS: return MUTEX_CONTROLS;
+	default: return 0;
+	}
+}
+
 static const struct command uvc_commands[] = {
 	{ "size", "WxH", run_size },
 	{ "sizes", "WxH+WxH…", run_sizes },
@@ -268,4 +297,5 @@ const struct device_ops uvc_ops = {
 	.deadline = uvc_deadline,
 	.fill = uvc_fill,
 	.plugged = uvc_plugged,
+	.mutexes = uvc_mutexes,
 };

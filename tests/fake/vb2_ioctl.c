@@ -162,7 +162,7 @@ static int vb2_qbuf(struct handle *h, void *arg)
 	return 0;
 }
 
-/* Blocks on the condition of the device, as the kernel does without holding the device lock. */
+/* Blocks on the condition of the device, as the kernel does without holding a mutex. */
 static int wait_for_done(struct handle *h)
 {
 	struct queue *q = h->queue;
@@ -182,7 +182,7 @@ static int wait_for_done(struct handle *h)
 		if (flags & O_NONBLOCK)
 			return -EAGAIN;
 		q->in_dqbuf = true;
-		pthread_cond_wait(&h->dev->done, &h->dev->lock);
+		locks_wait_done(h);
 		q->in_dqbuf = false;
 	}
 }

@@ -30,6 +30,15 @@ static int64_t stamp_time(struct device *dev, int64_t due)
 	return jitter ? due + rand() % (2 * jitter) - jitter : due;
 }
 
+static int64_t repeated_time(struct device *dev, uint32_t sequence, int64_t time_ns)
+{
+	if (dev->times != 's' && dev->times != 'f')
+		return time_ns;
+	if (!dev->held_time_ns || (dev->times == 'f' && sequence % 4 == 0))
+		dev->held_time_ns = time_ns;
+	return dev->held_time_ns;
+}
+
 static void produce(struct device *dev, int64_t due)
 {
 	struct queue *q = dev->queue;
@@ -52,7 +61,7 @@ static void produce(struct device *dev, int64_t due)
 		return;
 	}
 	buf->sequence = sequence;
-	buf->timestamp_ns = stamp_time(dev, due);
+	buf->timestamp_ns = repeated_time(dev, sequence, stamp_time(dev, due));
 	report_frame(stamp, sequence, buf->timestamp_ns, buf->bytesused);
 	queue_done(q, buf, buf->error);
 }

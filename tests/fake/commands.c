@@ -191,6 +191,20 @@ static int run_first_delay(struct device *dev, int argc, char **argv, char *repl
 	return 0;
 }
 
+static int run_times(struct device *dev, int argc, char **argv, char *reply)
+{
+	static const char *const names[] = { "true", "same", "fours" };
+
+	(void)reply;
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
+		if (argc > 1 && !strcmp(argv[1], names[i])) {
+			dev->times = names[i][0];
+			dev->held_time_ns = 0;
+			return 0;
+		}
+	return -EINVAL;
+}
+
 static int run_fps(struct device *dev, int argc, char **argv, char *reply)
 {
 	char *end = NULL;
@@ -329,6 +343,7 @@ const struct command common_commands[] = {
 	{ "trailing", "bytes [zero|ff|stale]", run_trailing },
 	{ "lie", "on|off|WxH", run_lie },
 	{ "first-frame-delay", "ms", run_first_delay },
+	{ "times", "true|same|fours: of the first frame, of each fourth", run_times },
 	{ "fps", "rate|0", run_fps },
 	{ "fmt", "MJPG+YUYV… (the first is the default)", run_fmt },
 	{ "mode", "exact|cheap", run_mode },

@@ -319,7 +319,9 @@ static int run_flag(struct device *dev, int argc, char **argv, char *reply)
 	(void)reply;
 	if (!parse_switch(argc > 1 ? argv[1] : NULL, &on))
 		return -EINVAL;
-	*(!strcmp(argv[0], "mc") ? &csi->mc : &csi->meta_busy) = on;
+	*(!strcmp(argv[0], "mc")                   ? &csi->mc
+		: !strcmp(argv[0], "fixed-format") ? &csi->fixed
+						   : &csi->meta_busy) = on;
 	return 0;
 }
 
@@ -337,6 +339,8 @@ static const struct command csi_commands[] = {
 	{ "flicker", "ms of queries that disagree", run_knob },
 	{ "meta-busy", "on|off", run_flag },
 	{ "mc", "on|off, no bridge requests on the video node", run_flag },
+	{ "fixed-format", "on|off, TRY_FMT and S_FMT of what is not there now are EINVAL",
+		run_flag },
 	{ NULL, NULL, NULL },
 };
 

@@ -28,6 +28,7 @@ struct csi {
 	bool running;     /* the chip: stops by itself on a change */
 	unsigned lanes, link_mbit, settle_ms, renegotiate_ms, event_ms, burst, flicker_ms, queries;
 	bool meta_busy, mc;
+	bool fixed; /* no format but the present one, as RK3588's HDMI RX */
 };
 
 struct csi *csi_of(const struct device *dev);

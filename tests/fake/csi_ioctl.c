@@ -24,11 +24,19 @@ static int querycap(struct handle *h, void *arg)
 	return 0;
 }
 
+static bool is_present(const struct v4l2_pix_format *now, const struct v4l2_pix_format *wish)
+{
+	return wish->pixelformat == now->pixelformat && wish->width == now->width &&
+	       wish->height == now->height;
+}
+
 static int try_fmt(struct handle *h, void *arg)
 {
 	struct v4l2_format *f = arg;
 
 	if (h->meta || f->type != V4L2_BUF_TYPE_VIDEO_CAPTURE)
+		return -EINVAL;
+	if (csi_of(h->dev)->fixed && !is_present(&h->dev->pix, &f->fmt.pix))
 		return -EINVAL;
 	csi_fit(h->dev, &f->fmt.pix);
 	return 0;
@@ -39,6 +47,8 @@ static int set_fmt(struct handle *h, void *arg)
 	struct v4l2_format *f = arg;
 	int res = try_fmt(h, f);
 
+	if (res < 0 && csi_of(h->dev)->fixed)
+		return res;
 	if (res < 0) {
 		report_violation("U1", "%s: S_FMT of a type that the node has not (EINVAL)",
 			handle_path(h));

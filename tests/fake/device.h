@@ -132,6 +132,11 @@ struct device {
 	int64_t next_ns;     /* next tick; 0: not flowing */
 	int64_t first_delay_ns;
 	bool stalled, silent; /* by command; by EPROTO, until STREAMOFF */
+	char times;           /* s(ame) or f(ours): who else bears the time of a frame; 0 */
+	int64_t held_time_ns; /* which is this; 0: of the next */
+	uint8_t *jpeg;        /* in place of each picture; NULL */
+	size_t jpeg_size;
+	bool stuck_rates; /* their list never ends */
 	bool cheap, frozen;
 	char look; /* m(oving), b(lack), c(olour bars) or n(oise, in JPEG) */
 	unsigned frames, quality;

@@ -10,6 +10,9 @@
  *   HDMICAST_FAKE_REPORT  file to which mistakes of the client and the summary are appended
  *   HDMICAST_FAKE_LOG     file to which "stamp sequence timestamp_ns bytes" is written per frame
  *   HDMICAST_FAKE_DEBUG   any value: say commands and mistakes on stderr
+ *   FAKE_TIMES, FAKE_JPEGS, FAKE_INTERVALS, FAKE_HANG
+ *                         arguments of the commands "times", "jpegs", "intervals" and "hang", to
+ *                         the first device that knows them: FAKE_HANG='qbuf 60000'
  *
  * Grammar
  *   config  = item *( ";" item )

@@ -94,6 +94,23 @@ static void load_device(char *text)
 			complain("not a key", reply);
 }
 
+/* Commands that a variable of the environment gives, for who does not write the configuration. */
+static void load_environment(void)
+{
+	static const char *const names[][2] = { { "FAKE_TIMES", "times" },
+		{ "FAKE_JPEGS", "jpegs" }, { "FAKE_INTERVALS", "intervals" },
+		{ "FAKE_HANG", "hang" } };
+	char line[COMMAND_BYTES * 2], reply[REPLY_MAX];
+
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+		const char *value = getenv(names[i][0]);
+
+		snprintf(line, sizeof(line), "%s %s", names[i][1], value ? value : "");
+		if (value && command_run(NULL, line, reply) < 0)
+			complain(names[i][0], reply);
+	}
+}
+
 void script_load(const char *config)
 {
 	char *copy = strdup(config), *save;
@@ -108,6 +125,7 @@ void script_load(const char *config)
 			load_device(item);
 	}
 	free(copy);
+	load_environment();
 }
 
 void script_begin(void)

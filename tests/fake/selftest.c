@@ -202,6 +202,7 @@ int main(int argc, char **argv)
 	failed = run("fake-uvc", uvc_tests, n_uvc_tests);
 	failed += run("fake-hang", hang_tests, n_hang_tests);
 	failed += run("fake-queue", queue_tests, n_queue_tests);
+	failed += run("fake-answers", answer_tests, n_answer_tests);
 	failed += run("fake-exit", exit_tests, n_exit_tests);
 	failed += run("fake-csi", csi_tests, n_csi_tests);
 	failed += run("fake-m2m-format", m2m_format_tests, n_m2m_format_tests);

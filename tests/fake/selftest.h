@@ -59,9 +59,9 @@ int leave_behind(const char *what);
 /* The number of lines in the report that start with rule, since the last call for any rule. */
 unsigned violations(const char *rule);
 
-extern const struct CMUnitTest uvc_tests[], hang_tests[], queue_tests[], exit_tests[],
-	csi_tests[];
-extern const size_t n_uvc_tests, n_hang_tests, n_queue_tests, n_exit_tests,
+extern const struct CMUnitTest uvc_tests[], hang_tests[], queue_tests[], answer_tests[],
+	exit_tests[], csi_tests[];
+extern const size_t n_uvc_tests, n_hang_tests, n_queue_tests, n_answer_tests, n_exit_tests,
 	n_csi_tests;
 extern const struct CMUnitTest m2m_format_tests[], m2m_control_tests[], m2m_queue_tests[],
 	m2m_stream_tests[], m2m_stop_tests[], m2m_variant_tests[];

@@ -278,6 +278,53 @@ static void T17_one_input_and_no_rate(void **state)
 	(void)state;
 	assert_int_equal(request(dev.fd, VIDIOC_S_INPUT, &input), -EINVAL);
 	assert_int_equal(request(dev.fd, VIDIOC_S_PARM, &parm), -ENOTTY);
+	assert_int_equal(request(dev.fd, VIDIOC_G_PARM, &parm), -ENOTTY);
+}
+
+static void the_rate_is_in_the_timings_only(void **state)
+{
+	struct v4l2_frmivalenum f = {
+		.pixel_format = V4L2_PIX_FMT_UYVY, .width = 1280, .height = 1024
+	};
+	struct v4l2_dv_timings t;
+	struct v4l2_buffer a, b;
+	int64_t us;
+
+	(void)state;
+	command("csi.signal 1280x1024@50");
+	lock_timings();
+	assert_int_equal(request(dev.fd, VIDIOC_ENUM_FRAMEINTERVALS, &f), -ENOTTY);
+	assert_int_equal(request(dev.fd, VIDIOC_G_DV_TIMINGS, &t), 0);
+	assert_int_equal(t.bt.pixelclock / ((1280 + t.bt.hsync) * (1024 + t.bt.vsync)), 50);
+	client_start(&dev);
+	a = client_frame(&dev);
+	b = client_frame(&dev);
+	us = (b.timestamp.tv_sec - a.timestamp.tv_sec) * 1000000 + b.timestamp.tv_usec -
+	     a.timestamp.tv_usec;
+	assert_int_equal(us / (b.sequence - a.sequence) / 1000, 20);
+}
+
+static void a_fixed_format_is_the_present_one_only(void **state)
+{
+	struct v4l2_fmtdesc desc = { .index = 1, .type = V4L2_BUF_TYPE_VIDEO_CAPTURE };
+	struct v4l2_format f = { .type = V4L2_BUF_TYPE_VIDEO_CAPTURE };
+
+	(void)state;
+	lock_timings();
+	command("csi.fixed-format on");
+	assert_int_equal(request(dev.fd, VIDIOC_ENUM_FMT, &desc), 0);
+	assert_int_equal(request(dev.fd, VIDIOC_G_FMT, &f), 0);
+	assert_int_equal(request(dev.fd, VIDIOC_TRY_FMT, &f), 0);
+	assert_int_equal(request(dev.fd, VIDIOC_S_FMT, &f), 0);
+	f.fmt.pix.pixelformat = desc.pixelformat;
+	assert_int_equal(request(dev.fd, VIDIOC_TRY_FMT, &f), -EINVAL);
+	assert_int_equal(request(dev.fd, VIDIOC_S_FMT, &f), -EINVAL);
+	assert_int_equal(request(dev.fd, VIDIOC_G_FMT, &f), 0);
+	f.fmt.pix.height--;
+	assert_int_equal(request(dev.fd, VIDIOC_S_FMT, &f), -EINVAL);
+	command("csi.fixed-format off");
+	assert_int_equal(request(dev.fd, VIDIOC_S_FMT, &f), 0);
+	assert_int_equal(violations("U1"), 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, reset_csi, finish)
@@ -298,6 +345,8 @@ const struct CMUnitTest csi_tests[] = {
 	TEST(T15_an_idle_metadata_reader_starves_the_picture),
 	TEST(T16_power_present_follows_the_cable),
 	TEST(T17_one_input_and_no_rate),
+	TEST(the_rate_is_in_the_timings_only),
+	TEST(a_fixed_format_is_the_present_one_only),
 };
 
 const size_t n_csi_tests = sizeof(csi_tests) / sizeof(csi_tests[0]);

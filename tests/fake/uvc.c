@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { JPEG_MAX = 4 << 20 };
+
 static const char *const mains[] = { "Disabled", "50 Hz", "60 Hz" };
 
 static const struct control user_controls[] = {
@@ -249,6 +251,34 @@ static int run_rates(struct device *dev, int argc, char **argv, char *reply)
 	return 0;
 }
 
+/* Read once, so that a test may remove it. */
+static int run_jpegs(struct device *dev, int argc, char **argv, char *reply)
+{
+	FILE *file = argc > 1 && strcmp(argv[1], "off") ? fopen(argv[1], "rb") : NULL;
+	uint8_t *jpeg = NULL;
+
+	(void)reply;
+	if (argc < 2 || (!file && strcmp(argv[1], "off")))
+		return argc < 2 ? -EINVAL : -errno;
+	if (file && !(jpeg = malloc(JPEG_MAX)))
+		abort();
+	free(dev->jpeg);
+	dev->jpeg = jpeg;
+	dev->jpeg_size = file ? fread(jpeg, 1, JPEG_MAX, file) : 0;
+	if (file)
+		fclose(file);
+	return 0;
+}
+
+static int run_intervals(struct device *dev, int argc, char **argv, char *reply)
+{
+	(void)reply;
+	if (argc < 2 || (strcmp(argv[1], "stuck") && strcmp(argv[1], "true")))
+		return -EINVAL;
+	dev->stuck_rates = argv[1][0] == 's';
+	return 0;
+}
+
 /* Its mutexes are of the queue, of the format and of the controls; open() takes none of them. */
 static unsigned uvc_mutexes(const struct handle *h, uint32_t call)
 {
@@ -282,6 +312,8 @@ static const struct command uvc_commands[] = {
 	{ "size", "WxH", run_size },
 	{ "sizes", "WxH+WxH…", run_sizes },
 	{ "rates", "fps+fps…", run_rates },
+	{ "intervals", "true|stuck: their list never ends", run_intervals },
+	{ "jpegs", "file|off: what each picture is", run_jpegs },
 	{ NULL, NULL, NULL },
 };
 

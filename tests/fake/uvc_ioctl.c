@@ -111,6 +111,8 @@ static int uvc_enum_rates(struct handle *h, void *arg)
 	struct v4l2_frmivalenum *f = arg;
 	const struct device *dev = h->dev;
 
+	if (dev->stuck_rates)
+		f->index = 0;
 	if (h->meta || f->index >= dev->n_rates)
 		return -EINVAL;
 	for (unsigned i = 0; i < dev->n_sizes; i++)

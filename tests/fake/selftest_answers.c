@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Grabbers that answer as bad drivers do. */
+#include "selftest.h"
+
+static int64_t time_of(const struct v4l2_buffer *b)
+{
+	return b->timestamp.tv_sec * 1000000LL + b->timestamp.tv_usec;
+}
+
+/* How often the time changes within twelve frames in a row. */
+static unsigned changes_of_time(void)
+{
+	struct v4l2_buffer b = client_frame(&uvc);
+	int64_t before = time_of(&b);
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < 11; i++) {
+		b = client_frame(&uvc);
+		n += time_of(&b) != before;
+		before = time_of(&b);
+	}
+	return n;
+}
+
+static void times_are_true_or_the_same_or_held_for_four_frames(void **state)
+{
+	unsigned fours;
+
+	(void)state;
+	client_start(&uvc);
+	assert_int_equal(changes_of_time(), 11);
+	command("uvc.times same");
+	client_frame(&uvc); /* one may have been made before */
+	for (unsigned i = 0; i < CLIENT_BUFFERS; i++)
+		client_frame(&uvc);
+	assert_int_equal(changes_of_time(), 0);
+	command("uvc.times fours");
+	for (unsigned i = 0; i < 2 * CLIENT_BUFFERS; i++)
+		client_frame(&uvc);
+	fours = changes_of_time();
+	command("uvc.times true");
+	assert_true(fours >= 2);
+	assert_true(fours < 11);
+}
+
+static void a_file_is_every_picture(void **state)
+{
+	static const char text[] = "\xFF\xD8 not a picture \xFF\xD9";
+	char path[] = "/tmp/fake-jpeg-XXXXXX";
+	int fd = mkstemp(path);
+	struct v4l2_buffer b;
+
+	(void)state;
+	assert_int_equal(write(fd, text, sizeof(text)), sizeof(text));
+	close(fd);
+	command("uvc.jpegs %s", path);
+	unlink(path);
+	client_start(&uvc);
+	assert_int_equal(client_take(&uvc, &b), 0);
+	command("uvc.jpegs off");
+	assert_int_equal(b.bytesused, sizeof(text));
+	assert_memory_equal(uvc.mem[b.index], text, sizeof(text));
+}
+
+static void a_stuck_list_of_intervals_never_ends(void **state)
+{
+	struct v4l2_frmivalenum f = {
+		.pixel_format = V4L2_PIX_FMT_MJPEG, .width = 640, .height = 480
+	};
+
+	(void)state;
+	command("uvc.intervals stuck");
+	for (unsigned i = 0; i < 1000; i += 7) {
+		f.index = i;
+		assert_int_equal(request(uvc.fd, VIDIOC_ENUM_FRAMEINTERVALS, &f), 0);
+	}
+	command("uvc.intervals true");
+	f.index = 1000;
+	assert_int_equal(request(uvc.fd, VIDIOC_ENUM_FRAMEINTERVALS, &f), -EINVAL);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, reset_uvc, finish_uvc)
+
+const struct CMUnitTest answer_tests[] = {
+	TEST(times_are_true_or_the_same_or_held_for_four_frames),
+	TEST(a_file_is_every_picture),
+	TEST(a_stuck_list_of_intervals_never_ends),
+};
+
+const size_t n_answer_tests = sizeof(answer_tests) / sizeof(answer_tests[0]);

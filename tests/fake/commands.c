@@ -155,6 +155,8 @@ static int run_switch(struct device *dev, int argc, char **argv, char *reply)
 			memcpy((char *)&dev->faults + switches[i].offset, &on, sizeof(on));
 	if (!strcmp(argv[0], "frozen"))
 		dev->frozen = on;
+	if (!strcmp(argv[0], "count-pages"))
+		dev->count_pages = on;
 	return 0;
 }
 
@@ -340,6 +342,7 @@ const struct command common_commands[] = {
 	{ "nodrop", "on|off", run_switch },
 	{ "poison", "on|off", run_switch },
 	{ "frozen", "on|off", run_switch },
+	{ "count-pages", "on|off: of buffers, that the client touches", run_switch },
 	{ "trailing", "bytes [zero|ff|stale]", run_trailing },
 	{ "lie", "on|off|WxH", run_lie },
 	{ "first-frame-delay", "ms", run_first_delay },

@@ -5,6 +5,7 @@
 #include "vb2.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -18,6 +19,7 @@ struct mapping {
 	const void *queue; /* compared only, may be gone */
 	const struct buffer *buf;
 	const char *why; /* it is an orphan */
+	bool split;      /* into an area for each page */
 	int64_t orphaned_ns;
 	char node[108];
 };
@@ -134,6 +136,71 @@ void mapping_orphan(const void *q, const char *why)
 		counters.orphans++;
 	}
 	pthread_mutex_unlock(&lock);
+}
+
+/* Around a fault the kernel maps more pages, as far as the area goes: each page is one, then. */
+static void split(struct mapping *map, size_t page)
+{
+	for (size_t at = 0; at < map->len && !map->split; at += 2 * page)
+		if (madvise((void *)(map->addr + at), page, MADV_RANDOM) < 0)
+			report_debug("pages of %s cannot be counted: %s", map->node,
+				strerror(errno));
+	map->split = true;
+}
+
+void mapping_forget(const void *q, const struct buffer *buf)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	pthread_mutex_lock(&lock);
+	for (unsigned i = 0; i < MAPPINGS_MAX; i++) {
+		struct mapping *map = &mappings[i];
+
+		if (!map->addr || map->why || map->queue != q || map->buf != buf)
+			continue;
+		split(map, page);
+		madvise((void *)map->addr, map->len, MADV_DONTNEED);
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+/* Present or swapped out: bits 63 and 62 of what the kernel says of a page. */
+static unsigned touched(int pagemap, const struct mapping *map, size_t page)
+{
+	uint64_t entries[512];
+	size_t n = (map->len + page - 1) / page;
+	unsigned count = 0;
+
+	for (size_t at = 0, got; at < n; at += got) {
+		size_t want = n - at < ARRAY_SIZE(entries) ? n - at : ARRAY_SIZE(entries);
+		ssize_t bytes = pread(pagemap, entries, want * sizeof(entries[0]),
+			(off_t)((map->addr / page + at) * sizeof(entries[0])));
+
+		if (bytes <= 0)
+			break;
+		got = (size_t)bytes / sizeof(entries[0]);
+		for (size_t i = 0; i < got; i++)
+			count += entries[i] >> 62 != 0;
+	}
+	return count;
+}
+
+unsigned mapping_touched(const void *q, const struct buffer *buf)
+{
+	int pagemap = real()->open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	unsigned count = 0;
+
+	pthread_mutex_lock(&lock);
+	for (unsigned i = 0; i < MAPPINGS_MAX && pagemap >= 0; i++) {
+		const struct mapping *map = &mappings[i];
+
+		if (map->addr && map->split && map->queue == q && map->buf == buf)
+			count += touched(pagemap, map, page);
+	}
+	pthread_mutex_unlock(&lock);
+	real()->close(pagemap);
+	return count;
 }
 
 size_t mapping_orphan_bytes(const char *node)

@@ -70,10 +70,12 @@ void report_summary(char *buf, size_t size)
 	m2m_summary(more, sizeof(more));
 	snprintf(buf, size,
 		"summary opens=%lu closes=%lu streamons=%lu reqbufs=%lu made=%lu lost=%lu "
-		"injected=%lu delivered=%lu max_held=%lu orphans=%lu violations=%lu cpu_us=%lu%s",
+		"injected=%lu delivered=%lu max_held=%lu pages_read=%lu max_pages=%lu "
+		"orphans=%lu violations=%lu cpu_us=%lu%s",
 		counters.opens, counters.closes, counters.streamons, counters.reqbufs,
 		counters.made, counters.lost, counters.injected, counters.delivered,
-		counters.max_held, counters.orphans, counters.violations, counters.cpu_us, more);
+		counters.max_held, counters.pages_read, counters.max_pages, counters.orphans,
+		counters.violations, counters.cpu_us, more);
 }
 
 void report_finish(void)

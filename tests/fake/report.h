@@ -9,12 +9,14 @@
 
 struct counters {
 	atomic_ulong opens, closes, streamons, reqbufs;
-	atomic_ulong made;      /* ticks of the sensor while streaming */
-	atomic_ulong lost;      /* of those, for want of a queued buffer */
-	atomic_ulong injected;  /* of those, swallowed or spoilt on command */
-	atomic_ulong delivered; /* handed out by DQBUF */
-	atomic_ulong max_held;  /* most buffers in the client's hands while streaming */
-	atomic_ulong orphans;   /* mappings alive after their device was closed */
+	atomic_ulong made;       /* ticks of the sensor while streaming */
+	atomic_ulong lost;       /* of those, for want of a queued buffer */
+	atomic_ulong injected;   /* of those, swallowed or spoilt on command */
+	atomic_ulong delivered;  /* handed out by DQBUF */
+	atomic_ulong max_held;   /* most buffers in the client's hands while streaming */
+	atomic_ulong pages_read; /* touched by the client, with "count-pages" */
+	atomic_ulong max_pages;  /* of one buffer */
+	atomic_ulong orphans;    /* mappings alive after their device was closed */
 	atomic_ulong violations;
 	atomic_ulong cpu_us; /* spent by our own threads */
 };

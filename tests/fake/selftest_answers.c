@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Grabbers that answer as bad drivers do. */
+/* Grabbers that answer as bad drivers do, and memory whose readers are counted. */
 #include "selftest.h"
 
 static int64_t time_of(const struct v4l2_buffer *b)
@@ -79,12 +79,60 @@ static void a_stuck_list_of_intervals_never_ends(void **state)
 	assert_int_equal(request(uvc.fd, VIDIOC_ENUM_FRAMEINTERVALS, &f), -EINVAL);
 }
 
+/* Takes a buffer, reads every step-th page of it or none, and gives it back. */
+static unsigned pages_counted(struct client *c, const char *kind, size_t step)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	const volatile uint8_t *mem;
+	struct v4l2_buffer b;
+	unsigned pages, sum = 0;
+
+	assert_int_equal(client_take(c, &b), 0);
+	mem = c->mem[b.index];
+	for (size_t at = 0; step && at < c->len[b.index]; at += step * page)
+		sum += mem[at];
+	assert_int_equal(client_queue(c, b.index), 0);
+	assert_int_equal(sscanf(strstr(command("%s.status", kind), "pages="), "pages=%u", &pages),
+		1);
+	return sum < UINT32_MAX ? pages : 0;
+}
+
+static void pages_that_the_client_reads_are_counted(void **state)
+{
+	unsigned all;
+	int fds[2];
+	struct v4l2_buffer b;
+
+	(void)state;
+	command("uvc.count-pages on");
+	assert_int_equal(set_format(uvc.fd, V4L2_PIX_FMT_YUYV, 640, 480, NULL), 0);
+	client_start(&uvc);
+	all = (unsigned)((uvc.len[0] + 4095) / 4096);
+	for (unsigned i = 0; i < 2 * CLIENT_BUFFERS; i++) {
+		assert_int_equal(pages_counted(&uvc, "uvc", 0), 0);
+		assert_int_equal(pages_counted(&uvc, "uvc", 1), all);
+		assert_int_equal(pages_counted(&uvc, "uvc", 2), (all + 1) / 2);
+		assert_int_equal(pages_counted(&uvc, "uvc", 3), (all + 2) / 3);
+	}
+	/* The kernel reads for the client. */
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(client_take(&uvc, &b), 0);
+	assert_int_equal(write(fds[1], (uint8_t *)uvc.mem[b.index] + 8000, 4096), 4096);
+	assert_int_equal(client_queue(&uvc, b.index), 0);
+	assert_non_null(strstr(command("uvc.status"), "pages=2 "));
+	close(fds[0]);
+	close(fds[1]);
+	assert_non_null(strstr(command("uvc.summary"), "max_pages=150 "));
+	command("uvc.count-pages off");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, reset_uvc, finish_uvc)
 
 const struct CMUnitTest answer_tests[] = {
 	TEST(times_are_true_or_the_same_or_held_for_four_frames),
 	TEST(a_file_is_every_picture),
 	TEST(a_stuck_list_of_intervals_never_ends),
+	TEST(pages_that_the_client_reads_are_counted),
 };
 
 const size_t n_answer_tests = sizeof(answer_tests) / sizeof(answer_tests[0]);

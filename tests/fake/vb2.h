@@ -79,7 +79,10 @@ void *mapping_create(struct handle *h, void *addr, size_t len, int prot, int fla
 void mapping_remove(void *addr, size_t len); /* before munmap; cheap if not ours */
 bool mapping_exists(const void *queue, const struct buffer *buf);
 void mapping_orphan(const void *queue, const char *why); /* its buffers are freed */
-size_t mapping_orphan_bytes(const char *node);           /* that freed buffers still hold */
-void mapping_finish(void);                               /* at exit */
+/* From now on the pages of the buffer that the client touches are counted, or the kernel for it. */
+void mapping_forget(const void *queue, const struct buffer *buf);
+unsigned mapping_touched(const void *queue, const struct buffer *buf); /* since then */
+size_t mapping_orphan_bytes(const char *node); /* that freed buffers still hold */
+void mapping_finish(void);                     /* at exit */
 
 #endif

@@ -137,6 +137,18 @@ static int check_qbuf(struct handle *h, const struct v4l2_buffer *b)
 	return q->error ? -EIO : 0;
 }
 
+static void count_pages(struct queue *q, const struct buffer *buf)
+{
+	struct device *dev = q->dev;
+
+	if (!dev->count_pages)
+		return;
+	dev->pages = mapping_touched(q, buf);
+	dev->returned++;
+	counters.pages_read += dev->pages;
+	report_max(&counters.max_pages, dev->pages);
+}
+
 static int vb2_qbuf(struct handle *h, void *arg)
 {
 	struct v4l2_buffer *b = arg;
@@ -147,6 +159,7 @@ static int vb2_qbuf(struct handle *h, void *arg)
 	if (res < 0)
 		return res;
 	buf = q->buffers[b->index];
+	count_pages(q, buf);
 	buf->state = BUFFER_QUEUED;
 	buf->error = false;
 	q->waiting = q->starving = false;
@@ -207,6 +220,8 @@ static int vb2_dqbuf(struct handle *h, void *arg)
 	q->touched_ns = now_ns();
 	buf->state = BUFFER_DEQUEUED;
 	describe(q, buf, b);
+	if (q->dev->count_pages)
+		mapping_forget(q, buf);
 	counters.delivered++;
 	report_max(&counters.max_held, q->count - q->n_todo - q->n_done);
 	return 0;

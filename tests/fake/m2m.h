@@ -69,7 +69,9 @@ struct m2m {
 	int64_t stall_until_ns;
 	unsigned latency_ms, pace; /* pace: MB/s, instead of latency_ms; 0 */
 	unsigned drop, error, lose;
-	bool scattered; /* no import works */
+	bool scattered;         /* no import works */
+	unsigned import_errors; /* imports to come that fail: … */
+	char import_failure;    /* … q(buf) says so, or the picture has a f(lag) or is l(ost) */
 	bool colour, pre2022;
 	uint32_t rejected; /* the control that the firmware refuses */
 	uint32_t split;    /* largest coded buffer; 0 */
@@ -102,6 +104,7 @@ struct m2m_buffer {
 	int64_t submitted_ns;
 	bool idr;      /* a key frame was asked for */
 	bool stop;     /* drain after it */
+	char fails;    /* its import will, when it is submitted: f(lag) or l(ost) */
 	uint64_t hash; /* of the picture when it was queued (B13) */
 };
 

@@ -79,6 +79,19 @@ static int run_switch(struct device *dev, int argc, char **argv, char *reply)
 		       : -EINVAL;
 }
 
+static int run_import_error(struct device *dev, int argc, char **argv, char *reply)
+{
+	struct m2m *m2m = m2m_of(dev);
+	const char *how = argc > 2 ? argv[2] : "flag";
+
+	(void)reply;
+	if ((strcmp(how, "qbuf") && strcmp(how, "flag") && strcmp(how, "lost")) ||
+		!number(argc, argv, 1, &m2m->import_errors))
+		return -EINVAL;
+	m2m->import_failure = how[0];
+	return 0;
+}
+
 static int run_split(struct device *dev, int argc, char **argv, char *reply)
 {
 	(void)reply;
@@ -154,6 +167,8 @@ const struct command m2m_commands[] = {
 	{ "error", "[n] units with the ERROR flag", run_count },
 	{ "signal-loss", "[n] pictures that never come back", run_count },
 	{ "dmabuf-noncontiguous", "on|off", run_switch },
+	{ "import-error", "[n] [flag|qbuf|lost] pictures whose import fails, and how it shows",
+		run_import_error },
 	{ "pre2022", "on|off: drop loses a CAPTURE buffer, too", run_switch },
 	{ "split", "bytes: size of coded buffers; 0", run_split },
 	{ "vui", "none|limited", run_vui },

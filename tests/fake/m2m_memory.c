@@ -192,6 +192,19 @@ static int import_plane(struct m2m_ctx *ctx, struct m2m_plane *plane, uint32_t l
 	return plane->inode == st.st_ino ? 0 : attach(ctx, plane, from->m.fd, &st);
 }
 
+/* The firmware has no room for it: QBUF says so, or the picture comes to grief when its turn comes. */
+static int spoil_import(struct m2m *m2m, struct m2m_buffer *buf)
+{
+	buf->fails = 0;
+	if (!m2m->import_errors)
+		return 0;
+	m2m->import_errors--;
+	if (m2m->import_failure == 'q')
+		return -ENOMEM;
+	buf->fails = m2m->import_failure;
+	return 0;
+}
+
 int m2m_import(struct m2m_ctx *ctx, struct m2m_queue *q, struct m2m_buffer *buf,
 	const struct v4l2_plane *planes)
 {
@@ -202,5 +215,5 @@ int m2m_import(struct m2m_ctx *ctx, struct m2m_queue *q, struct m2m_buffer *buf,
 		return -EINVAL;
 	for (unsigned i = 0; i < q->n_planes && res == 0; i++)
 		res = import_plane(ctx, &buf->plane[i], q->sizes[i], &planes[i]);
-	return res;
+	return res < 0 ? res : spoil_import(ctx->m2m, buf);
 }

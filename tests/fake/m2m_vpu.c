@@ -212,8 +212,8 @@ static void run_picture(struct m2m_ctx *ctx, struct m2m_buffer *buf, unsigned se
 		emit(ctx, &want, idr, data, size);
 }
 
-/* G16, B15: true when the picture is not encoded. */
-static bool is_lost(struct m2m_ctx *ctx, struct m2m_buffer *buf)
+/* B12, B15: the firmware never sees it. */
+static bool is_refused(struct m2m_ctx *ctx, struct m2m_buffer *buf)
 {
 	struct m2m *m2m = ctx->m2m;
 
@@ -222,6 +222,21 @@ static bool is_lost(struct m2m_ctx *ctx, struct m2m_buffer *buf)
 		ctx->inside = NULL;
 		return true;
 	}
+	if (!buf->fails)
+		return false;
+	ctx->force_key |= buf->idr;
+	buf->flags |= V4L2_BUF_FLAG_ERROR;
+	if (buf->fails == 'f')
+		m2m_return_picture(ctx);
+	ctx->inside = NULL;
+	return true;
+}
+
+/* G16: true when the picture is not encoded. */
+static bool is_dropped(struct m2m_ctx *ctx, struct m2m_buffer *buf)
+{
+	struct m2m *m2m = ctx->m2m;
+
 	if (!m2m->drop)
 		return false;
 	m2m->drop--;
@@ -243,7 +258,7 @@ static void take_picture(struct m2m_ctx *ctx)
 	ctx->m2m->count.in++;
 	if (buf->stop && ctx->drain == DRAIN_NONE)
 		ctx->drain = DRAIN_ASKED;
-	if (is_lost(ctx, buf))
+	if (is_refused(ctx, buf) || is_dropped(ctx, buf))
 		return;
 	ctx->busy = true;
 	run_picture(ctx, buf, ctx->session);

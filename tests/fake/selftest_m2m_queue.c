@@ -218,6 +218,57 @@ static void b12_lengths_are_checked(void **state)
 	m2m_close(&other);
 }
 
+static int dequeue_imported(uint32_t *flags)
+{
+	struct v4l2_plane plane = { 0 };
+	struct v4l2_buffer b = { .type = M2M_OUT, .memory = V4L2_MEMORY_DMABUF, .length = 1 };
+	int res;
+
+	b.m.planes = &plane;
+	res = request(m2m.fd, VIDIOC_DQBUF, &b);
+	*flags = b.flags;
+	return res < 0 ? res : (int)b.index;
+}
+
+static void b12_an_import_may_fail_at_qbuf_or_later(void **state)
+{
+	static struct unit unit;
+	struct encoder other;
+	unsigned count = 3;
+	uint32_t flags;
+	int fd;
+
+	(void)state;
+	m2m_open(&other, "/dev/fake-m2m");
+	m2m_format(&other, M2M_OUT, V4L2_PIX_FMT_NV12, 320, 240, 0, NULL);
+	m2m_map(&other, 1, 1);
+	fd = export_from(other.fd, M2M_OUT, 0);
+	m2m_start(&m2m, 320, 240);
+	assert_int_equal(m2m_stream(&m2m, M2M_OUT, false), 0);
+	for (unsigned i = 0; i < 2; i++)
+		munmap(m2m.out[i][0], m2m.out_len[i][0]);
+	m2m.n_out = 0;
+	assert_int_equal(m2m_request(&m2m, M2M_OUT, dmabuf_memory, &count), 0);
+	assert_int_equal(m2m_stream(&m2m, M2M_OUT, true), 0);
+	command("m2m.import-error 1 qbuf");
+	assert_int_equal(queue_dmabuf(0, fd, 115200, 115200), -ENOMEM);
+	command("m2m.import-error 1 flag");
+	assert_int_equal(queue_dmabuf(0, fd, 115200, 115200), 0);
+	assert_int_equal(m2m_ready(&m2m, POLLOUT | POLLIN, 5000), POLLOUT);
+	assert_int_equal(dequeue_imported(&flags), 0);
+	assert_true(flags & V4L2_BUF_FLAG_ERROR);
+	command("m2m.import-error 1 lost");
+	assert_int_equal(queue_dmabuf(1, fd, 115200, 115200), 0);
+	assert_int_equal(queue_dmabuf(2, fd, 115200, 115200), 0);
+	assert_int_equal(m2m_dequeue(&m2m, &unit), 0);
+	assert_int_equal(m2m_ready(&m2m, POLLOUT, 5000), POLLOUT);
+	assert_int_equal(dequeue_imported(&flags), 2);
+	assert_false(flags & V4L2_BUF_FLAG_ERROR);
+	assert_int_equal(dequeue_imported(&flags), -EAGAIN);
+	close(fd);
+	m2m_close(&other);
+}
+
 static void b13_a_picture_that_changes_too_early_is_torn(void **state)
 {
 	static struct unit unit;
@@ -271,6 +322,7 @@ const struct CMUnitTest m2m_queue_tests[] = {
 	TEST(b8_to_b11_what_qbuf_refuses_and_what_it_only_notes),
 	TEST(b12_only_contiguous_dmabufs_are_imported),
 	TEST(b12_lengths_are_checked),
+	TEST(b12_an_import_may_fail_at_qbuf_or_later),
 	TEST(b13_a_picture_that_changes_too_early_is_torn),
 	TEST(b14_own_buffers_are_exported),
 	TEST(b15_a_signal_loses_the_picture),

@@ -15,8 +15,10 @@
 
 #define ASPECT_EXTENDED   255
 #define MAX_SIZE_MBS      4096 /* 65536 pixels: far beyond any level, and no product overflows */
-#define UNSPECIFIED       2    /* of primaries, transfer and matrix */
-#define VIDEO_FORMAT_NONE 5    /* unspecified: neither PAL nor NTSC … */
+#define BT_709            1    /* of primaries, transfer and matrix: Tables E-3 to E-5 */
+#define UNSPECIFIED       2
+#define SMPTE_170M        6 /* the matrix of BT.601 */
+#define VIDEO_FORMAT_NONE 5 /* unspecified: neither PAL nor NTSC … */
 
 /* ---- NAL units */
 
@@ -451,16 +453,19 @@ static void copy_bits(struct writer *writer, struct reader *from, size_t end)
 		write_bits(writer, 1, read_bit(from));
 }
 
+/*
+ * A computer's display has the primaries and the transfer of BT.709, whatever matrix stands between
+ * them and the samples: with others, browsers would turn the colours that they show.
+ */
 static void write_signal(struct writer *writer, bool full_range, bool is_709)
 {
-	unsigned code = is_709 ? 1 : 6; /* in all three tables, E-3 to E-5 */
-
 	write_bits(writer, 1, 1);
 	write_bits(writer, 3, VIDEO_FORMAT_NONE);
 	write_bits(writer, 1, full_range);
 	write_bits(writer, 1, 1);
-	for (unsigned i = 0; i < 3; i++)
-		write_bits(writer, 8, code);
+	write_bits(writer, 8, BT_709);
+	write_bits(writer, 8, BT_709);
+	write_bits(writer, 8, is_709 ? BT_709 : SMPTE_170M);
 }
 
 /* Says no more than that nothing is reordered: the other values are those of silence. */

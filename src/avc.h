@@ -81,7 +81,7 @@ int avc_read_sps(struct avc_sps *out, const struct avc_nal *nal);
 
 /*
  * Writes the parameter set again as it is, but with a VUI that says what the samples mean:
- * video_full_range_flag, and primaries, transfer and matrix of BT.709 or of BT.601 (SMPTE 170M);
+ * video_full_range_flag, primaries and transfer of BT.709, and the matrix of BT.709 or of BT.601;
  * and, where the stream says nothing about it, with a bitstream_restriction that rules out
  * reordering (max_num_reorder_frames 0), as none of our encoders reorders, so that no decoder
  * waits for a frame that might come. All else in it stays as it was.

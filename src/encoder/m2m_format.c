@@ -172,11 +172,9 @@ bool m2m_format_lay_out(const struct m2m_format *format, struct picture *picture
 
 static struct colours colours_of(const struct frame *like)
 {
-	bool is_709 = like->matrix == MATRIX_709;
-
 	return (struct colours){
-		.space = is_709 ? V4L2_COLORSPACE_REC709 : V4L2_COLORSPACE_SMPTE170M,
-		.encoding = is_709 ? V4L2_YCBCR_ENC_709 : V4L2_YCBCR_ENC_601,
+		.space = V4L2_COLORSPACE_REC709, /* as avc_set_colour() says */
+		.encoding = like->matrix == MATRIX_709 ? V4L2_YCBCR_ENC_709 : V4L2_YCBCR_ENC_601,
 		.quantization = like->range == RANGE_FULL ? V4L2_QUANTIZATION_FULL_RANGE
 							  : V4L2_QUANTIZATION_LIM_RANGE,
 	};

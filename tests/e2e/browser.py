@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Chromium without a screen, for tests and measurements of the page."""
 
+import base64
 import json
 import os
 import shutil
@@ -13,7 +14,11 @@ INSECURE = "kvm.lan"  # as a browser sees http://192.168.x.y: not a secure origi
 
 
 class Browser:
-    """Chromium by chromedriver's HTTP interface (W3C WebDriver)."""
+    """Chromium by chromedriver's HTTP interface (W3C WebDriver). composited: as by a GPU, which is done in software."""
+
+    def __init__(self, composited=False):
+        self.drawing = (["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"] if composited else
+                        ["--disable-gpu"])
 
     def __enter__(self):
         if SAN:
@@ -27,7 +32,7 @@ class Browser:
         self.session = ""
         wait_until(self._is_ready, "chromedriver answers", 15)
         options = {"binary": shutil.which("chromium"),
-                   "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+                   "args": ["--headless=new", "--no-sandbox", *self.drawing, "--disable-dev-shm-usage",
                             "--disable-background-networking", "--disable-component-update", "--disable-sync",
                             "--disable-quic", "--no-first-run", "--window-size=1000,700",
                             f"--host-resolver-rules=MAP {INSECURE} 127.0.0.1", f"--user-data-dir={folder()}/profile"]}
@@ -66,6 +71,10 @@ class Browser:
 
     def run(self, script, *args):
         return self.call("POST", "execute/sync", {"script": script, "args": args})
+
+    def screenshot(self):
+        """A PNG."""
+        return base64.b64decode(self.call("GET", "screenshot"))
 
     def open(self, daemon, path="", host="127.0.0.1"):
         self.call("POST", "url", {"url": f"http://{host}:{daemon.port}/{path}"})

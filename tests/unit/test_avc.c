@@ -124,6 +124,17 @@ static void each_range_and_matrix_can_be_said_and_said_again(void **state)
 	}
 }
 
+static void primaries_and_transfer_are_those_of_bt_709_whatever_the_matrix(void **state)
+{
+	uint8_t bytes[AVC_SPS_MAX], expected[AVC_SPS_MAX], to[AVC_SPS_MAX];
+	struct avc_nal nal = nal_of(bytes, samples[0].hex);
+	size_t size = from_hex(expected, "27640028ac2b402802dd3501010607891350");
+
+	(void)state;
+	assert_int_equal(avc_set_colour(to, &nal, false, false), size);
+	assert_memory_equal(to, expected, size);
+}
+
 static void damaged_parameter_sets_are_refused(void **state)
 {
 	static const char *const bad[] = {
@@ -241,6 +252,7 @@ int main(void)
 		cmocka_unit_test(real_parameter_sets_are_read),
 		cmocka_unit_test(colours_are_written_and_all_else_stays),
 		cmocka_unit_test(each_range_and_matrix_can_be_said_and_said_again),
+		cmocka_unit_test(primaries_and_transfer_are_those_of_bt_709_whatever_the_matrix),
 		cmocka_unit_test(damaged_parameter_sets_are_refused),
 		cmocka_unit_test(nal_units_are_found_behind_either_start_code),
 		cmocka_unit_test(what_holds_no_nal_unit_gives_none),

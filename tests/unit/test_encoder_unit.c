@@ -13,7 +13,7 @@
 #define SPS "27640028ac2b402802dd00f1226a"
 #define PPS "28ee025cb0"
 /* The same, but it says limited-range BT.601. */
-#define SPS_601 "27640028ac2b402802dd3506060607891350"
+#define SPS_601 "27640028ac2b402802dd3501010607891350"
 
 static const struct encoder_ops no_ops;
 

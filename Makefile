@@ -46,7 +46,7 @@ LIBYUV ?= -Wl,-Bstatic -lyuv -Wl,-Bdynamic
 # Software H.264, for machines without an encoder in hardware. X264= builds without it.
 X264 ?= 1
 
-NEEDS_LIBS := $(filter-out deps clean format help model,$(or $(MAKECMDGOALS),all))
+NEEDS_LIBS := $(filter-out deps clean format help model mutants,$(or $(MAKECMDGOALS),all))
 ifneq ($(NEEDS_LIBS),)
 LIB_CFLAGS := $(shell $(PKG_CONFIG) --cflags libevent libjpeg jansson libbsd $(if $(X264),x264)) \
 	      $(if $(X264),-DWITH_X264)
@@ -247,11 +247,12 @@ help:
 	@echo 'deps      install what is needed to build and test (Debian)'
 	@echo 'run       stream a grabber, or the test card when there is none'
 	@echo 'check     every test: check-unit check-gates check-e2e check-vm'
-	@echo 'check-long   end to end in full length, stress and model: half an hour'
+	@echo 'check-long   end to end in full length, stress, model and mutants: an hour'
 	@echo 'bench     measure against ustreamer'
 	@echo 'bench-browser   measure the page in Chromium, BENCH_SECONDS (15) a path'
 	@echo 'model     prove the protocol of the ring with spin'
 	@echo 'stress    readers of rings that are stopped and killed, for STRESS_SECONDS (60)'
+	@echo 'mutants   change single lines of the source and see the tests turn red'
 	@echo 'lint      clang-tidy and cppcheck'
 	@echo 'format    clang-format, in place'
 	@echo 'fuzz      each fuzzer for FUZZ_SECONDS (30)'
@@ -270,7 +271,7 @@ check-unit check-gates check-e2e check-vm: all
 # What takes too long for each change: long windows, more clients, all lines; see CONTRIBUTING.md.
 check-long: all
 	E2E_LONG=1 tests/run e2e
-	$(MAKE) stress model
+	$(MAKE) stress model mutants
 
 unit-binaries: $(UNIT) $(PYTEST)
 
@@ -304,6 +305,9 @@ stress: $(BUILD)/stress/ring
 	$< $(STRESS_SECONDS) calm
 	$< $(STRESS_SECONDS) rough
 
+mutants:
+	tests/mutants/run
+
 lint:
 	tests/lint
 
@@ -311,7 +315,7 @@ format:
 	clang-format -i $(shell git ls-files 'src/*.[ch]' 'tests/*.[ch]' | grep -v -e src/font.c -e src/options.c)
 
 .PHONY: all deps run install clean help check check-long check-unit check-gates check-e2e check-vm \
-	unit-binaries fuzz bench bench-browser model stress lint format
+	unit-binaries fuzz bench bench-browser model stress mutants lint format
 .SECONDARY:
 
 -include $(OBJ:.o=.d) $(DUMP:.o=.d) $(RING_OBJ:.o=.d)

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <linux/videodev2.h>
 
+#include "clock.h"
 #include "encoder/still.h"
 #include "util.h"
 
@@ -28,6 +29,7 @@ static struct frame picture(void)
 static int setup(void **state)
 {
 	(void)state;
+	atomic_store(&clock_step_ns, 1000);
 	for (size_t i = 0; i < sizeof(memory); i++)
 		memory[i] = (uint8_t)(i * 7 + i / 640);
 	return 0;
@@ -120,6 +122,43 @@ static void after_a_reset_all_is_new(void **state)
 	still_finish(&still);
 }
 
+/* Each reading of the clock is one comparison later. */
+static void memory_that_is_slow_to_read_is_not_compared_any_more(void **state)
+{
+	struct still still = { 0 };
+	struct frame frame = picture();
+
+	(void)state;
+	still_is_same(&still, &frame);
+	still_is_same(&still, &frame);
+	atomic_store(&clock_step_ns, 9 * NS_PER_MS);
+	for (int i = 0; i < 3; i++)
+		assert_true(still_is_same(&still, &frame));
+	for (int i = 0; i < 3; i++)
+		assert_false(still_is_same(&still, &frame));
+	still_reset(&still); /* those who come later may find the machine less busy */
+	atomic_store(&clock_step_ns, 1000);
+	still_is_same(&still, &frame);
+	still_is_same(&still, &frame);
+	assert_true(still_is_same(&still, &frame));
+	still_finish(&still);
+}
+
+static void a_busy_moment_is_no_slow_memory(void **state)
+{
+	struct still still = { 0 };
+	struct frame frame = picture();
+
+	(void)state;
+	still_is_same(&still, &frame);
+	still_is_same(&still, &frame);
+	for (int i = 0; i < 9; i++) {
+		atomic_store(&clock_step_ns, i % 3 == 2 ? 1000 : 9 * NS_PER_MS);
+		assert_true(still_is_same(&still, &frame));
+	}
+	still_finish(&still);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -129,6 +168,8 @@ int main(void)
 		cmocka_unit_test_setup(the_card_is_not_the_picture, setup),
 		cmocka_unit_test_setup(jpegs_of_other_lengths_differ, setup),
 		cmocka_unit_test_setup(after_a_reset_all_is_new, setup),
+		cmocka_unit_test_setup(memory_that_is_slow_to_read_is_not_compared_any_more, setup),
+		cmocka_unit_test_setup(a_busy_moment_is_no_slow_memory, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

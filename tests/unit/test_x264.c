@@ -422,6 +422,28 @@ static void a_picture_that_stands_still_costs_next_to_nothing(void **state)
 	}
 }
 
+/* On a line that is as fast as the bitrate; x264 meets its limit within a quarter or so. */
+static void no_access_unit_is_longer_than_its_frame_and_one_more(void **state)
+{
+	struct fixture *fix = *state;
+	size_t longest = 0;
+
+	start(fix);
+	draw(fix->picture, 0);
+	for (unsigned i = 0; i < 60;
+		i++) { /* every bit that is not spent is saved, up to a limit */
+		struct frame *unit;
+
+		if (i >= 40)
+			draw_noise(fix->picture, fix->n_frames);
+		unit = encode(fix, fix->picture, false);
+		if (i)
+			longest = MAX(longest, unit->plane[0].size);
+		frame_unref(unit);
+	}
+	assert_in_range(longest, 2000 * 125 / 30, 2000 * 125 / 30 * 5 / 2);
+}
+
 /* The size of a picture of noise that is a key frame, because it is the first one. */
 static size_t first_size(struct fixture *fix)
 {
@@ -529,6 +551,7 @@ int main(void)
 		TEST(the_bitrate_is_the_limit_and_follows_within_a_second),
 		TEST(the_declared_rate_may_change),
 		TEST(a_picture_that_stands_still_costs_next_to_nothing),
+		TEST(no_access_unit_is_longer_than_its_frame_and_one_more),
 		TEST(bounds_of_qp_may_change),
 		TEST(a_unit_that_nobody_collected_makes_the_next_a_key_frame),
 		TEST(what_h264_cannot_say_is_refused),

@@ -113,7 +113,7 @@ static bool feed(struct frame *frame)
 	mailbox_put(mailbox, frame);
 	for (;;) {
 		keeper_tend(&keeper, now_ns());
-		feeder_feed(&feeder);
+		feeder_feed(&feeder, now_ns());
 		if (!is_waiting())
 			break;
 		await_wake();

@@ -16,6 +16,7 @@ CYCLE = 2 ** pictures.BITS
 def record(daemon, count):
     """At least so many pictures that curl receives of /stream."""
     body = Path("/run/stream")
+    body.unlink(missing_ok=True)
     with subprocess.Popen(["curl", "--silent", "--no-buffer", "--output", str(body),
                            daemon.url("/stream?extra_headers=1")]) as curl:
         try:

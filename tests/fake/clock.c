@@ -34,8 +34,10 @@ static int64_t repeated_time(struct device *dev, uint32_t sequence, int64_t time
 {
 	if (dev->times != 's' && dev->times != 'f')
 		return time_ns;
-	if (!dev->held_time_ns || (dev->times == 'f' && sequence % 4 == 0))
+	if (!dev->held_time_ns || (dev->times == 'f' && sequence / 4 != dev->held_sequence / 4)) {
 		dev->held_time_ns = time_ns;
+		dev->held_sequence = sequence;
+	}
 	return dev->held_time_ns;
 }
 

@@ -134,7 +134,8 @@ struct device {
 	bool stalled, silent; /* by command; by EPROTO, until STREAMOFF */
 	char times;           /* s(ame) or f(ours): who else bears the time of a frame; 0 */
 	int64_t held_time_ns; /* which is this; 0: of the next */
-	uint8_t *jpeg;        /* in place of each picture; NULL */
+	uint32_t held_sequence;
+	uint8_t *jpeg; /* in place of each picture; NULL */
 	size_t jpeg_size;
 	bool stuck_rates; /* their list never ends */
 	bool cheap, frozen;

@@ -30,7 +30,7 @@ class Browser:
         self.driver = subprocess.Popen(["chromedriver", f"--port={self.port}"], stdout=self.log, stderr=self.log,
                                        env={**os.environ, "HOME": folder(), "TMPDIR": folder()})
         self.session = ""
-        wait_until(self._is_ready, "chromedriver answers", 15)
+        wait_until(self._is_ready, "chromedriver answers", 60)
         options = {"binary": shutil.which("chromium"),
                    "args": ["--headless=new", "--no-sandbox", *self.drawing, "--disable-dev-shm-usage",
                             "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -64,7 +64,7 @@ class Browser:
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}/{path}", method=method,
                                          data=json.dumps(body or {}).encode() if method == "POST" else None)
         try:
-            with urllib.request.urlopen(request, timeout=40) as answer:
+            with urllib.request.urlopen(request, timeout=120) as answer:
                 return json.load(answer)["value"]
         except urllib.error.HTTPError as error:
             raise Failure(f"chromedriver: {error.read().decode(errors='replace')[:300]}") from None

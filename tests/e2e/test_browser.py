@@ -51,9 +51,11 @@ def shown(browser):
 
 def wait_path(browser, path, seconds=10):
     """Until a frame is shown by it that was not there before."""
-    last = shown(browser)[1] if browser.run("return typeof stats") == "object" else 0
-    wait_until(lambda: browser.run("return typeof stats") == "object" and shown(browser)[0] == path and
-               shown(browser)[1] not in (0, last), f"a picture by {path}", seconds)
+    def has_begun():  # `stats` alone is an element before the script has run
+        return browser.run("return typeof player") == "object"
+    last = shown(browser)[1] if has_begun() else 0
+    wait_until(lambda: has_begun() and shown(browser)[0] == path and shown(browser)[1] not in (0, last),
+               f"a picture by {path}", seconds)
 
 
 def numbers(browser):

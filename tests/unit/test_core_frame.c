@@ -7,6 +7,7 @@
 #include <stdarg.h>
 
 #include <cmocka.h>
+#include <malloc.h>
 
 #include "util.h"
 
@@ -143,6 +144,20 @@ static void a_frame_that_grew_a_little_still_fits(void **state)
 	frame_pool_destroy(pool);
 }
 
+static void a_frame_is_never_larger_than_its_memory(void **state)
+{
+	struct frame_pool *pool = frame_pool_create(2);
+	struct frame *frame;
+
+	(void)state;
+	frame_unref(get(pool, 100));
+	frame = get(pool, 100000);
+	assert_true(frame->plane[0].data + 100000 <=
+		    (uint8_t *)frame + malloc_usable_size(frame)); /* it is the head of its piece */
+	frame_unref(frame);
+	frame_pool_destroy(pool);
+}
+
 static void frames_out_of_a_pool_are_fresh(void **state)
 {
 	struct frame_pool *pool = frame_pool_create(1);
@@ -275,6 +290,7 @@ int main(void)
 		cmocka_unit_test(a_copied_origin_is_the_picture_and_not_its_memory),
 		cmocka_unit_test(a_pool_gives_the_same_memory_again),
 		cmocka_unit_test(a_frame_that_grew_a_little_still_fits),
+		cmocka_unit_test(a_frame_is_never_larger_than_its_memory),
 		cmocka_unit_test(frames_out_of_a_pool_are_fresh),
 		cmocka_unit_test(two_frames_at_once_have_memory_of_their_own),
 		cmocka_unit_test(frames_outlive_their_pool),

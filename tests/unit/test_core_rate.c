@@ -204,6 +204,48 @@ static void a_clock_that_steps_back_does_not_stop_the_picture(void **state)
 	assert_in_range(send(&limiter, START_NS - 500 * NS_PER_S, 2), 59, 61);
 }
 
+static void a_slower_source_runs_no_debt(void **state)
+{
+	struct limiter limiter;
+
+	(void)state;
+	limiter_init(&limiter, 30);
+	for (int i = 0; i < 100; i++) /* five seconds */
+		assert_true(limiter_pass(&limiter, START_NS + i * NS_PER_S / 20));
+	assert_in_range(send(&limiter, START_NS + 5 * NS_PER_S, 2), 58, 63);
+}
+
+/* A second of a source; of its frames only each `step`-th is seen. True: it has another rate now. */
+static bool measure(struct cadence *cadence, unsigned fps, unsigned step)
+{
+	static uint64_t sequence;
+	static int64_t at_ns = START_NS;
+	bool changed = false;
+
+	for (unsigned i = 0; i < fps; i += step) {
+		sequence += step;
+		at_ns += step * NS_PER_S / fps + 1;
+		changed |= cadence_measure(cadence, sequence, at_ns);
+	}
+	return changed;
+}
+
+static void a_source_is_as_fast_as_its_numbers_say(void **state)
+{
+	struct cadence cadence = { 0 };
+
+	(void)state;
+	assert_false(cadence_measure(&cadence, 0, START_NS));
+	assert_true(measure(&cadence, 60, 1));
+	assert_int_equal(cadence.fps, 60);
+	assert_false(measure(&cadence, 60, 3)); /* frames that nobody saw count, too */
+	assert_false(measure(&cadence, 58, 1)); /* too little to be told */
+	assert_int_equal(cadence.fps, 60);
+	measure(&cadence, 30, 1);
+	measure(&cadence, 30, 1);
+	assert_int_equal(cadence.fps, 30);
+}
+
 static void the_meter_counts_whole_seconds(void **state)
 {
 	struct rate rate = { 0 };
@@ -244,6 +286,8 @@ int main(void)
 		cmocka_unit_test(the_first_frame_passes),
 		cmocka_unit_test(after_a_pause_the_first_frame_passes_and_no_burst_follows),
 		cmocka_unit_test(a_clock_that_steps_back_does_not_stop_the_picture),
+		cmocka_unit_test(a_slower_source_runs_no_debt),
+		cmocka_unit_test(a_source_is_as_fast_as_its_numbers_say),
 		cmocka_unit_test(the_meter_counts_whole_seconds),
 		cmocka_unit_test(the_meter_falls_to_zero_when_nothing_comes),
 	};

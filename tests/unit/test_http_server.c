@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 
 #include "http/server.h"
@@ -25,7 +26,19 @@ static struct event_base *base;
 static struct pipeline *pipeline;
 static struct server *server;
 static struct options opt;
-static atomic_int alive; /* frames that were not released */
+static atomic_int alive;  /* frames that were not released */
+static bool has_no_files; /* accept4(2) fails */
+static unsigned n_accepts;
+
+/* Instead of the C library's: libevent calls it, too. */
+int accept4(int fd, struct sockaddr *peer, socklen_t *size, int flags)
+{
+	n_accepts++;
+	if (!has_no_files)
+		return (int)syscall(SYS_accept4, fd, peer, size, flags);
+	errno = EMFILE;
+	return -1;
+}
 
 static void start(const char *option, const char *value)
 {
@@ -106,10 +119,10 @@ static const char *hear_times(int fd, const char *needle, unsigned times)
 		if (needle ? found >= times : !got || (got < 0 && errno == ECONNRESET))
 			return heard;
 		if (needle && !got)
-			fail_msg("closed before '%s': '%s'", needle, heard);
+			fail_msg("closed before '%s': '%.300s'", needle, heard);
 		turn();
 	}
-	fail_msg("nothing more after: '%s'", heard);
+	fail_msg("nothing more after: '%.300s'", heard);
 	return NULL;
 }
 
@@ -134,7 +147,7 @@ static void release(struct frame *frame)
 }
 
 /* A picture of `size` bytes that begins with "<n>" and ends with "</n>". */
-static void publish_to(struct outlet *outlet, unsigned n, size_t size)
+static void publish_taken(struct outlet *outlet, unsigned n, size_t size, int64_t captured_ns)
 {
 	struct frame *frame = xcalloc(1, sizeof(*frame));
 	char tag[16];
@@ -150,9 +163,14 @@ static void publish_to(struct outlet *outlet, unsigned n, size_t size)
 	frame->width = 320;
 	frame->height = 240;
 	frame->online = frame->key = true;
-	frame->captured_ns = now_ns();
+	frame->captured_ns = captured_ns;
 	outlet_publish(outlet, frame);
 	frame_unref(frame);
+}
+
+static void publish_to(struct outlet *outlet, unsigned n, size_t size)
+{
+	publish_taken(outlet, n, size, now_ns());
 }
 
 static void publish_sized(unsigned n, size_t size)
@@ -221,6 +239,55 @@ static void methods_and_paths_are_answered_as_the_contract_says(void **state)
 		"Access-Control-Allow-Headers: x-a\r\n");
 	assert_answer("GET /state HTTP/1.1", "Access-Control-Allow-Origin: *\r\n"
 					     "Access-Control-Allow-Credentials: true\r\n");
+}
+
+/* Else the next request would begin in it, at whatever a stranger chose. */
+static void a_body_that_was_not_read_ends_the_connection(void **state)
+{
+	static const char *const heads[] = { "POST /state", "PATCH /settings", "POST /" };
+
+	(void)state;
+	start(NULL, NULL);
+	for (unsigned i = 0; i < ARRAY_SIZE(heads); i++) {
+		int fd = dial();
+		const char *text;
+
+		say(fd, heads[i]);
+		say(fd, " HTTP/1.1\r\nContent-Length: 28\r\n\r\nGET /nothing HTTP/1.1\r\n\r\n....");
+		text = hear(fd, NULL);
+		assert_non_null(strstr(text, "Connection: close\r\n"));
+		assert_null(strstr(text, "404 Not Found"));
+		assert_null(strstr(text + 1, "HTTP/1.1"));
+		close(fd);
+	}
+}
+
+static void assert_hears_first(const char *head, const char *expected)
+{
+	int fd = ask(head);
+	const char *text = hear(fd, "\r\n\r\n");
+
+	assert_memory_equal(text, "HTTP/1.1 ", 9);
+	assert_memory_equal(text + 9, expected, strlen(expected));
+	close(fd);
+}
+
+static void no_body_is_read_of_who_may_change_nothing(void **state)
+{
+#define CHANGE                                                           \
+	"PATCH /settings HTTP/1.1\r\nContent-Type: application/json\r\n" \
+	"Content-Length: 9\r\nExpect: 100-continue\r\n"
+#define PASSWORD "Authorization: Basic bWU6"
+
+	(void)state;
+	start("--user", "me");
+	assert_hears_first(CHANGE PASSWORD, "100 Continue");
+	assert_hears_first(CHANGE "Authorization: Basic bWU7", "401 ");
+	assert_hears_first(CHANGE PASSWORD "\r\nOrigin: http://evil.example", "403 ");
+	assert_hears_first(CHANGE PASSWORD "\r\nContent-Length: 9", "100 Continue");
+	assert_hears_first("POST /state HTTP/1.1\r\nContent-Length: 9\r\n"
+			   "Expect: 100-continue\r\n" PASSWORD,
+		"501 ");
 }
 
 static void head_is_200_at_once_without_type_and_length(void **state)
@@ -406,6 +473,24 @@ static void a_snapshot_is_the_next_picture(void **state)
 	wait_until_wanted(false);
 }
 
+static void a_picture_from_before_the_request_is_no_snapshot(void **state)
+{
+	int64_t before = now_ns();
+	int fd, viewer;
+
+	(void)state;
+	start(NULL, NULL);
+	fd = ask("GET /snapshot HTTP/1.1");
+	wait_until_wanted(true);
+	viewer = watch("GET /stream HTTP/1.1");
+	publish_taken(pipeline_jpeg(pipeline), 1, 100, before);
+	hear(viewer, "</1>");
+	publish(2);
+	assert_null(strstr(hear(fd, "</2>"), "<1>"));
+	close(fd);
+	close(viewer);
+}
+
 static void h264_begins_with_the_first_key_frame(void **state)
 {
 	const char *text;
@@ -500,6 +585,30 @@ static void state_tells_about_h264(void **state)
 	close(fd);
 }
 
+static void times_in_metrics_are_seconds(void **state)
+{
+	struct latency *latency;
+	const char *text;
+	int fd;
+
+	(void)state;
+	start(NULL, NULL);
+	latency = pipeline_latency(pipeline, MEDIUM_JPEG);
+	histogram_add(&latency->published, 40 * NS_PER_MS);
+	histogram_add(&latency->published, 1500 * NS_PER_MS);
+	fd = ask("GET /metrics HTTP/1.1\r\nConnection: close");
+	text = hear(fd, NULL);
+#define PUBLISHED(what) "hdmicast_frame_age_seconds_" what "{medium=\"jpeg\",at=\"published\""
+	assert_non_null(strstr(text, PUBLISHED("bucket") ",le=\"0.03\"} 0\n"));
+	assert_non_null(strstr(text, PUBLISHED("bucket") ",le=\"0.04\"} 1\n"));
+	assert_non_null(strstr(text, PUBLISHED("bucket") ",le=\"1\"} 1\n"));
+	assert_non_null(strstr(text, PUBLISHED("bucket") ",le=\"2\"} 2\n"));
+	assert_non_null(strstr(text, PUBLISHED("sum") "} 1.540000000\n"));
+	assert_non_null(strstr(text, PUBLISHED("count") "} 2\n"));
+	assert_non_null(strstr(text, "\nhdmicast_h264_bitrate_bits_per_second "));
+	close(fd);
+}
+
 static void a_head_must_be_complete_in_time(void **state)
 {
 	int64_t begun;
@@ -589,6 +698,25 @@ static void who_asks_for_nothing_makes_room(void **state)
 	close(third);
 }
 
+/* The listening socket stays readable then. */
+static void without_descriptors_nothing_is_accepted_for_a_while(void **state)
+{
+	unsigned before;
+	int fd;
+
+	(void)state;
+	start(NULL, NULL);
+	before = n_accepts;
+	has_no_files = true;
+	fd = ask("GET /state HTTP/1.1");
+	for (unsigned i = 0; i < 1000; i++)
+		event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+	has_no_files = false;
+	assert_in_range(n_accepts - before, 1, 100);
+	hear(fd, "200 OK");
+	close(fd);
+}
+
 /* The server's end of a connection: the descriptor whose peer we are. */
 static int find_other_end(int fd)
 {
@@ -618,6 +746,21 @@ static void nothing_waits_in_the_kernel(void **state)
 	assert_int_equal(value, 1);
 	assert_int_equal(getsockopt(end, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &value, &size), 0);
 	assert_in_range(value, 1, 128 << 10);
+	close(fd);
+}
+
+static void a_peer_that_vanished_is_given_up_by_the_kernel(void **state)
+{
+	int fd, value = 0;
+	socklen_t size = sizeof(value);
+
+	(void)state;
+	start("--server-timeout", "7");
+	fd = watch("GET /stream HTTP/1.1");
+	assert_int_equal(getsockopt(find_other_end(fd), IPPROTO_TCP, TCP_USER_TIMEOUT, &value,
+				 &size),
+		0);
+	assert_int_equal(value, 7000);
 	close(fd);
 }
 
@@ -671,6 +814,8 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		TEST(requests_on_one_connection_are_answered_in_order),
 		TEST(methods_and_paths_are_answered_as_the_contract_says),
+		TEST(a_body_that_was_not_read_ends_the_connection),
+		TEST(no_body_is_read_of_who_may_change_nothing),
 		TEST(head_is_200_at_once_without_type_and_length),
 		TEST(the_password_comes_after_404_and_options),
 		TEST(a_viewer_gets_every_picture_at_once),
@@ -680,17 +825,21 @@ int main(void)
 		TEST(equal_pictures_are_left_out_but_not_for_ever),
 		TEST(dual_final_frames_send_the_last_of_a_run_twice),
 		TEST(a_snapshot_is_the_next_picture),
+		TEST(a_picture_from_before_the_request_is_no_snapshot),
 		TEST(h264_begins_with_the_first_key_frame),
 		TEST(who_leaves_before_the_first_key_frame_is_gone),
 		TEST(without_an_encoder_h264_is_503_and_why),
 		TEST(without_a_key_frame_h264_is_503_after_a_while),
 		TEST(state_tells_about_h264),
+		TEST(times_in_metrics_are_seconds),
 		TEST(a_head_must_be_complete_in_time),
 		TEST(a_viewer_that_takes_nothing_is_closed),
 		TEST(a_viewer_that_talks_too_much_is_closed),
 		TEST(a_head_that_is_too_long_is_431),
 		TEST(who_asks_for_nothing_makes_room),
+		TEST(without_descriptors_nothing_is_accepted_for_a_while),
 		TEST(nothing_waits_in_the_kernel),
+		TEST(a_peer_that_vanished_is_given_up_by_the_kernel),
 		TEST(a_unix_socket_has_its_mode_and_goes_with_us),
 		TEST(what_cannot_be_opened_is_an_error),
 	};

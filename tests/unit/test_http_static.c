@@ -37,6 +37,7 @@ static int make_tree(void **state)
 	assert_int_equal(symlink("../secret", "www/link"), 0);
 	assert_int_equal(symlink("a.css", "www/inner-link"), 0);
 	assert_int_equal(symlink("..", "www/dir"), 0);
+	assert_int_equal(symlink("sub", "www/inner-dir"), 0);
 	assert_int_equal(symlink("../../secret", "www/empty/index.html"), 0);
 	assert_int_equal(mkfifo("www/pipe", 0644), 0);
 	return 0;
@@ -106,6 +107,8 @@ static void links_and_pipes_are_not_served(void **state)
 	assert_opens("/link", NULL);
 	assert_opens("/inner-link", NULL);
 	assert_opens("/dir/secret", NULL);
+	assert_opens("/inner-dir/", NULL);
+	assert_opens("/inner-dir/index.html", NULL);
 	assert_opens("/empty/", NULL);
 	assert_opens("/pipe", NULL);
 }

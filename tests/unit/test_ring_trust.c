@@ -233,32 +233,40 @@ static void two_writers_never_share_a_name(void **state)
 	ring_destroy(ring);
 }
 
+static mode_t mode_of(const char *suffix)
+{
+	struct stat st;
+	int fd = open_object(suffix, O_RDONLY);
+
+	assert_int_equal(fstat(fd, &st), 0);
+	close(fd);
+	return st.st_mode & 0777;
+}
+
+/* Nobody else writes frames; who may read them may say so. */
 static void the_access_is_what_was_asked_for(void **state)
 {
-	struct ring_options opt = { .name = ring_name(),
-		.bytes = 4096,
-		.slots = 4,
-		.mode = 0664,
-		.group = RING_GROUP_KEEP };
-	mode_t before = umask(0077);
-	struct ring *ring;
-	struct stat st;
-	int fd;
+	static const mode_t modes[][3] = { { 0664, 0644, 0666 }, { 0640, 0640, 0660 },
+		{ 0600, 0600, 0600 } };
 
 	(void)state;
-	assert_int_equal(ring_create(&ring, &opt), 0);
-	umask(before);
-	fd = open_object("", O_RDONLY);
-	assert_int_equal(fstat(fd, &st), 0);
-	assert_int_equal(st.st_mode & 0777, 0644); /* nobody else writes frames */
-	close(fd);
-	fd = open_object(".ctl", O_RDONLY);
-	assert_int_equal(fstat(fd, &st), 0);
-	assert_int_equal(st.st_mode & 0777, 0666);
-	close(fd);
-	ring_destroy(ring);
-	assert_int_equal(open_object("", O_RDONLY), -1);
-	assert_int_equal(open_object(".ctl", O_RDONLY), -1);
+	for (unsigned i = 0; i < ARRAY_SIZE(modes); i++) {
+		const struct ring_options opt = { .name = ring_name(),
+			.bytes = 4096,
+			.slots = 4,
+			.mode = modes[i][0],
+			.group = RING_GROUP_KEEP };
+		mode_t before = umask(0077);
+		struct ring *ring;
+
+		assert_int_equal(ring_create(&ring, &opt), 0);
+		umask(before);
+		assert_int_equal(mode_of(""), modes[i][1]);
+		assert_int_equal(mode_of(".ctl"), modes[i][2]);
+		ring_destroy(ring);
+		assert_int_equal(open_object("", O_RDONLY), -1);
+		assert_int_equal(open_object(".ctl", O_RDONLY), -1);
+	}
 }
 
 static void names_and_sizes_are_checked(void **state)

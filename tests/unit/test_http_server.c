@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 
 #include "http/server.h"
@@ -29,8 +30,9 @@ static struct options opt;
 static atomic_int alive;  /* frames that were not released */
 static bool has_no_files; /* accept4(2) fails */
 static unsigned n_accepts;
+static int line_room = -1; /* bytes that writev(2) takes yet; -1: what the kernel takes */
 
-/* Instead of the C library's: libevent calls it, too. */
+/* Instead of the C library's: libevent calls them, too. */
 int accept4(int fd, struct sockaddr *peer, socklen_t *size, int flags)
 {
 	n_accepts++;
@@ -38,6 +40,18 @@ int accept4(int fd, struct sockaddr *peer, socklen_t *size, int flags)
 		return (int)syscall(SYS_accept4, fd, peer, size, flags);
 	errno = EMFILE;
 	return -1;
+}
+
+ssize_t writev(int fd, const struct iovec *pieces, int count)
+{
+	struct iovec some = pieces[0];
+
+	if (line_room < 0)
+		return syscall(SYS_writev, fd, pieces, count);
+	some.iov_len = MIN(some.iov_len, (size_t)line_room);
+	line_room -= (int)some.iov_len;
+	errno = EAGAIN;
+	return some.iov_len ? syscall(SYS_writev, fd, &some, 1) : -1;
 }
 
 static void start(const char *option, const char *value)
@@ -231,6 +245,9 @@ static void methods_and_paths_are_answered_as_the_contract_says(void **state)
 	start("--allow-origin", "*");
 	assert_answer("GET / HTTP/1.1", "200 OK");
 	assert_answer("GET /favicon.ico HTTP/1.1", "Content-Type: image/x-icon");
+	assert_answer("GET /state HTTP/1.1", "\r\nCache-Control: no-store, ");
+	assert_answer("GET /metrics HTTP/1.1", "\r\nCache-Control: no-store, ");
+	assert_answer("GET /clock HTTP/1.1", "\r\nCache-Control: no-store, ");
 	assert_answer("GET /nothing HTTP/1.1", "404 Not Found");
 	assert_answer("PUT / HTTP/1.1", "501 Not Implemented");
 	assert_answer("POST /state HTTP/1.1", "501 Not Implemented");
@@ -260,6 +277,36 @@ static void a_body_that_was_not_read_ends_the_connection(void **state)
 		assert_null(strstr(text + 1, "HTTP/1.1"));
 		close(fd);
 	}
+}
+
+/* Unread input would turn the end into a reset, which may eat the reply. */
+static void who_sends_what_is_refused_hears_why_and_no_reset(void **state)
+{
+	static char noise[1 << 20];
+	size_t sent = 0;
+	ssize_t got;
+	int fd;
+
+	(void)state;
+	start(NULL, NULL);
+	fd = dial();
+	say(fd, "POST /state HTTP/1.1\r\nContent-Length: 1048576\r\n\r\n");
+	for (int64_t until = now_ns() + PATIENCE_NS; sent < sizeof(noise) && now_ns() < until;
+		turn()) {
+		ssize_t n = send(fd, noise + sent, sizeof(noise) - sent,
+			MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		assert_true(n > 0 || errno == EAGAIN);
+		sent += (size_t)MAX(n, 0);
+	}
+	assert_int_equal(sent, sizeof(noise));
+	hear(fd, "501 Not Implemented");
+	do {
+		turn();
+		got = recv(fd, noise, sizeof(noise), MSG_DONTWAIT);
+	} while (got > 0 || (got < 0 && errno == EAGAIN));
+	assert_int_equal(got, 0);
+	close(fd);
 }
 
 static void assert_hears_first(const char *head, const char *expected)
@@ -385,6 +432,49 @@ static void a_busy_line_skips_to_the_newest_picture(void **state)
 		text++;
 	}
 	assert_in_range(seen, 2, 40);
+	close(fd);
+}
+
+static void show(unsigned n)
+{
+	publish(n);
+	for (unsigned i = 0; i < 3; i++)
+		turn();
+}
+
+static void a_picture_of_which_nothing_was_sent_gives_way_to_a_newer_one(void **state)
+{
+	const char *text;
+	int fd;
+
+	(void)state;
+	start(NULL, NULL);
+	fd = watch("GET /stream HTTP/1.1");
+	line_room = 0;
+	for (unsigned n = 1; n <= 3; n++)
+		show(n);
+	line_room = -1;
+	text = hear(fd, "</3>");
+	assert_null(strstr(text, "<1>"));
+	assert_null(strstr(text, "<2>"));
+	close(fd);
+}
+
+static void a_picture_that_was_begun_is_completed(void **state)
+{
+	const char *text;
+	int fd;
+
+	(void)state;
+	start(NULL, NULL);
+	fd = watch("GET /stream HTTP/1.1");
+	line_room = 20;
+	for (unsigned n = 1; n <= 3; n++)
+		show(n);
+	line_room = -1;
+	text = hear(fd, "</3>");
+	assert_non_null(strstr(text, "</1>\r\n--boundarydonotcross\r\n"));
+	assert_null(strstr(text, "<2>"));
 	close(fd);
 }
 
@@ -648,6 +738,47 @@ static void a_viewer_that_takes_nothing_is_closed(void **state)
 	close(fd);
 }
 
+/* Where the kernel does not see to it: a UNIX socket has no time-out. */
+static void a_local_viewer_that_takes_nothing_is_closed(void **state)
+{
+	static const char path[] = "/tmp/hdmicast-test-idle.sock";
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int64_t until;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	(void)state;
+	unlink(path);
+	start("--server-timeout=1", "--unix=/tmp/hdmicast-test-idle.sock");
+	strcpy(address.sun_path, path);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	say(fd, "GET /stream HTTP/1.1\r\n\r\n");
+	wait_until_wanted(true);
+	until = now_ns() + 20 * NS_PER_S;
+	for (unsigned n = 1; server_clients(server) && now_ns() < until; n++) {
+		publish_sized(n, 1 << 20);
+		turn();
+	}
+	assert_int_equal(server_clients(server), 0);
+	close(fd);
+}
+
+static void a_key_has_at_most_256_characters(void **state)
+{
+	static const struct {
+		int length;
+		const char *answer;
+	} keys[] = { { 256, "200 OK" }, { 257, "400 Bad Request" } };
+
+	(void)state;
+	start(NULL, NULL);
+	for (unsigned i = 0; i < ARRAY_SIZE(keys); i++) {
+		char line[400];
+
+		snprintf(line, sizeof(line), "GET /stream?key=%0*d HTTP/1.1", keys[i].length, 1);
+		assert_answer(line, keys[i].answer);
+	}
+}
+
 static void a_viewer_that_talks_too_much_is_closed(void **state)
 {
 	char noise[1024];
@@ -815,12 +946,15 @@ int main(void)
 		TEST(requests_on_one_connection_are_answered_in_order),
 		TEST(methods_and_paths_are_answered_as_the_contract_says),
 		TEST(a_body_that_was_not_read_ends_the_connection),
+		TEST(who_sends_what_is_refused_hears_why_and_no_reset),
 		TEST(no_body_is_read_of_who_may_change_nothing),
 		TEST(head_is_200_at_once_without_type_and_length),
 		TEST(the_password_comes_after_404_and_options),
 		TEST(a_viewer_gets_every_picture_at_once),
 		TEST(a_newcomer_gets_the_latest_picture),
 		TEST(a_busy_line_skips_to_the_newest_picture),
+		TEST(a_picture_of_which_nothing_was_sent_gives_way_to_a_newer_one),
+		TEST(a_picture_that_was_begun_is_completed),
 		TEST(one_busy_line_costs_the_others_nothing),
 		TEST(equal_pictures_are_left_out_but_not_for_ever),
 		TEST(dual_final_frames_send_the_last_of_a_run_twice),
@@ -834,6 +968,8 @@ int main(void)
 		TEST(times_in_metrics_are_seconds),
 		TEST(a_head_must_be_complete_in_time),
 		TEST(a_viewer_that_takes_nothing_is_closed),
+		TEST(a_local_viewer_that_takes_nothing_is_closed),
+		TEST(a_key_has_at_most_256_characters),
 		TEST(a_viewer_that_talks_too_much_is_closed),
 		TEST(a_head_that_is_too_long_is_431),
 		TEST(who_asks_for_nothing_makes_room),

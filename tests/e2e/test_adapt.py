@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """H.264 of 4 Mbit/s over slower lines: pictures stay fresh, and the stream follows its viewers."""
 
+import contextlib
 import os
+import threading
 
-from harness import LONG, Daemon, Skip, check, equal, figure, no_rates, test
+from harness import LONG, Daemon, Skip, check, equal, figure, no_rates, test, wait_until
 from test_h264 import h264
 from test_load import FarClient, command, unshare_network
 from test_mp4 import Avc
+from test_ring import Reader, rings
 
 STREAM = ("--format", "MJPEG", "--resolution", "1280x720", "--h264-encoder", "x264", "--h264-bitrate", 4000, "--host",
           "0.0.0.0")
@@ -98,3 +101,34 @@ def a_fast_viewer_beside_a_slow_one_loses_nothing():
            f"{gap:.0f} ms from frame to frame at most")
     check(gap < 50, f"the fast viewer lost frames: {gap:.0f} ms")
     check(kbps > 3000, f"the fast viewer got {kbps:.0f} kbit/s")
+
+
+@contextlib.contextmanager
+def sipping(daemon):
+    """A viewer whose line takes a fifth of the stream."""
+    with daemon.connect() as peer:
+        peer.sendall(b"GET /stream.avc HTTP/1.1\r\nHost: a\r\n\r\n")
+        end = threading.Event()
+
+        def sip():
+            with contextlib.suppress(OSError):
+                while not end.wait(0.05) and peer.recv(5000):
+                    pass
+        thread = threading.Thread(target=sip)
+        thread.start()
+        try:
+            yield
+        finally:
+            end.set()
+            thread.join()
+
+
+@test(seconds=120)
+def a_reader_of_a_ring_is_a_fast_viewer():
+    def is_limited():
+        return h264(daemon)["adaptive"]["active"]
+    with rings("h264") as (name, options), Daemon(*STREAM, *options, fake=GRAIN) as daemon, sipping(daemon):
+        wait_until(is_limited, "the only line is slow: the stream is limited", 30)
+        with Reader(name):
+            wait_until(lambda: not is_limited(), "the stream is not limited any more", 60)
+        wait_until(is_limited, "it is limited again", 30)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Command lines: those of existing launchers, and mistakes in them; and the process around it."""
 
+import contextlib
 import os
 import re
 import signal
@@ -416,6 +417,19 @@ def all_signals_that_end_programs_end_it_in_order():
     with Daemon(*CARD) as daemon:
         daemon.child.send_signal(signal.SIGPIPE)
         equal(daemon.get("/state").status, 200, "/state after SIGPIPE")
+
+
+@test
+def viewers_leave_forty_descriptors_for_the_device_and_the_rest():
+    limit = "import resource, os, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (120, 120)); os.execv(sys.argv[1], sys.argv[1:])"
+    with Daemon(*CARD, command=[sys.executable, "-c", limit]) as daemon, contextlib.ExitStack() as stack:
+        daemon.wait_log("80 connections at most, not 1000: raise the limit of open files")
+        answers = []
+        for _ in range(100):
+            peer = stack.enter_context(daemon.connect())
+            peer.sendall(b"GET /stream HTTP/1.0\r\n\r\n")
+            answers.append(peer.recv(12))
+        equal((answers.count(b"HTTP/1.0 200"), answers.count(b"HTTP/1.1 503")), (80, 20), "viewers and refused ones")
 
 
 @test

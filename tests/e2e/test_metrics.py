@@ -152,6 +152,15 @@ def a_driver_that_hangs_is_unhealthy_until_it_goes_on():
 
 
 @test
+def without_an_encoder_that_works_it_is_unhealthy():
+    with Daemon("--source", "testcard", "--h264-encoder", "m2m") as daemon:
+        equal(daemon.get("/healthz").status, 200, "status before anybody wanted H.264")
+        equal(daemon.get("/stream.h264").status, 503, "the status of the stream")
+        reply = daemon.get("/healthz")
+        equal((reply.status, reply.body), (503, b"No H.264 encoder works.\n"), "health")
+
+
+@test
 def the_card_that_says_why_is_healthy():
     with Daemon("--format", "UYVY", fake="csi:edid=set,signal=none", node="/dev/fake-csi") as daemon:
         daemon.wait_state("no-signal")

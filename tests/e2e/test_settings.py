@@ -214,6 +214,23 @@ def a_control_that_the_device_refuses_changes_nothing():
 
 
 @test
+def one_change_at_a_time_waits_for_the_device():
+    """Else the answer to the first would take back what the second has set."""
+    with Daemon(*UVC, fake="uvc:size=640x480", violations=False) as daemon, daemon.connect() as peer, \
+            peer.makefile("rb") as answer:
+        daemon.wait_state("online")
+        daemon.tell("hang s_ctrl 1500")
+        body = b'{"brightness": 9, "h264-bitrate": 900}'
+        peer.sendall(b"PATCH /settings HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
+                     b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+        wait_until(lambda: request(daemon, {}).status == 409, "the device was asked", every=0)
+        check_refused(daemon, request(daemon, {"quality": 11}), 409, None, "another change")
+        check(Reply(answer).status in (200, 504), "the first gets its answer")
+        patch(daemon, quality=12)
+        equal(values(daemon)["quality"], 12, "the quality")
+
+
+@test
 def controls_outlive_the_device_and_wait_for_it():
     with Daemon(*UVC, fake="uvc:size=640x480") as daemon:
         daemon.wait_state("online")
@@ -418,6 +435,11 @@ def a_damaged_file_is_set_aside_and_a_bad_setting_left_out():
         equal((values(daemon)["quality"], values(daemon)["h264-bitrate"]), (80, 700), "quality and bitrate")
         for name in ("quality", "telepathy", "h264-gop"):
             daemon.wait_log(f"settings.json: {name}: ")
+    file.write_text('{"quality": 50, "h264-min-qp": 40, "h264-max-qp": 30}')
+    with Daemon(*CARD, "--state-dir", folder) as daemon:
+        daemon.wait_log("settings.json: h264-min-qp ")
+        told = values(daemon)
+        equal((told["quality"], told["h264-min-qp"]), (80, 0), "what contradicts itself is left out, all of it")
 
 
 @test

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* What a reader gets, in which order, and what it is told of the rest: shm/hdmicast-ring.h. */
+#include <dirent.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/stat.h>
 
 #include "rings.h"
@@ -291,6 +293,42 @@ static bool is_readable(int fd, int timeout_ms)
 	return poll(&on, 1, timeout_ms) == 1;
 }
 
+/* Which this thread, the only other one, would take here. */
+static void the_programs_signals_are_for_its_own_threads(void **state)
+{
+	struct ring *ring = new_ring(1 << 16, 4);
+	struct hdmicast_ring *reader = new_reader();
+	unsigned long long blocked = 0;
+	unsigned n_others = 0;
+	struct dirent *entry;
+	DIR *threads;
+
+	(void)state;
+	assert_true(hdmicast_ring_fd(reader) >= 0);
+	threads = opendir("/proc/self/task");
+	assert_non_null(threads);
+	while ((entry = readdir(threads))) {
+		char path[300], line[200];
+		FILE *file;
+
+		if (*entry->d_name == '.' || atoi(entry->d_name) == getpid())
+			continue;
+		n_others++;
+		snprintf(path, sizeof(path), "/proc/self/task/%s/status", entry->d_name);
+		file = fopen(path, "re");
+		assert_non_null(file);
+		while (fgets(line, sizeof(line), file))
+			sscanf(line, "SigBlk: %llx", &blocked);
+		fclose(file);
+	}
+	closedir(threads);
+	assert_int_equal(n_others, 1);
+	for (int number = 1; number <= SIGTERM; number++)
+		assert_true(number == SIGKILL || blocked >> (number - 1) & 1);
+	hdmicast_ring_close(reader);
+	ring_destroy(ring);
+}
+
 static void the_descriptor_is_readable_while_there_are_frames(void **state)
 {
 	struct ring *ring = new_ring(4096, 4);
@@ -363,6 +401,7 @@ int main(void)
 		RING_TEST(a_frame_that_fits_nowhere_is_counted),
 		RING_TEST(waiting_ends_in_time),
 		RING_TEST(waiting_is_ended_by_a_frame),
+		RING_TEST(the_programs_signals_are_for_its_own_threads),
 		RING_TEST(the_descriptor_is_readable_while_there_are_frames),
 		RING_TEST(who_polls_stays_a_reader_while_nothing_comes),
 	};

@@ -222,6 +222,30 @@ static void a_replaced_ring_is_never_missing(void **state)
 	ring_destroy(ring);
 }
 
+/* Though the new one has a frame of that number, too, which is whole. */
+static void a_frame_of_the_ring_before_is_not_valid(void **state)
+{
+	const struct ring_options larger = { .name = ring_name(),
+		.bytes = 1 << 19,
+		.slots = 4,
+		.mode = 0600,
+		.group = RING_GROUP_KEEP };
+	struct ring *ring = new_ring(4096, 4);
+	struct hdmicast_ring *reader = new_reader();
+	struct hdmicast_frame before;
+
+	(void)state;
+	publish(ring, 16, KEY);
+	assert_int_equal(hdmicast_ring_next(reader, &before), 0);
+	assert_int_equal(ring_replace(&ring, &larger), 0);
+	publish(ring, 16, KEY);
+	assert_next(reader, 0, 0);
+	assert_false(hdmicast_ring_valid(reader, &before));
+	assert_null(before.data);
+	hdmicast_ring_close(reader);
+	ring_destroy(ring);
+}
+
 static void what_is_missed_between_two_rings_is_counted(void **state)
 {
 	const struct ring_options next = { .name = ring_name(),
@@ -586,6 +610,7 @@ int main(void)
 		RING_TEST(laps_and_losses_are_told),
 		RING_TEST(a_wake_is_counted_for_who_slept),
 		RING_TEST(a_replaced_ring_is_never_missing),
+		RING_TEST(a_frame_of_the_ring_before_is_not_valid),
 		RING_TEST(what_is_missed_between_two_rings_is_counted),
 		RING_TEST(a_frame_that_is_borrowed_stays_readable_while_one_looks_at_the_ring),
 		RING_TEST(a_ring_that_cannot_be_replaced_is_over),

@@ -11,7 +11,8 @@ import sys
 import threading
 import time
 
-from harness import (DAEMON, Daemon, Failure, check, equal, folder, free_name, free_port, jpeg_size, test, wait_until)
+from harness import (DAEMON, Daemon, Failure, Skip, check, equal, folder, free_name, free_port, jpeg_size, test,
+                     wait_until)
 
 CARD = ("--source", "testcard", "--resolution", "320x240")
 USB, HDMI = "uvc", "csi:edid=set,signal=1920x1080@30"
@@ -303,6 +304,17 @@ def it_dies_with_its_parent_when_asked_to():
 
 
 @test
+def it_ends_when_its_parent_was_gone_before():
+    """Its parent is the first process of a namespace, as who lost his own has it."""
+    space = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child"]
+    if subprocess.run([*space, "true"], stderr=subprocess.DEVNULL, check=False).returncode:
+        raise Skip("no namespace of processes for us")
+    with Daemon("--exit-on-parent-death", *CARD, ready=False, command=[*space, "sh", "-c", '"$@" & wait $!', "sh"]) as daemon:
+        daemon.wait_exit(20)
+        check(daemon.count_log("stopping: "), "it does not say that it stops")
+
+
+@test
 def the_parent_hears_of_every_change():
     with Daemon("--notify-parent", "--format", "uyvy", fake="csi:edid=set,signal=1280x720", node="/dev/fake-csi") as daemon:
         heard = []
@@ -326,10 +338,11 @@ def the_parent_hears_of_every_change():
 class Listener:
     """Stands for systemd: collects what is sent to NOTIFY_SOCKET."""
 
-    def __init__(self, on_ready=None):
+    def __init__(self, on_ready=None, abstract=False):
         self.path = free_name(".notify")
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.socket.bind(self.path)
+        self.socket.bind("\0" + self.path if abstract else self.path)
+        self.path = "@" * abstract + self.path
         self.messages, self.on_ready = [], on_ready
         threading.Thread(target=self._collect, daemon=True).start()
 
@@ -401,6 +414,41 @@ def the_watchdog_is_fed_in_time_and_only_with_progress():
         equal(listener.count("WATCHDOG=1"), 0, "WATCHDOG=1 meant for another process")
 
 
+@test(seconds=120)
+def the_watchdog_hears_nothing_while_a_driver_hangs():
+    """Fifteen seconds of it, then nothing, then all is well again."""
+    listener = Listener()
+
+    def gap():
+        times = [at for at, message in list(listener.messages) if "WATCHDOG=1" in message]
+        return max((b - a for a, b in zip(times, times[1:])), default=0)
+    with Daemon("--format", "MJPEG", fake="uvc:fps=30", violations=False,
+                env={"NOTIFY_SOCKET": listener.path, "WATCHDOG_USEC": "300000"}) as daemon:
+        daemon.wait_state("online")
+        daemon.tell("hang dqbuf 20000")
+        wait_until(lambda: gap() > 3, "it is not fed while nothing goes on, and fed again", 60, every=0.2)
+
+
+@test
+def the_notify_socket_may_be_abstract():
+    listener = Listener(abstract=True)
+    with Daemon(*CARD, env={"NOTIFY_SOCKET": listener.path}):
+        wait_until(lambda: listener.count("READY=1"), "READY=1")
+
+
+@test
+def a_notify_socket_that_is_full_holds_nobody_up():
+    path = free_name(".notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as full, \
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
+        full.bind(path)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                sender.sendto(b"X", path)
+        with Daemon(*CARD, env={"NOTIFY_SOCKET": path}) as daemon:
+            equal(daemon.get("/state").status, 200, "/state")
+
+
 @test
 def without_anyone_at_the_notify_socket_it_runs_all_the_same():
     for path in ("/nonexistent", "@abstract-nothing", "relative", "/" + "x" * 200):
@@ -417,6 +465,14 @@ def all_signals_that_end_programs_end_it_in_order():
     with Daemon(*CARD) as daemon:
         daemon.child.send_signal(signal.SIGPIPE)
         equal(daemon.get("/state").status, 200, "/state after SIGPIPE")
+
+
+@test
+def it_takes_as_many_descriptors_as_it_may():
+    limit = "import resource, os, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (64, 512)); os.execv(sys.argv[1], sys.argv[1:])"
+    with Daemon(*CARD, command=[sys.executable, "-c", limit]) as daemon:
+        limits = (daemon.process.root / "limits").read_text()
+        check(re.search(r"^Max open files +512 +512 ", limits, re.M), f"its limits are {limits}")
 
 
 @test

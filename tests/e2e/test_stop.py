@@ -113,6 +113,18 @@ def a_second_signal_changes_nothing():
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
             daemon.child.send_signal(number)
         daemon.wait_exit(SECONDS)
+    with Daemon(*MJPEG, fake="uvc:fps=30", violations=False) as daemon:
+        def stands():
+            before = daemon.source()["captured"]
+            time.sleep(0.2)
+            return daemon.source()["captured"] == before
+        daemon.wait_state("online")
+        daemon.tell("hang dqbuf 60000")  # so that the way out is long
+        wait_until(stands, "the driver hangs")
+        daemon.child.send_signal(signal.SIGTERM)
+        while daemon.child.poll() is None:
+            daemon.child.send_signal(signal.SIGTERM)
+            time.sleep(0.01)
 
 
 @test

@@ -289,6 +289,8 @@ def the_password_is_not_to_be_seen_from_outside():
         check(b"geheimnis" not in line, "it is in /proc/PID/cmdline")
         check(line.startswith(b"kvmd: "), f"the prefix is not there: {line[:40]!r}")
         check(not daemon.count_log("geheimnis"), "it is in the log")
+    with Daemon(*CARD, "--user", "admin", "--passwd", "geheimnis") as daemon:
+        check(b"geheimnis" not in (daemon.process.root / "cmdline").read_bytes(), "without a prefix it is in /proc/PID/cmdline")
 
 
 @test

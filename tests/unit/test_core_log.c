@@ -102,6 +102,22 @@ static void logging_keeps_errno_and_knows_it(void **state)
 	assert_non_null(strstr(said, "device: No space left on device\n"));
 }
 
+static void logging_keeps_errno_also_when_nobody_can_hear_it(void **state)
+{
+	int before = dup(STDERR_FILENO), full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+	int after;
+
+	(void)state;
+	dup2(full, STDERR_FILENO);
+	errno = ENOENT;
+	log_error("device: %m");
+	after = errno;
+	dup2(before, STDERR_FILENO);
+	close(before);
+	close(full);
+	assert_int_equal(after, ENOENT);
+}
+
 static void long_lines_are_cut_and_still_end(void **state)
 {
 	char text[5000];
@@ -307,6 +323,7 @@ int main(void)
 		cmocka_unit_test_setup(a_line_has_level_time_topic_and_text, quiet),
 		cmocka_unit_test_setup(levels_above_the_limit_are_silent, quiet),
 		cmocka_unit_test_setup(logging_keeps_errno_and_knows_it, quiet),
+		cmocka_unit_test_setup(logging_keeps_errno_also_when_nobody_can_hear_it, quiet),
 		cmocka_unit_test_setup(long_lines_are_cut_and_still_end, quiet),
 		cmocka_unit_test_setup(colours_come_only_when_forced, quiet),
 		cmocka_unit_test_setup(under_the_journal_lines_carry_priorities, quiet),

@@ -181,7 +181,7 @@ build/fuzz/%: build/fuzz/obj/tests/fuzz/%.o $(patsubst %.c,build/fuzz/obj/%.o,$(
 
 -include $(patsubst %.c,build/fuzz/obj/%.d,$(SRC))
 
-include $(wildcard tests/fake/fake.mk)
+include $(wildcard tests/fake/fake.mk tests/clock/clock.mk)
 
 # A reader of another word size than the writer. Without a compiler for it, its test says so.
 $(BUILD)/unit/reader32: tests/unit/reader32.c tests/unit/ringlines.h $(RING_SRC) $(wildcard src/shm/*.h)

@@ -6,6 +6,7 @@
 #include "clock.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -61,7 +62,8 @@ static inline bool own_create(struct own_clock *own)
 	};
 	int fd;
 
-	*own = (struct own_clock){ .path = "/dev/shm/hdmicast-clock-XXXXXX" };
+	*own = (struct own_clock){ 0 };
+	snprintf(own->path, sizeof(own->path), "/dev/shm/hdmicast-clock-%d-XXXXXX", (int)getpid());
 	fd = mkstemp(own->path);
 	if (fd < 0 || write(fd, &initial, sizeof(initial)) != sizeof(initial))
 		return false;

@@ -30,7 +30,7 @@ class Browser:
         self.driver = subprocess.Popen(["chromedriver", f"--port={self.port}"], stdout=self.log, stderr=self.log,
                                        env={**os.environ, "HOME": folder(), "TMPDIR": folder()})
         self.session = ""
-        wait_until(self._is_ready, "chromedriver answers", 60)
+        wait_until(self._is_ready, "chromedriver answers")
         options = {"binary": shutil.which("chromium"),
                    "args": ["--headless=new", "--no-sandbox", *self.drawing, "--disable-dev-shm-usage",
                             "--disable-background-networking", "--disable-component-update", "--disable-sync",

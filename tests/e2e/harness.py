@@ -25,13 +25,15 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / os.environ.get("BUILD", "build")
 DAEMON = Path(os.environ.get("HDMICAST", BUILD / "hdmicast"))
 FAKE = BUILD / "fake" / "libfakev4l2.so"
+CLOCK = BUILD / "clock" / "libtestclock.so"
 SAN = os.environ.get("SAN", "")
 LONG = bool(os.environ.get("E2E_LONG"))
-SLOWER = 4 if SAN else 1  # how much longer things may take in an instrumented build
+PATIENCE = 60.0  # seconds until something counts as never: no promise, for a busy machine is slow
 
-sys.path.insert(0, str(ROOT / "tests/fake"))
+sys.path[:0] = [str(ROOT / "tests" / name) for name in ("", "fake", "clock")]
 import ctl  # noqa: E402
 import stamp  # noqa: E402
+import testclock  # noqa: E402
 
 
 class Failure(AssertionError):
@@ -42,19 +44,25 @@ class Skip(Exception):
     """Why a test cannot run here."""
 
 
+class Enough(Exception):
+    """What was to be seen here was seen: the rest is measured, see no_rates()."""
+
+
 class Test:
-    def __init__(self, function, alone, seconds):
-        self.function, self.alone, self.seconds, self.tries = function, alone, seconds, 0
+    def __init__(self, function, alone, long, seconds):
+        self.function, self.alone, self.long, self.seconds = function, alone, long, seconds
         self.name = f"{Path(function.__code__.co_filename).stem.removeprefix('test_')}: {function.__name__}"
 
 
 TESTS = []
 
 
-def test(function=None, *, alone=False, seconds=60):
-    """Marks a test. alone: it measures, so nothing else may run meanwhile."""
+def test(function=None, *, alone=False, long=False, seconds=600):
+    """Marks a test. alone: nothing else may run meanwhile. long: it measures, so it runs with E2E_LONG=1 only, and
+    alone. seconds: after which it hangs.
+    """
     def register(function):
-        TESTS.append(Test(function, alone, seconds * SLOWER))
+        TESTS.append(Test(function, alone or LONG and long, long, seconds))
         return function
     return register(function) if function else register
 
@@ -75,14 +83,15 @@ def equal(got, wanted, what):
 
 
 def no_rates():
-    """An instrumented build is not measured: the rest of such a test is left out."""
-    if SAN:
-        raise Skip(f"rates and times are not judged with SAN={SAN}")
+    """Rates and times say something on a machine with nothing else to do: with E2E_LONG=1 a test goes on here, but for
+    instrumented builds, else it has passed.
+    """
+    if SAN or not LONG:
+        raise Enough()
 
 
-def wait_until(condition, what, seconds=5.0, every=0.02):
+def wait_until(condition, what, seconds=PATIENCE, every=0.02):
     """Polls until the condition gives something true, and returns that."""
-    seconds *= SLOWER
     end = time.monotonic() + seconds
     while True:
         result = condition()
@@ -91,6 +100,10 @@ def wait_until(condition, what, seconds=5.0, every=0.02):
         if time.monotonic() > end:
             raise Failure(f"not within {seconds:g} s: {what}")
         time.sleep(every)
+
+
+# In names of all that lies in /tmp and /dev/shm: of the runner, whose children tests are; see leftovers.py.
+RUN = f"hdmicast-e2e-{os.getpid()}"
 
 
 def free_port():
@@ -111,7 +124,7 @@ free_name.count = 0
 def folder():
     """Of this process; main.py removes it."""
     if not folder.path:
-        folder.path = tempfile.mkdtemp(prefix="hdmicast-e2e-")
+        folder.path = tempfile.mkdtemp(prefix=f"{RUN}-")
     return folder.path
 
 
@@ -121,8 +134,14 @@ folder.path = None
 # ---- the process
 
 
-def preload():
-    libraries = [str(FAKE)]
+def Clock(slower=1):
+    """A clock of this test's own, for daemons and readers: see tests/clock."""
+    return testclock.Clock(free_name(".clock"), slower)
+
+
+def preload(fake=True, clock=False):
+    """Sanitizers first, then the fake devices, whose time is the clock's."""
+    libraries = [str(FAKE)] * fake + [str(CLOCK)] * clock
     for name, library in (("address", "libasan.so"), ("thread", "libtsan.so")):
         if name in SAN.split(","):
             path = subprocess.run(["gcc", f"-print-file-name={library}"], stdout=subprocess.PIPE, text=True,
@@ -176,10 +195,11 @@ class Process:
 class Daemon:
     """The program under test, as a context. `fake` is the configuration of fake devices (see
     tests/fake/fake.h), whose first device is at `node`; without it there are no devices at all.
+    `clock`: a Clock(), or how many times slower its time goes.
     """
 
     def __init__(self, *options, fake=None, node="/dev/fake-uvc", link=None, exit_status=0, ready=True, env=None,
-                 port=None, listen=True, command=None, violations=True, **popen):
+                 port=None, listen=True, command=None, violations=True, clock=None, **popen):
         self.options = [str(option) for option in options]
         self.port = port or free_port()
         self.unix = None
@@ -189,9 +209,14 @@ class Daemon:
         self.env = {name: value for name, value in os.environ.items()
                     if not name.startswith(("HDMICAST_", "NOTIFY_", "LISTEN_", "WATCHDOG_", "JOURNAL_"))}
         self.env["HDMICAST_FAKE"] = fake or ""
+        self.clock = Clock(clock) if isinstance(clock, int) else clock
+        if fake is not None or self.clock:
+            self.env["LD_PRELOAD"] = preload(fake is not None, bool(self.clock))
+        if self.clock:
+            self.env["HDMICAST_TEST_CLOCK"] = self.clock.path
         if fake is not None:
             self.control_path, self.report_path = free_name(".ctl"), free_name(".report")
-            self.env.update(LD_PRELOAD=preload(), HDMICAST_FAKE_PATH=node, HDMICAST_FAKE_CTL=self.control_path,
+            self.env.update(HDMICAST_FAKE_PATH=node, HDMICAST_FAKE_CTL=self.control_path,
                             HDMICAST_FAKE_REPORT=self.report_path)
             if node != "/dev/video0" and not any(option.startswith(("--device", "-d")) for option in self.options):
                 self.options += ["--device", node]
@@ -218,7 +243,7 @@ class Daemon:
         return self
 
     def __exit__(self, kind, error, trace):
-        failed = kind and kind is not Skip
+        failed = kind and kind not in (Skip, Enough)
         try:
             if self.child.poll() is None:
                 if failed:
@@ -242,19 +267,31 @@ class Daemon:
         self.child.wait()
         self.reader.join(2)
 
-    def stop(self, number=signal.SIGTERM, seconds=5.0):
-        """Ends it and returns how long that took in seconds."""
-        began = time.monotonic()
+    def now(self):
+        """Its time."""
+        return self.clock.now() if self.clock else time.monotonic()
+
+    def stop(self, number=signal.SIGTERM, seconds=PATIENCE):
+        """Ends it and returns how long that took, in seconds of its time."""
+        began = self.now()
         self.child.send_signal(number)
         self.wait_exit(seconds)
-        return time.monotonic() - began
+        return self.now() - began
 
-    def wait_exit(self, seconds=5.0):
+    def stop_at_once(self, what=""):
+        """Within a second, as all its waits have it. So that the machine's own haste is not judged, a second lasts."""
+        if self.clock and not LONG:
+            self.clock.stretch(20)
+        took = self.stop()
+        check(not self.count_log("stuck in a driver"), f"it left without its threads {what}")
+        check(SAN or not self.clock or took < 1, f"{took:.2f} s to stop {what}")
+
+    def wait_exit(self, seconds=PATIENCE):
         try:
-            status = self.child.wait(seconds * SLOWER)
+            status = self.child.wait(seconds)
         except subprocess.TimeoutExpired:
-            raise Failure(f"still running after {seconds * SLOWER:g} s") from None
-        self.reader.join(2)
+            raise Failure(f"still running after {seconds:g} s") from None
+        self.reader.join(PATIENCE)
         return status
 
     def sanitizer_lines(self):
@@ -286,9 +323,9 @@ class Daemon:
         with self.arrived:
             return sum(text in line for line in self.lines[since:])
 
-    def wait_log(self, text, seconds=5.0, since=0):
+    def wait_log(self, text, seconds=PATIENCE, since=0):
         """The first line with the text."""
-        end = time.monotonic() + seconds * SLOWER
+        end = time.monotonic() + seconds
         with self.arrived:
             while True:
                 for line in self.lines[since:]:
@@ -310,15 +347,15 @@ class Daemon:
 
     # -- HTTP
 
-    def connect(self, seconds=10.0):
+    def connect(self, seconds=PATIENCE):
         if self.unix:
             peer = socket.socket(socket.AF_UNIX)
-            peer.settimeout(seconds * SLOWER)
+            peer.settimeout(seconds)
             peer.connect(self.unix)
             return peer
-        return socket.create_connection(("127.0.0.1", self.port), seconds * SLOWER)
+        return socket.create_connection(("127.0.0.1", self.port), seconds)
 
-    def get(self, path, method="GET", headers=None, seconds=10.0):
+    def get(self, path, method="GET", headers=None, seconds=PATIENCE):
         with self.connect(seconds) as peer:
             lines = [f"{method} {path} HTTP/1.1", "Host: test", "Connection: close"]
             lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
@@ -337,7 +374,7 @@ class Daemon:
     def source(self):
         return self.state()["source"]
 
-    def wait_state(self, name, seconds=5.0):
+    def wait_state(self, name, seconds=PATIENCE):
         """Until source.state is this one; how long it took."""
         began = time.monotonic()
         last = {}
@@ -348,7 +385,7 @@ class Daemon:
         try:
             wait_until(is_there, name, seconds)
         except Failure:
-            raise Failure(f"the state is {last['state']} and not {name} after {seconds * SLOWER:g} s") from None
+            raise Failure(f"the state is {last['state']} and not {name} after {seconds:g} s") from None
         return time.monotonic() - began
 
     def drops(self):
@@ -464,14 +501,14 @@ class Stream:
             yield self.part()
             count = count - 1 if count else None
 
-    def wait_part(self, condition, what, seconds=5.0):
+    def wait_part(self, condition, what, seconds=PATIENCE):
         """The first picture for which it is true, and how long that took from now."""
         began = time.monotonic()
-        while time.monotonic() - began < seconds * SLOWER:
+        while time.monotonic() - began < seconds:
             part = self.part()
             if condition(part):
                 return part, time.monotonic() - began
-        raise Failure(f"no picture within {seconds * SLOWER:g} s: {what}")
+        raise Failure(f"no picture within {seconds:g} s: {what}")
 
 
 def rate_of(times_ns):

@@ -3,9 +3,9 @@
 """Runs the end-to-end tests, or those whose name contains one of the words given.
 
 One line for each test, `ok NAME`, `not ok NAME: reason` or `skipped: NAME: reason`, figures above
-it, and the sums last. Each test runs in a process of its own; those that measure run alone.
-$BUILD is the build to test, $SAN how it is instrumented, $E2E_LONG=1 takes the long windows,
-$HDMICAST is another daemon to test.
+it, and the sums last. Each test runs in a process of its own. $BUILD is the build to test, $SAN how
+it is instrumented, $HDMICAST another daemon to test. $E2E_LONG=1 measures, too, on a machine with
+nothing else to do, and takes the long windows.
 """
 
 import importlib
@@ -20,8 +20,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import harness  # noqa: E402
+from leftovers import sweep  # noqa: E402
 
-TRIES = 4  # of a measurement, when the machine is busy with something else
 AT_ONCE = max(2, os.cpu_count() or 1) + (1 if harness.SAN else 2)  # most tests wait most of the time
 
 
@@ -33,6 +33,8 @@ def run_here(test):
     """In the child: prints the outcome; what was printed before are figures."""
     try:
         test.function()
+        print(f"ok {test.name}")
+    except harness.Enough:
         print(f"ok {test.name}")
     except harness.Skip as reason:
         print(f"skipped: {test.name}: {fold(str(reason))}")
@@ -50,18 +52,11 @@ def run_here(test):
         sys.stdout.flush()
 
 
-def busy_seconds():
-    """CPU time that all processes of the machine have taken."""
-    with open("/proc/stat", encoding="ascii") as file:
-        user, nice, system, _, _, irq, softirq, steal = map(int, file.readline().split()[1:9])
-    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
-
-
 class Job:
     """A test that runs: a process group, so that its daemons go with it."""
 
     def __init__(self, test):
-        self.test, self.began, self.busy = test, time.monotonic(), busy_seconds()
+        self.test, self.began = test, time.monotonic()
         reading, writing = os.pipe()
         sys.stdout.flush()
         self.pid = os.fork()
@@ -85,11 +80,6 @@ class Job:
     def is_late(self):
         return time.monotonic() - self.began > self.test.seconds
 
-    def was_disturbed(self, lines):
-        """A measurement that failed while other programs kept the machine busy says nothing."""
-        self.test.tries += 1
-        return self.test.alone and self.test.tries < TRIES and self.others > 0.3 and lines[-1].startswith("not ok")
-
     def finish(self, late=False):
         """The whole group goes, whatever the test left behind."""
         try:
@@ -97,8 +87,7 @@ class Job:
         except (ProcessLookupError, PermissionError):
             pass
         os.close(self.pipe)
-        _, _, usage = os.wait4(self.pid, 0)
-        self.others = (busy_seconds() - self.busy - usage.ru_utime - usage.ru_stime) / (time.monotonic() - self.began)
+        os.waitpid(self.pid, 0)
         lines = self.output.decode(errors="replace").splitlines()
         if late:
             lines.append(f"not ok {self.test.name}: longer than {self.test.seconds} s")
@@ -117,12 +106,7 @@ def run(tests, at_once, report):
             ended = job.pipe in readable and not job.read()
             if ended or job.is_late():
                 running.remove(job)
-                lines = job.finish(late=not ended)
-                if job.was_disturbed(lines):
-                    print(f"# {job.test.name}: again, since others took {job.others:.0%} of a CPU meanwhile", flush=True)
-                    waiting.insert(0, job.test)
-                else:
-                    report(job, lines)
+                report(job, job.finish(late=not ended))
 
 
 def main():
@@ -132,7 +116,8 @@ def main():
     if not harness.FAKE.exists():
         sys.exit(f"{harness.FAKE} is not there: make fake, or tests/run e2e")
     words = sys.argv[1:]
-    tests = [test for test in harness.TESTS if not words or any(word in test.name for word in words)]
+    tests = [test for test in harness.TESTS if (not words or any(word in test.name for word in words)) and
+             (harness.LONG or not test.long)]
     sums = {"ok": 0, "not ok": 0, "skipped:": 0}
 
     def report(job, lines):
@@ -144,9 +129,13 @@ def main():
             print(f"# {time.monotonic() - job.began:.1f} s")
         sys.stdout.flush()
 
-    run([test for test in tests if not test.alone], AT_ONCE, report)
-    # An instrumented build is not measured, so that nothing can disturb it but too much at once.
-    run([test for test in tests if test.alone], 2 if harness.SAN else 1, report)
+    sweep()
+    try:
+        run([test for test in tests if not test.alone], AT_ONCE, report)
+        # An instrumented build is not measured.
+        run([test for test in tests if test.alone], 2 if harness.SAN else 1, report)
+    finally:
+        sweep(own=True)
     skipped = f", {sums['skipped:']} skipped" if sums["skipped:"] else ""
     print(f"{sums['ok']} passed, {sums['not ok']} failed{skipped}")
     sys.exit(sums["not ok"] > 0)

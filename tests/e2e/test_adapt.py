@@ -55,38 +55,34 @@ def alone(rate, adaptive, seconds, settle):
           15 if adaptive else 2)
 
 
-@test(alone=True)
+@test(long=True)
 def a_line_of_one_mbit_gets_a_stream_that_fits():
     own_network()
-    alone("1mbit", 1, 30 if LONG else 8, 4)
+    alone("1mbit", 1, 30, 4)
 
 
-@test(alone=True)
+@test(long=True)
 def a_line_of_three_mbit_gets_a_stream_that_fits():
-    if not LONG:
-        raise Skip("with E2E_LONG=1; one of 1 Mbit/s is tested")
     own_network()
     alone("3mbit", 1, 30, 4)
 
 
-@test(alone=True)
+@test(long=True)
 def without_adaptation_pictures_are_fewer_and_not_old():
     own_network()
-    alone("1mbit", 0, 30 if LONG else 6, 1)
+    alone("1mbit", 0, 30, 1)
 
 
-@test(alone=True)
+@test(long=True)
 def without_adaptation_three_mbit_are_fresh_too():
-    if not LONG:
-        raise Skip("with E2E_LONG=1; 1 Mbit/s is tested")
     own_network()
     alone("3mbit", 0, 30, 1)
 
 
-@test(alone=True)
+@test(long=True)
 def a_fast_viewer_beside_a_slow_one_loses_nothing():
     own_network()
-    seconds = 30 if LONG else 5
+    seconds = 30
     with Daemon(*STREAM, fake=GRAIN) as daemon, Avc(daemon) as near:
         next(near.units(1))
         far = FarViewer(daemon.port, seconds, "1mbit")

@@ -51,20 +51,20 @@ SPOILED = (("zero", "empty"), ("tiny", "small"), ("truncate", "truncated"), ("ga
 def spoiled_pictures_are_dropped_and_counted_by_reason():
     for command, reason in SPOILED:
         with Daemon(*OPTIONS, fake="uvc:fps=60") as daemon:
-            viewer = Follower(daemon)
+            viewer, began = Follower(daemon), time.monotonic()
             viewer.more(3)
             for count in (1, 20):
                 before = daemon.drops().get(reason, 0)
                 daemon.tell(f"{command} {count}")
                 wait_until(lambda before=before, count=count: daemon.drops().get(reason, 0) >= before + count,
-                           f"{count} are counted as {reason} (now {daemon.drops()})", 3)
+                           f"{count} are counted as {reason} (now {daemon.drops()})")
                 viewer.more(3)
             equal(daemon.drops(), {reason: 21}, f"what is counted for {command}")
             numbers = stamps(viewer.finish())
             check(numbers == sorted(set(numbers)), "a picture came twice or after a later one")
             check(len(numbers) >= 9, f"only {len(numbers)} pictures")
-            said = daemon.count_log("frame dropped")
-            check(1 <= said <= 2, f"21 drops within a second are said {said} times")
+            said, most = daemon.count_log("frame dropped"), 1 + time.monotonic() - began
+            check(1 <= said <= most, f"21 drops within {most - 1:.1f} s are said {said} times")
             equal((daemon.source()["restarts"], daemon.source()["state"]), (0, "online"), "restarts and state")
 
 
@@ -73,13 +73,13 @@ def spoiled_pictures_without_end_are_said_once_a_second():
     with Daemon(*OPTIONS, fake="uvc:fps=60,zero=100000") as daemon:
         wait_until(lambda: daemon.drops().get("empty", 0) > 10, "drops are counted")
         began, lines = time.monotonic(), len(daemon.lines)
-        wait_until(lambda: time.monotonic() - began > 3.2, "three seconds", 4)
-        said = daemon.count_log("frame dropped", lines)
-        check(3 <= said <= 4, f"said {said} times in 3.2 s")
+        wait_until(lambda: daemon.count_log("frame dropped", lines) >= 3, "it is said again and again")
+        took = time.monotonic() - began
+        check(took > 1.5, f"said three times in {took:.1f} s")
         equal(daemon.source()["state"], "damaged-frames", "the state")
         check(daemon.get("/snapshot").headers["x-ustreamer-online"] == "false", "a snapshot is a picture")
         daemon.tell("zero 0")
-        daemon.wait_state("online", 2)
+        daemon.wait_state("online")
 
 
 @test
@@ -88,7 +88,7 @@ def truncated_pictures_are_taken_when_asked_for():
             daemon.stream("extra_headers=1") as stream:
         full = len(stream.part().body)
         daemon.tell("truncate 3")
-        short = [stream.wait_part(lambda part: len(part.body) < full * 0.8, "a short picture", 2)[0].body
+        short = [stream.wait_part(lambda part: len(part.body) < full * 0.8, "a short picture")[0].body
                  for _ in range(2)]
         check(all(body.endswith(b"\xff\xd9") for body in short), "they have no end")
         equal(len(decode(short, strict=False)), 2, "how many ffmpeg shows")
@@ -135,7 +135,7 @@ def a_grabber_that_changes_its_size_without_a_word_is_believed():
     with Daemon(*OPTIONS, fake="uvc:fps=30") as daemon, daemon.stream("extra_headers=1") as stream:
         stream.part()
         daemon.tell("lie 1280x720")
-        part, _ = stream.wait_part(lambda part: jpeg_size(part.body) == (1280, 720), "the other size", 2)
+        part, _ = stream.wait_part(lambda part: jpeg_size(part.body) == (1280, 720), "the other size")
         equal((part.headers["x-ustreamer-width"], part.headers["x-ustreamer-height"]), ("1280", "720"),
               "the size in the headers")
         equal(daemon.source()["resolution"], {"width": 1280, "height": 720}, "the size in /state")
@@ -147,7 +147,7 @@ def a_picture_that_lies_about_its_size_is_dropped_and_counted():
     with Daemon(*OPTIONS, fake="uvc:fps=30") as daemon, daemon.stream("extra_headers=1") as stream:
         stream.part()
         daemon.tell("false-sof 10")
-        wait_until(lambda: daemon.drops() == {"lying": 10}, "ten lies are counted", 3)
+        wait_until(lambda: daemon.drops() == {"lying": 10}, "ten lies are counted")
         for part in stream.parts(12):
             equal(jpeg_size(part.body), (640, 480), "the size")
 
@@ -158,9 +158,9 @@ def raw_pictures_with_too_few_bytes_are_dropped():
         viewer = Follower(daemon)
         viewer.more(3)
         daemon.tell("truncate 10")
-        wait_until(lambda: sum(daemon.drops().values()) >= 10, "they are counted", 3)
+        wait_until(lambda: sum(daemon.drops().values()) >= 10, "they are counted")
         check(set(daemon.drops()) <= {"short", "flagged"}, f"{daemon.drops()}")
         daemon.tell("zero 5")
-        wait_until(lambda: daemon.drops().get("empty") == 5, "empty ones are counted", 3)
+        wait_until(lambda: daemon.drops().get("empty") == 5, "empty ones are counted")
         numbers = stamps(viewer.finish())
         check(numbers == sorted(set(numbers)), "a picture came twice or after a later one")

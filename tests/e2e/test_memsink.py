@@ -11,7 +11,8 @@ import struct
 import subprocess
 import time
 
-from harness import DAEMON, SLOWER, Daemon, Skip, check, equal, figure, free_name, jpeg_size, no_rates, test, wait_until
+from harness import (DAEMON, LONG, PATIENCE, Clock, Daemon, Skip, check, equal, figure, folder, free_name, jpeg_size, no_rates, test,
+                     wait_until)
 from test_cli import TINYPILOT
 from test_h264 import Unit, check_decodes, check_units, h264
 
@@ -39,15 +40,15 @@ class Frame:
         self.data = memory[payload:payload + self.used]
         self.header, self.at = memory[:payload], times
 
-    def check(self, medium, width, height, gop=0, seconds=1.0):
+    def check(self, medium, width, height, gop=0, now=None):
         """Every field: of a picture of the source, just captured. Of H.264, whether it is a key frame is left out."""
         format_, key = {"h264": (H264, self.key), "jpeg": (JPEG, 1), "raw": (YU12, 1)}[medium]
         stride = width if medium == "raw" else 0
         equal((self.width, self.height, self.format, self.stride, self.online, self.key, self.gop),
               (width, height, format_, stride, 1, key, gop), "width, height, format, stride, online, key, gop")
         check(0 < self.used == len(self.data), f"{self.used} bytes")
-        now, times = time.monotonic(), self.times
-        check(0 <= now - times["grab"] < seconds * SLOWER, f"it was grabbed {now - times['grab']:.3f} s ago")
+        now, times = now or time.monotonic(), self.times
+        check(0 <= now - times["grab"] < (1 if LONG else PATIENCE), f"it was grabbed {now - times['grab']:.3f} s ago")
         check(times["grab"] <= times.get("grab_end", times["grab"]), f"{times}")
         if medium == "raw":
             equal((times["encode_begin"], times["encode_end"]), (0, 0), "the times of encoding")
@@ -62,10 +63,10 @@ class Frame:
 
 class Reader:
     """A program with a sink open, as a context. quiet: as 6.36, it says that it is there only when it takes a
-    frame; else it does at every look."""
+    frame; else it does at every look. now: its clock."""
 
-    def __init__(self, name, abi=7, quiet=False):
-        self.abi, self.quiet, self.last = abi, quiet, None
+    def __init__(self, name, abi=7, quiet=False, now=time.monotonic):
+        self.abi, self.quiet, self.last, self.now = abi, quiet, None, now
         self.fd = wait_until(lambda: os.path.exists(f"/dev/shm/{name}") and os.open(f"/dev/shm/{name}", os.O_RDWR),
                              f"/dev/shm/{name} is there")
         size = LAYOUTS[abi][-1] + CAPACITY[name.replace(":", ".").split(".")[-1], abi]
@@ -80,7 +81,7 @@ class Reader:
         os.close(self.fd)
 
     @contextlib.contextmanager
-    def lock(self, seconds=1.0):
+    def lock(self, seconds=PATIENCE):
         def try_it():
             with contextlib.suppress(BlockingIOError):
                 fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -93,7 +94,7 @@ class Reader:
             fcntl.flock(self.fd, fcntl.LOCK_UN)
 
     def show_up(self):
-        self.memory[32:48] = bytes(ctypes.c_longdouble(time.monotonic()))[:16]
+        self.memory[32:48] = bytes(ctypes.c_longdouble(self.now()))[:16]
 
     def ask_key(self):
         with self.lock():
@@ -117,7 +118,7 @@ class Reader:
             self.show_up()
             return Frame(self.memory, self.abi)
 
-    def frame(self, seconds=5.0):
+    def frame(self, seconds=PATIENCE):
         return wait_until(self.look, "a frame", seconds, every=0.001)
 
     def frames(self, count):
@@ -126,14 +127,14 @@ class Reader:
     def flow(self):
         """Looks until frames follow each other closely, which is when the daemon knows of us."""
         def is_close():
-            began = time.monotonic()
+            began = self.now()
             self.frame()
-            return time.monotonic() - began < 0.2
+            return self.now() - began < 0.2
         wait_until(lambda: is_close() and is_close(), "frames follow each other")
 
 
 def own_name(suffix):
-    return f"hdmicast-e2e-{os.getpid()}-{os.path.basename(free_name())}::{suffix}"
+    return f"{os.path.basename(folder())}-{os.path.basename(free_name())}::{suffix}"
 
 
 @contextlib.contextmanager
@@ -165,24 +166,23 @@ def from_key(frames):
     return units
 
 
-@test(alone=True)
+@test
 def tinypilots_janus_plugin_gets_every_frame():
     with named("h264") as name:
         line = TINYPILOT.format(encoder="hw", format="jpeg").replace("tinypilot::ustreamer::h264", name)
         line += " --desired-fps 30 --resolution 640x480 --h264-encoder x264"
-        with Daemon(*line.split(), fake="uvc:size=640x480", node="/dev/video0") as daemon:
+        with Daemon(*line.split(), fake="uvc:size=640x480", node="/dev/video0", clock=1 if LONG else 6) as daemon:
             daemon.wait_state("online")
-            with Reader(name, 7, quiet=True) as reader:
+            with Reader(name, 7, quiet=True, now=daemon.now) as reader:
                 equal(os.stat(f"/dev/shm/{name}").st_size, 2097280, "the size of the object")
                 equal(mode(name), 0o777, "its mode")
                 reader.flow()
                 frames = reader.frames(60)
                 equal(has_clients(daemon), True, "has_clients")
-                reader.frame().check("h264", 640, 480, gop=30)
+                reader.frame().check("h264", 640, 480, gop=30, now=daemon.now())
                 units = from_key(frames)
-                if SLOWER == 1:
-                    check_units(units)
-                    check_decodes(units)
+                check_units(units)
+                check_decodes(units)
         check(not os.path.exists(f"/dev/shm/{name}"), "it was not removed")
 
 
@@ -233,7 +233,7 @@ def a_key_frame_comes_on_request():
             frames = [reader.frame()]
             while not frames[-1].key:
                 frames.append(reader.frame())
-            check(len(frames) <= 6 * SLOWER, f"it was number {len(frames)} after the request")
+            check(len(frames) <= (6 if LONG else 24), f"it was number {len(frames)} after the request")
             equal(reader.wants_key(), 0, "the request after that")
         keys = h264(daemon)["keys"]
         check(keys <= 8, f"{keys} key frames for three requests")
@@ -250,10 +250,10 @@ def without_a_reader_one_frame_a_second_is_made():
                    "three more")
         took = time.monotonic() - began
         after = daemon.state()
-        check(2.5 < took < 4 * SLOWER, f"three frames in {took:.1f} s")
+        check(1.5 < took, f"three frames in {took:.1f} s")
         made = after["h264"]["encoded"] - before["h264"]["encoded"]
-        check(made <= 12, f"{made} access units were made")
-        check(after["sinks"]["jpeg"]["written"] - before["sinks"]["jpeg"]["written"] <= 5, "JPEGs")
+        check(made <= 4 * took, f"{made} access units were made in {took:.1f} s")
+        check(after["sinks"]["jpeg"]["written"] - before["sinks"]["jpeg"]["written"] <= took + 2, "JPEGs")
         equal(after["sinks"]["h264"]["has_clients"], False, "has_clients")
 
 
@@ -270,12 +270,12 @@ def a_reader_that_comes_back_after_long_is_noticed():
         equal(has_clients(daemon), True, "has_clients")
 
 
-@test(alone=True)
+@test
 def a_reader_that_stops_inside_the_lock_harms_nobody_else():
-    no_rates()
+    clock = Clock(1 if LONG else 6)
     with named("h264") as video, named("jpeg") as pictures, \
-            Daemon(*CARD, "--h264-sink", video, "--jpeg-sink", pictures, "--desired-fps", 30) as daemon, \
-            Reader(video) as reader, Reader(pictures) as jpeg, daemon.stream() as stream:
+            Daemon(*CARD, "--h264-sink", video, "--jpeg-sink", pictures, "--desired-fps", 30, clock=clock) as daemon, \
+            Reader(video, now=clock.now) as reader, Reader(pictures, now=clock.now) as jpeg, daemon.stream() as stream:
         reader.flow()
         jpeg.flow()
         frames = reader.frames(10)
@@ -283,15 +283,13 @@ def a_reader_that_stops_inside_the_lock_harms_nobody_else():
         with reader.lock(), jpeg.lock():
             for _ in stream.parts(30):  # what waited
                 pass
-            began = time.monotonic()
-            for _ in stream.parts(180):
+            began = clock.now()
+            for _ in stream.parts(180 if LONG else 60):
                 pass
-            took = time.monotonic() - began
+            took = clock.now() - began
             fps = h264(daemon)["fps"]
-            check(fps > 25, f"H.264 has {fps} fps")
         made = h264(daemon)["keys"] - keys
-        check(5.7 < took < 6.3, f"180 pictures in {took:.2f} s")
-        check(made <= 8, f"{made} key frames in 6 s for a reader that takes none")
+        check(made <= 3 + took, f"{made} key frames in {took:.1f} s for a reader that takes none")
         reader.look()  # the last one before
         frame = reader.frame()
         check(frame.key, "it goes on with a frame that leans on one that was skipped")
@@ -299,6 +297,10 @@ def a_reader_that_stops_inside_the_lock_harms_nobody_else():
         check_units(from_key(frames))
         check_decodes(from_key(frames))
         skipped = daemon.state()["sinks"]["h264"]["skipped"]
+        check(skipped > 40, f"{skipped} frames were skipped")
+        no_rates()
+        check(fps > 25, f"H.264 has {fps} fps")
+        check(5.7 < took < 6.3, f"180 pictures in {took:.2f} s")
         check(skipped > 120, f"{skipped} frames were skipped")
 
 
@@ -348,13 +350,13 @@ def readers_of_a_removed_sink_are_told():
 @test
 def it_stops_at_once_whatever_readers_do():
     with named("h264") as video, named("jpeg") as pictures, named("raw") as raw, \
-            Daemon(*CARD, "--h264-sink", video, "--jpeg-sink", pictures, "--raw-sink", raw, "--h264-sink-rm") as daemon:
+            Daemon(*CARD, "--h264-sink", video, "--jpeg-sink", pictures, "--raw-sink", raw, "--h264-sink-rm",
+                   clock=1) as daemon:
         with Reader(video) as reader, Reader(pictures) as jpeg, Reader(raw) as third:
             for each in (reader, jpeg, third):
                 each.flow()
             with reader.lock(), jpeg.lock():
-                took = daemon.stop()
-            check(took < (1.0 if SLOWER == 1 else 3.0), f"{took:.2f} s to stop")
+                daemon.stop_at_once("with readers")
 
 
 @test
@@ -404,7 +406,7 @@ def sinks_that_cannot_be_are_off_until_they_can():
             equal(daemon.get("/snapshot").status, 200, "the status of /snapshot")
             equal(has_clients(daemon), False, "has_clients")
             os.unlink(f"/dev/shm/{name}")
-            daemon.wait_log(f"{name} is ready", seconds=12)
+            daemon.wait_log(f"{name} is ready")
             equal(daemon.count_log("no sink "), 3, "complaints, tried again or not")
 
 
@@ -431,7 +433,7 @@ def a_full_dev_shm_is_said_and_tried_again():
         equal(daemon.drops(), {}, "the drops")
         subprocess.run(["nsenter", "-t", str(daemon.process.pid), "-m", "mount", "-o", "remount,size=64m", "/dev/shm"],
                        check=True)
-        daemon.wait_log("sink r.raw is ready", seconds=20)
+        daemon.wait_log("sink r.raw is ready")
         with open(own / "r.raw", "rb", buffering=0) as file:
             wait_until(lambda: os.pread(file.fileno(), 8, 0) != bytes(8), "it is written, too")
         equal(daemon.count_log("no sink "), 1, "complaints, tried again or not")
@@ -476,12 +478,12 @@ def readers_of_sinks_are_clients():
             end = time.monotonic() + 3.5
             while time.monotonic() < end:
                 reader.frame()
-        daemon.wait_exit(8)
+        daemon.wait_exit()
         check(daemon.count_log("nobody watched"), "it does not say why it ended")
 
 
 @test
 def a_layout_that_is_not_known_is_refused():
     done = subprocess.run([DAEMON, "--version"], env={**os.environ, "HDMICAST_SINK_ABI": "8"}, stderr=subprocess.PIPE,
-                          stdout=subprocess.DEVNULL, check=False, timeout=10)
+                          stdout=subprocess.DEVNULL, check=False, timeout=PATIENCE)
     equal((done.returncode, done.stderr.decode().count("\n")), (2, 1), "the exit status and lines")

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import namedtuple
 
-from harness import (BUILD, LONG, SAN, SLOWER, Daemon, Failure, Skip, check, equal, figure, folder, free_name, no_rates,
+from harness import (BUILD, LONG, PATIENCE, SAN, Daemon, Failure, Skip, check, equal, figure, folder, free_name, no_rates,
                      rate_of, test, wait_until)
 from test_h264 import Unit, check_decodes, check_units, h264
 
@@ -45,7 +45,7 @@ class Reader:
         self.child.send_signal(number)
         if number == signal.SIGKILL:
             self.child.wait()
-            self.thread.join(2)
+            self.thread.join(PATIENCE)
 
     def _collect(self):
         for line in self.child.stdout:
@@ -53,17 +53,17 @@ class Reader:
                 self.frames.append(Frame(*map(int, line.split())))
                 self.arrived.notify_all()
 
-    def wait(self, count, seconds=5.0):
+    def wait(self, count):
         """So many frames, from the first one on."""
         with self.arrived:
-            ok = self.arrived.wait_for(lambda: len(self.frames) >= count, seconds * SLOWER)
-            check(ok, f"{len(self.frames)} frames of {count} in {seconds * SLOWER:g} s")
+            ok = self.arrived.wait_for(lambda: len(self.frames) >= count, PATIENCE)
+            check(ok, f"{len(self.frames)} frames of {count} in {PATIENCE:g} s")
             return self.frames[:count]
 
-    def more(self, count, seconds=5.0):
+    def more(self, count):
         """So many from now on."""
         have = len(self.frames)
-        return self.wait(have + count, seconds)[have:]
+        return self.wait(have + count)[have:]
 
     def units(self):
         """The access units of what was read so far."""
@@ -143,12 +143,12 @@ def nothing_is_made_while_nobody_reads():
                 check(frames[0].captured_ns > reader.opened_ns, "it begins with what was there before it came")
                 wait_until(lambda: ring(daemon)["readers"] == 1, "it is counted")
                 equal(ring(daemon, "jpeg")["published"], 0, "the JPEGs")
-            wait_until(lambda: ring(daemon)["readers"] == 0, "it is forgotten", seconds=1)
+            wait_until(lambda: ring(daemon)["readers"] == 0, "it is forgotten")
             published = ring(daemon)["published"]
             check(published >= len(reader.frames), f"{published} were published and {len(reader.frames)} read")
 
 
-@test(alone=True)
+@test(long=True)
 def a_picture_comes_soon_after_its_reader():
     """Also of a ring that has to be made for it."""
     waits = []
@@ -171,8 +171,6 @@ def a_second_reader_starts_with_the_key_frame_that_is_there():
         with Reader(video, True) as second:
             frame = second.wait(1)[0]
             check(frame.flags & KEY and frame.published_ns < second.opened_ns, f"it starts with {frame}")
-            took = (frame.read_ns - second.opened_ns) / 1e6
-            check(took < 500 * SLOWER, f"after {took:.0f} ms")
             second.wait(60)
             wait_until(lambda: ring(daemon)["readers"] == 2, "both are counted")
             second.kill()
@@ -190,20 +188,20 @@ def a_key_frame_comes_for_who_asks():
             for number in range(5):  # also soon after each other, and after the reader came
                 began_ns = time.monotonic_ns()
                 # What the reader says itself may cover it up before it is heard: then it is said again.
-                for again in range(3):
-                    os.pwrite(control.fileno(), (1000 + 3 * number + again).to_bytes(4, "little"), 64 + 8)
+                for again in range(100):
+                    os.pwrite(control.fileno(), (1000 + 100 * number + again).to_bytes(4, "little"), 64 + 8)
                     with contextlib.suppress(Failure):
                         wait_until(lambda: any(frame.flags & KEY and frame.published_ns > began_ns
                                                for frame in reader.frames[-60:]), "it", seconds=0.5, every=0.001)
                         break
                 else:
                     raise Failure(f"no key frame for request {number}")
-            keys, began = h264(daemon)["keys"], time.monotonic()
+            began, keys = time.monotonic(), h264(daemon)["keys"]
             while time.monotonic() - began < 1:
                 os.pwrite(control.fileno(), os.urandom(4), 64 + 8)
                 time.sleep(0.001)
-        made = h264(daemon)["keys"] - keys
-        check(made <= 12 * SLOWER, f"{made} key frames in a second")
+        made, took = h264(daemon)["keys"] - keys, time.monotonic() - began
+        check(made <= 12 * took, f"{made} key frames in {took:.1f} s")
 
 
 def follow(how):
@@ -230,18 +228,20 @@ def follow(how):
     return gaps
 
 
-@test(alone=True)
+def judge_gaps(gaps, how):
+    figure(f"daemon ready to readers' first frame, after {how}: {', '.join(f'{gap:.0f}' for gap in gaps)} ms")
+    no_rates()
+    check(sorted(gaps)[len(gaps) // 2] < 100 and max(gaps) < 1000, f"{gaps} ms")
+
+
+@test
 def readers_follow_a_daemon_that_is_killed():
-    gaps = follow(signal.SIGKILL)
-    figure(f"daemon ready to readers' first frame, after SIGKILL: {', '.join(f'{gap:.0f}' for gap in gaps)} ms")
-    check(sorted(gaps)[len(gaps) // 2] < 100 * SLOWER and max(gaps) < 1000 * SLOWER, f"{gaps} ms")
+    judge_gaps(follow(signal.SIGKILL), "SIGKILL")
 
 
-@test(alone=True)
+@test
 def readers_follow_a_daemon_that_is_restarted():
-    gaps = follow(signal.SIGTERM)
-    figure(f"daemon ready to readers' first frame, after SIGTERM: {', '.join(f'{gap:.0f}' for gap in gaps)} ms")
-    check(sorted(gaps)[len(gaps) // 2] < 100 * SLOWER and max(gaps) < 1000 * SLOWER, f"{gaps} ms")
+    judge_gaps(follow(signal.SIGTERM), "SIGTERM")
 
 
 @test
@@ -305,7 +305,7 @@ def a_full_dev_shm_is_said_and_tried_again():
         equal(sorted(os.listdir(daemon.process.root / "root/dev/shm")), ["full-h264", "full-h264.ctl"], "the objects")
         subprocess.run(["nsenter", "-t", str(daemon.process.pid), "-m", "mount", "-o", "remount,size=64m", "/dev/shm"],
                        check=True)
-        daemon.wait_log("ring full-jpeg is ready", seconds=12)
+        daemon.wait_log("ring full-jpeg is ready")
         equal(daemon.count_log("no ring "), 1, "complaints, tried again or not")
 
 
@@ -323,7 +323,7 @@ def rings_that_cannot_be_are_off_until_they_can():
             with open(f"/dev/shm/{jpeg}", "rb") as file:
                 equal(file.read(), b"something else", "the object of another program")
             os.unlink(f"/dev/shm/{jpeg}")
-            daemon.wait_log(f"{jpeg} is ready", seconds=12)
+            daemon.wait_log(f"{jpeg} is ready")
             equal(daemon.count_log("no ring "), 3, "complaints, tried again or not")
 
 
@@ -365,12 +365,11 @@ def an_object_that_somebody_removes_is_made_again():
             since, epoch = len(daemon.lines), reader.frames[-1].epoch
             os.unlink(f"/dev/shm/{name}")
             daemon.wait_log("somebody removed it", since=since)
-            wait_until(lambda: reader.frames[-1].epoch != epoch, "frames of the new one", seconds=2)
+            wait_until(lambda: reader.frames[-1].epoch != epoch, "frames of the new one")
 
 
-@test(alone=True)
+@test
 def garbage_in_the_control_object_harms_nobody():
-    no_rates()
     stop = threading.Event()
 
     def spoil(name):
@@ -379,7 +378,7 @@ def garbage_in_the_control_object_harms_nobody():
                 os.pwrite(control.fileno(), os.urandom(2112), 0)
                 os.ftruncate(control.fileno(), random.choice((0, 1, 64, 100, 2112)))
 
-    seconds = 20 if LONG else 3
+    count = 600 if LONG else 60
     with rings("h264", "jpeg") as (video, jpeg, options), Daemon(*CARD, *options) as daemon, \
             Reader(video) as units, Reader(jpeg) as pictures, daemon.stream() as stream:
         units.wait(10)
@@ -389,13 +388,17 @@ def garbage_in_the_control_object_harms_nobody():
             thread.start()
         try:
             marks = len(units.frames), len(pictures.frames)
-            shown = [part.received_ns for part in stream.parts(seconds=seconds)]
+            shown = [part.received_ns for part in stream.parts(count)]
             with Reader(jpeg) as late:
                 late.wait(30)
         finally:
             stop.set()
             for thread in spoilers:
                 thread.join()
+        late.kill()
+        for frames in (units.more(30), pictures.more(30)):
+            check_sequence(frames)
+        no_rates()
         fps, gap = rate_of(shown)
         figure(f"with garbage in the control objects: MJPEG {fps:.1f} fps, longest gap {gap:.0f} ms")
         check(fps > 29, f"MJPEG has {fps:.1f} fps")
@@ -407,9 +410,8 @@ def garbage_in_the_control_object_harms_nobody():
             equal(check_sequence(frames), 0, f"lost frames of {name}")
 
 
-@test(alone=True)
+@test
 def a_reader_that_stops_or_dawdles_harms_nobody():
-    no_rates()
     with rings("raw") as (raw, options), Daemon(*CARD, *options) as daemon, Reader(raw) as good, \
             Reader(raw) as stopped, Reader(raw, pause_ms=500) as slow, daemon.stream() as stream:
         good.wait(10)
@@ -417,11 +419,10 @@ def a_reader_that_stops_or_dawdles_harms_nobody():
         slow.wait(1)
         stopped.kill(signal.SIGSTOP)
         mark = len(good.frames)
-        fps, _ = rate_of([part.received_ns for part in stream.parts(seconds=3)])
-        check(fps > 29, f"MJPEG has {fps:.1f} fps")
-        fps, _ = rate_of([frame.read_ns for frame in good.frames[mark:]])
-        check(fps > 28, f"the good reader has {fps:.1f} fps")
-        equal(check_sequence(good.frames), 0, "frames that it lost")
+        shown, _ = rate_of([part.received_ns for part in stream.parts(90)])
+        good.more(10)
+        read, _ = rate_of([frame.read_ns for frame in good.frames[mark:]])
+        lost_by_good = check_sequence(good.frames)
         stopped.kill(signal.SIGCONT)
         stopped.more(10)
         lost = check_sequence(stopped.frames)
@@ -434,6 +435,9 @@ def a_reader_that_stops_or_dawdles_harms_nobody():
         state = wait_until(told, "/state tells of it")
         check(state["wakes"] > 30, f"{state['wakes']} wakes")
         good.kill()
+        no_rates()
+        check(shown > 29 and read > 28, f"MJPEG has {shown:.1f} fps, the good reader {read:.1f}")
+        equal(lost_by_good, 0, "frames that the good reader lost")
         check(state["published"] - len(good.frames) < 60, f"{state['published']} published, {len(good.frames)} read")
 
 
@@ -442,19 +446,18 @@ def readers_of_rings_are_clients():
     with rings("jpeg") as (jpeg, options), Daemon(*CARD, *options, "--exit-on-no-clients", 1) as daemon:
         with Reader(jpeg) as reader:
             reader.wait(90)
-        daemon.wait_exit(5)
+        daemon.wait_exit()
         check(daemon.count_log("nobody watched"), "it does not say why it ended")
 
 
 @test
 def it_stops_at_once_with_readers_and_leaves_nothing():
-    with rings(*MEDIA) as (*names, options), Daemon(*CARD, *options) as daemon, contextlib.ExitStack() as stack:
+    with rings(*MEDIA) as (*names, options), Daemon(*CARD, *options, clock=1) as daemon, contextlib.ExitStack() as stack:
         readers = [stack.enter_context(Reader(name)) for name in names]
         for reader in readers:
             reader.wait(3)
         readers[0].kill(signal.SIGSTOP)
-        took = daemon.stop()
-        check(took < (1.0 if SLOWER == 1 else 3.0), f"{took:.2f} s to stop")
+        daemon.stop_at_once("with readers")
         equal([name for name in os.listdir("/dev/shm") if name.startswith(os.path.basename(folder()))], [], "objects")
 
 
@@ -466,12 +469,12 @@ def stress(how, seconds):
     equal(done.returncode, 0, "the exit status")
 
 
-@test(alone=True, seconds=90)
+@test
 def sixteen_readers_of_three_rings_see_every_frame_or_count_it():
     stress("threads" if SAN else "calm", 60 if LONG else 3)
 
 
-@test(alone=True, seconds=90)
+@test
 def sixteen_readers_that_are_stopped_killed_and_slowed_take_no_torn_frame():
     """Nor does one when the writer is killed in the middle of a picture."""
     stress("rough", 60 if LONG else 5)

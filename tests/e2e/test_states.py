@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Everything that can happen to a grabber, and that the picture always comes back: the card with
-the right reason within 1.5 s, the picture within 2 s of the device being able to deliver, by the
-same process, with no descriptor, thread or mapping left over.
+the right reason, the picture when the device can deliver again, by the same process, with no
+descriptor, thread or mapping left over. E2E_LONG=1: within 1.5 s, and within 2 s.
 """
 
 import os
 import subprocess
 import time
 
-from harness import SLOWER, Daemon, Skip, check, equal, figure, folder, free_name, jpeg_size, preload, test, wait_until
+from harness import (LONG, PATIENCE, SAN, Daemon, Skip, check, equal, figure, folder, free_name, jpeg_size, no_rates,
+                     preload, test, wait_until)
 
-CARD_S, BACK_S = 1.5, 2.0
+CARD_S, BACK_S = (1.5, 2.0) if LONG and not SAN else (PATIENCE, PATIENCE)
 USB = ("--format", "MJPEG", "--resolution", "1280x720", "--desired-fps", "30")
 HDMI = ("--format", "UYVY")
 HDMI_FAKE = "csi:edid=set,signal=1280x720@30"
@@ -50,7 +51,7 @@ class Watch:
         """A picture comes again."""
         part, took = self.stream.wait_part(lambda part: part.online, "the picture is back", seconds)
         self.slowest_back = max(self.slowest_back, took)
-        self.daemon.wait_state("online", 0.5)
+        self.daemon.wait_state("online")
         return part
 
     def round(self, breaks, state, mends, seconds=BACK_S):
@@ -197,14 +198,15 @@ def a_grabber_that_is_plugged_in_late_is_found():
 @test
 def damaged_buffers_are_left_out():
     with Daemon(*USB, fake="uvc:nodrop=on") as daemon:
-        watch = Watch(daemon)
+        watch, began = Watch(daemon), time.monotonic()
         for _ in range(3):
             before = daemon.drops().get("flagged", 0)
             daemon.tell("error-buffers 10")
             wait_until(lambda before=before: daemon.drops().get("flagged", 0) == before + 10, "ten are counted")
             watch.back()
         equal(daemon.source()["restarts"], 0, "how often the device was opened again")
-        check(1 <= daemon.count_log("frame dropped") <= 4, "said more than once a second, or never")
+        said, most = daemon.count_log("frame dropped"), 2 + time.monotonic() - began
+        check(1 <= said <= most, f"said {said} times, more than once a second, or never")
         watch.finish("damaged buffers")
 
 
@@ -218,7 +220,7 @@ def a_driver_that_goes_silent_is_restarted():
             daemon.tell("eproto")
             began = time.monotonic()
             daemon.wait_log(" No frames: ", CARD_S, since)
-            watch.stream.wait_part(lambda part: not part.online, "a card", 0.5)
+            watch.stream.wait_part(lambda part: not part.online, "a card")
             watch.back()
             watch.slowest_back = max(watch.slowest_back, time.monotonic() - began)
         equal(daemon.count_log(" No frames: ", lines), 3, "how often 'No frames' was said")
@@ -271,7 +273,7 @@ def calls_that_fail_while_it_opens_are_survived():
             else:
                 daemon.tell("unplug")
                 daemon.tell("replug")
-            watch.stream.wait_part(lambda part: not part.online, f"a card after {call} failed", 3)
+            watch.stream.wait_part(lambda part: not part.online, f"a card after {call} failed")
             watch.back(1 + BACK_S)
             watch.finish(f"{call} fails with {error.upper()}")
 
@@ -281,22 +283,23 @@ def the_first_picture_may_take_three_seconds():
     with Daemon(*USB, fake="uvc:first-frame-delay=3000") as daemon:
         began = time.monotonic()
         daemon.wait_state("no-frames", CARD_S)
-        daemon.wait_state("online", 4)
+        daemon.wait_state("online")
         took = time.monotonic() - began
         figure(f"first frame after 3 s: online after {took:.2f} s")
         equal(daemon.source()["restarts"], 0, "how often the device was opened again")
-        check(took < (3 + BACK_S) * SLOWER, f"{took:.2f} s")
+        check(took < 3 + BACK_S, f"{took:.2f} s")
 
 
 @test
 def a_card_is_shown_from_the_start_and_once_a_second():
     with Daemon("--device", "/dev/nothing", "--resolution", "800x600") as daemon:
-        reply = daemon.get("/snapshot", seconds=2)
+        reply = daemon.get("/snapshot")
         equal((reply.headers["x-ustreamer-online"], jpeg_size(reply.body)), ("false", (800, 600)), "the snapshot")
         with daemon.stream("extra_headers=1") as stream:
             times = [part.received_ns for part in stream.parts(4)]
+        no_rates()
         gaps = [(b - a) / 1e6 for a, b in zip(times, times[1:])]
-        check(all(800 < gap < 1200 * SLOWER for gap in gaps[1:]), f"gaps of {gaps} ms")
+        check(all(800 < gap < 1200 for gap in gaps[1:]), f"gaps of {gaps} ms")
 
 
 @test
@@ -304,7 +307,7 @@ def a_grabber_that_changes_its_size_by_itself_is_followed():
     with Daemon(*USB, fake="uvc") as daemon, daemon.stream("extra_headers=1") as stream:
         stream.wait_part(lambda part: part.online, "the first picture")
         daemon.tell("lie 640x480")
-        part, _ = stream.wait_part(lambda part: jpeg_size(part.body) == (640, 480), "a picture of another size", 2)
+        part, _ = stream.wait_part(lambda part: jpeg_size(part.body) == (640, 480), "a picture of another size")
         equal((part.headers["x-ustreamer-width"], part.headers["x-ustreamer-height"]), ("640", "480"),
               "the size in the headers")
 

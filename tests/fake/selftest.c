@@ -5,7 +5,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-static char ctl_path[] = "/tmp/fake-selftest-XXXXXX", report_path[64];
+static char ctl_path[64], report_path[80];
 
 int request(int fd, unsigned long code, void *arg)
 {
@@ -187,6 +187,7 @@ int main(int argc, char **argv)
 	if (argc > 1)
 		return leave_behind(argv[1]);
 
+	snprintf(ctl_path, sizeof(ctl_path), "/tmp/hdmicast-fake-%d-XXXXXX", (int)getpid());
 	close(mkstemp(ctl_path));
 	snprintf(report_path, sizeof(report_path), "%s.report", ctl_path);
 	setenv("HDMICAST_FAKE",

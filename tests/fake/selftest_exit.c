@@ -82,10 +82,11 @@ static void run_child(const char *what, const char *report)
 /* How often the words are in what it reports. */
 static unsigned reports(const char *what, const char *words)
 {
-	char path[] = "/tmp/fake-exit-XXXXXX", line[512];
+	char path[64], line[512];
 	unsigned n = 0;
 	FILE *file;
 
+	snprintf(path, sizeof(path), "/tmp/hdmicast-fake-%d-XXXXXX", (int)getpid());
 	close(mkstemp(path));
 	run_child(what, path);
 	file = fopen(path, "r");

@@ -77,7 +77,8 @@ static void holding_every_buffer_is_reported(void **state)
 	client_start(&uvc);
 	for (unsigned i = 0; i < CLIENT_BUFFERS; i++)
 		assert_int_equal(client_take(&uvc, &b), 0);
-	usleep(300 * 1000);
+	for (int i = 0; i < 600 && !violations("STARVE"); i++)
+		usleep(100 * 1000);
 	command("uvc.starve 1000");
 	assert_int_equal(violations("STARVE"), 1);
 }

@@ -116,11 +116,12 @@ static void read_all(int fd, char *to, size_t size)
 static void play(void **state)
 {
 	const struct m2m_case *it = *state;
-	char folder[] = "/tmp/m2m.XXXXXX", said[8192], what[512], path[PATH_MAX];
+	char folder[64], said[8192], what[512], path[PATH_MAX];
 	int out[2], status;
 	bool clean;
 	pid_t pid;
 
+	snprintf(folder, sizeof(folder), "/tmp/hdmicast-m2m-%d-XXXXXX", (int)getpid());
 	assert_non_null(mkdtemp(folder));
 	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
 	pid = fork();

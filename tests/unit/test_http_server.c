@@ -897,14 +897,15 @@ static void a_peer_that_vanished_is_given_up_by_the_kernel(void **state)
 
 static void a_unix_socket_has_its_mode_and_goes_with_us(void **state)
 {
-	static const char path[] = "/tmp/hdmicast-test.sock";
+	char path[64], url[80];
 	struct server *second;
 	struct stat st;
 
 	(void)state;
-	unlink(path);
+	snprintf(path, sizeof(path), "/tmp/hdmicast-test-%d.sock", (int)getpid());
+	snprintf(url, sizeof(url), "unix:%s", path);
 	start("--unix", path);
-	assert_string_equal(server_url(server), "unix:/tmp/hdmicast-test.sock");
+	assert_string_equal(server_url(server), url);
 	assert_int_equal(server_create(&second, base, pipeline, &opt), -EADDRINUSE);
 	opt.unix_rm = true;
 	opt.unix_mode = 0640;

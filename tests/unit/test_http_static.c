@@ -10,7 +10,7 @@
 #include "http/static.h"
 #include "util.h"
 
-static char root[] = "/tmp/hdmicast-static.XXXXXX";
+static char root[64];
 
 static void write_file(const char *name)
 {
@@ -24,6 +24,7 @@ static void write_file(const char *name)
 static int make_tree(void **state)
 {
 	(void)state;
+	snprintf(root, sizeof(root), "/tmp/hdmicast-test-%d-XXXXXX", (int)getpid());
 	assert_non_null(mkdtemp(root));
 	assert_int_equal(chdir(root), 0);
 	mkdir("www", 0755);

@@ -128,12 +128,14 @@ static void tune(struct fixture *fix, unsigned kbps, unsigned gop, unsigned fps)
 /* The mean squared error of luma and chroma, of the frame that ffmpeg makes of one key unit. */
 static unsigned error_of(const struct frame *unit, const struct frame *picture)
 {
-	char path[] = "/tmp/hdmicast-x264-XXXXXX", command[256];
-	AUTO(auto_close) int fd = mkstemp(path);
+	char path[64], command[256];
+	AUTO(auto_close) int fd = -1;
 	uint8_t decoded[LUMA + 2 * CHROMA + 1];
 	uint64_t sum = 0;
 	FILE *from;
 
+	snprintf(path, sizeof(path), "/tmp/hdmicast-test-%d-XXXXXX", (int)getpid());
+	fd = mkstemp(path);
 	assert_true(fd >= 0);
 	assert_int_equal(write(fd, unit->plane[0].data, unit->plane[0].size), unit->plane[0].size);
 	snprintf(command, sizeof(command),

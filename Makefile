@@ -194,6 +194,9 @@ $(BUILD)/unit/reader32: tests/unit/reader32.c tests/unit/ringlines.h $(RING_SRC)
 $(BUILD)/unit/test_ring32: | $(BUILD)/unit/reader32
 $(BUILD)/tests/unit/test_ring32.o: private CPPFLAGS += -DREADER32='"$(abspath $(BUILD))/unit/reader32"'
 
+# Many start themselves again with time that goes slower.
+$(UNIT): | $(CLOCK_BUILD)/libtestclock.so
+
 # They start themselves again on the fake devices.
 $(BUILD)/unit/test_m2m $(BUILD)/unit/test_m2m_faults $(BUILD)/unit/test_m2m_import: | $(FAKE_BUILD)/libfakev4l2.so
 
@@ -204,7 +207,7 @@ DEPS_BUILD := gcc make pkg-config libevent-dev libjpeg62-turbo-dev libyuv-dev li
 	      libx264-dev
 DEPS_TEST  := libcmocka-dev libturbojpeg0-dev python3 python3-numpy curl ffmpeg v4l-utils chromium chromium-driver \
 	      gcc-multilib clang libclang-rt-14-dev clang-tidy clang-format cppcheck valgrind mandoc shellcheck \
-	      systemd procps iproute2 socat spin netcat-openbsd ustreamer \
+	      systemd procps iproute2 socat spin netcat-openbsd qemu-user ustreamer \
 	      mpv gstreamer1.0-tools gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
 DEPS_VM    := qemu-system-x86 busybox-static cpio kmod bc xz-utils linux-source-6.1 linux-headers-amd64
 APT        := $(if $(filter 0,$(shell id -u)),,sudo )apt-get -o DPkg::Lock::Timeout=600

@@ -292,7 +292,7 @@ static __attribute__((unused)) void check_pictures(double most)
 	fflush(tape);
 	unsetenv("LD_PRELOAD");
 	snprintf(line, sizeof(line),
-		"timeout 50 ffmpeg -nostdin -v error -xerror -f h264 -i /proc/%d/fd/%d -vsync 0 "
+		"timeout 500 ffmpeg -nostdin -v error -xerror -f h264 -i /proc/%d/fd/%d -vsync 0 "
 		"-f rawvideo -pix_fmt yuv420p - 2>&1",
 		getpid(), fileno(tape));
 	decoder = popen(line, "r");
@@ -319,6 +319,7 @@ static __attribute__((unused)) void stop(void)
 
 static int run_child(const struct m2m_case *it)
 {
+	preload_calmed();
 	alarm(60);
 	self = it;
 	log_init(LOG_LEVEL_INFO, LOG_COLOUR_NEVER);

@@ -6,8 +6,6 @@
 #ifndef TESTS_M2M_PLAY_H
 #define TESTS_M2M_PLAY_H
 
-#include <dlfcn.h>
-#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,9 +15,11 @@
 #include <cmocka.h>
 #include <linux/videodev2.h>
 
+#include "preload.h"
 #include "util.h"
 
-#define NODE "/dev/fake-m2m"
+#define NODE   "/dev/fake-m2m"
+#define SLOWER 4 /* how much slower the time of a case goes: what is late there is very late */
 
 struct m2m_case {
 	const char *name, *fake; /* HDMICAST_FAKE */
@@ -37,34 +37,12 @@ struct m2m_case {
 /* What the child does with a case; the exit status. */
 static int run_child(const struct m2m_case *it);
 
-/* The library beside this program, and before it the runtime of the sanitizer we are built with. */
-static void set_preload(void)
-{
-	char path[PATH_MAX], both[2 * PATH_MAX] = "";
-	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
-	Dl_info info;
-	void *symbol = dlsym(RTLD_DEFAULT, "__asan_init");
-
-	assert_true(n > 0);
-	path[n] = '\0';
-	for (int i = 0; i < 2; i++)
-		*strrchr(path, '/') = '\0';
-	strcat(path, "/fake/libfakev4l2.so");
-	if (access(path, R_OK) < 0)
-		fail_msg("%s: %s", path, strerror(errno));
-	if (!symbol)
-		symbol = dlsym(RTLD_DEFAULT, "__tsan_init");
-	if (symbol && dladdr(symbol, &info) && strstr(info.dli_fname, "san.so"))
-		snprintf(both, sizeof(both), "%s ", info.dli_fname);
-	strcat(both, path);
-	setenv("LD_PRELOAD", both, 1);
-}
-
 static void become_child(const struct m2m_case *it, const char *folder, int out)
 {
 	char path[PATH_MAX];
 
-	set_preload();
+	if (!preload_set("fake/libfakev4l2.so " PRELOAD_CLOCK) || !preload_calm(SLOWER))
+		_exit(126);
 	setenv("HDMICAST_FAKE", it->fake, 1);
 	setenv("HDMICAST_FAKE_PATH", NODE, 1);
 	snprintf(path, sizeof(path), "%s/ctl", folder);

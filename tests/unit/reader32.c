@@ -29,7 +29,7 @@ int main(int argc, char **argv)
 		struct hdmicast_frame frame;
 		char line[RINGLINE_SIZE];
 
-		if ((res = hdmicast_ring_wait(ring, 20000)) < 0 ||
+		if ((res = hdmicast_ring_wait(ring, 300000)) < 0 ||
 			(res = hdmicast_ring_next(ring, &frame)) < 0)
 			return fail("read", res);
 		describe_frame(line, &frame);

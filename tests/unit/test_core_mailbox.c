@@ -452,7 +452,7 @@ static void *read_all(void *arg)
 		struct pollfd on = { .fd = mailbox_fd(reader->mailbox), .events = POLLIN };
 		struct frame *frame;
 
-		if (poll(&on, 1, 10000) != 1)
+		if (poll(&on, 1, 60000) != 1)
 			return NULL;
 		while ((frame = mailbox_take(reader->mailbox))) {
 			reader->in_order &= frame->sequence > last || frame->sequence == FRAMES;

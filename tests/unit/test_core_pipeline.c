@@ -38,8 +38,9 @@
 #include <sys/mman.h>
 
 #include "draw.h"
+#include "preload.h"
 
-#define EVENTUALLY_MS 5000
+#define EVENTUALLY_MS 15000
 
 /* What open() and next() do, one after the other. After the last: next() waits for the stop. */
 enum what {
@@ -712,6 +713,7 @@ int main(void)
 		cmocka_unit_test(jpeg_is_made_of_frames_and_of_the_card),
 	};
 
+	calm_down(4);
 	log_init(LOG_LEVEL_INFO, LOG_COLOUR_NEVER);
 	return cmocka_run_group_tests_name("pipeline", tests, NULL, NULL);
 }

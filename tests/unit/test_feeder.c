@@ -11,6 +11,7 @@
 
 #include "encoder/feeder.h"
 #include "fake_encoder.h"
+#include "preload.h"
 #include "wait.h"
 
 #define ANSWER_MS 10000
@@ -545,5 +546,6 @@ int main(void)
 		TEST(resting_lets_go_of_everything),
 	};
 
+	calm_down(4);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

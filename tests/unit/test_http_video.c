@@ -17,6 +17,7 @@
 #include "http/connection.h"
 #include "http/video.h"
 #include "log.h"
+#include "preload.h"
 
 #define PATIENCE_NS (20 * NS_PER_S)
 #define MAX_ASKED   1000
@@ -817,6 +818,7 @@ int main(void)
 		TEST(stopping_with_viewers_releases_everything),
 	};
 
+	calm_down(4);
 	signal(SIGPIPE, SIG_IGN); /* main() does */
 	log_init(LOG_LEVEL_ERROR - 1, LOG_COLOUR_NEVER);
 	return cmocka_run_group_tests(tests, NULL, NULL);

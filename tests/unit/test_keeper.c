@@ -10,6 +10,7 @@
 
 #include "encoder/keeper.h"
 #include "fake_encoder.h"
+#include "preload.h"
 
 #define ANSWER_MS 10000
 
@@ -352,5 +353,6 @@ int main(void)
 		TEST(frames_are_let_go_when_a_session_closes),
 	};
 
+	calm_down(4);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,6 +22,7 @@
 #include "shm/hdmicast-ring.h"
 #include "shm/memsink.h"
 #include "util.h"
+#include "preload.h"
 
 #define TTL_NS (10 * NS_PER_S)
 #define MIB    1048576
@@ -790,5 +791,6 @@ int main(void)
 		TEST(a_frame_that_could_not_be_written_is_not_there),
 	};
 
+	calm_down(10);
 	return cmocka_run_group_tests_name("memsink", tests, NULL, NULL);
 }

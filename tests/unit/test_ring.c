@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "rings.h"
+#include "preload.h"
 
 #define KEY  true
 #define MORE false
@@ -408,5 +409,6 @@ int main(void)
 		RING_TEST(who_polls_stays_a_reader_while_nothing_comes),
 	};
 
+	calm_down(4);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

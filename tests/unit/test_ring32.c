@@ -36,13 +36,24 @@ static void publish_one(struct ring *ring, unsigned n)
 	assert_int_equal(ring_publish_frame(ring, &frame, (1ull << 33) + n), 0);
 }
 
-static FILE *start_reader32(void)
+/* How programs of 32 bits are started here: by the kernel, by qemu-i386 where it has none, or not. */
+static const char *find_way(void)
+{
+	/* Without arguments it says 2; the shell says 126 for what the kernel does not take. */
+	if (WEXITSTATUS(system(READER32 " 2>/dev/null")) == 2)
+		return "";
+	if (WEXITSTATUS(system("qemu-i386 " READER32 " 2>/dev/null")) == 2)
+		return "qemu-i386 ";
+	return NULL;
+}
+
+static FILE *start_reader32(const char *way)
 {
 	char command[256];
 	FILE *out;
 
-	snprintf(command, sizeof(command), "timeout 60 %s %s %d 2>&1", READER32, ring_name(),
-		FRAMES);
+	snprintf(command, sizeof(command), "timeout 500 %s" READER32 " %s %d 2>&1", way,
+		ring_name(), FRAMES);
 	out = popen(command, "r");
 	assert_non_null(out);
 	return out;
@@ -59,7 +70,7 @@ static void assert_line(FILE *from, const char *expected)
 
 static void await_request(struct ring *ring)
 {
-	const int64_t until = now_ns() + 20 * NS_PER_S;
+	const int64_t until = now_ns() + 300 * NS_PER_S;
 	struct ring_readers readers;
 
 	/* Ours never asks once it has a key frame, so who asks is the other one. */
@@ -76,6 +87,7 @@ static void a_reader_of_32_bits_reads_what_64_bits_write(void **state)
 	struct hdmicast_frame frame;
 	struct ring_readers readers;
 	char expected[RINGLINE_SIZE];
+	const char *way;
 	struct ring *ring;
 	FILE *out;
 
@@ -84,12 +96,17 @@ static void a_reader_of_32_bits_reads_what_64_bits_write(void **state)
 		print_message("no compiler for 32 bits: install gcc-multilib, or this is no x86\n");
 		skip();
 	}
+	way = find_way();
+	if (!way) {
+		print_message("this kernel runs no programs of 32 bits: install qemu-user\n");
+		skip();
+	}
 	assert_int_equal(sizeof(void *), 8);
 	ring = new_ring(1 << 20, 8);
 	publish_one(ring, 0);
 	reader = new_reader();
 	ring_get_readers(ring, &readers);
-	out = start_reader32();
+	out = start_reader32(way);
 	assert_line(out, "32 bits");
 	for (unsigned n = 0; n < FRAMES; n++) {
 		if (n)

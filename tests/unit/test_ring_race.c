@@ -122,7 +122,7 @@ static void threads_never_take_a_torn_frame_for_a_whole_one(void **state)
 	ring_destroy(ring);
 }
 
-/* Exits with 0 when told to end and all was right: 2 for something wrong, 3 for nothing at all. */
+/* Exits with 0 when told to end and all was right, not before it saw something: 2 for something wrong. */
 static volatile sig_atomic_t ended;
 
 static void end(int signal)
@@ -137,14 +137,13 @@ static _Noreturn void be_reader(void)
 	struct hdmicast_ring *reader;
 	struct seen seen = { 0 };
 
-	signal(SIGTERM, end);
 	if (hdmicast_ring_open(&reader, ring_name(), HDMICAST_RING_EARLY))
 		_exit(4);
-	while (!ended) {
+	while (!ended || !seen.frames) {
 		if (hdmicast_ring_wait(reader, 100) == 0 && !read_one(reader, &seen, copy))
 			_exit(2);
 	}
-	_exit(seen.frames ? 0 : 3);
+	_exit(0);
 }
 
 static _Noreturn void be_writer(void)
@@ -166,8 +165,10 @@ static _Noreturn void be_writer(void)
 
 static pid_t start(void (*body)(void))
 {
-	pid_t pid = fork();
+	pid_t pid;
 
+	signal(SIGTERM, end); /* from its first moment on */
+	pid = fork();
 	if (!pid) {
 		alarm(60);
 		body();
@@ -213,8 +214,6 @@ static void processes_survive_what_happens_to_others(void **state)
 		disturb(reader, &writer, &seed);
 		usleep(next_random(&seed) % 20000);
 	}
-	/* One that was just made may not have had its turn; 60 s are a lot for it. */
-	usleep(500000);
 	for (unsigned i = 0; i < READERS; i++) {
 		int status;
 

@@ -16,8 +16,9 @@
 
 #include "shm/sink.h"
 #include "util.h"
+#include "preload.h"
 
-#define PATIENCE_NS (5 * NS_PER_S)
+#define PATIENCE_NS (15 * NS_PER_S)
 #define SIZE        (128 + (2 << 20)) /* of an H.264 object, layout 7 */
 #define ID_AT       16
 #define USED_AT     24
@@ -337,5 +338,6 @@ int main(void)
 		TEST(frames_are_apart_so_that_readers_see_each),
 	};
 
+	calm_down(4);
 	return cmocka_run_group_tests_name("sink", tests, NULL, NULL);
 }

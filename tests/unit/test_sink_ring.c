@@ -5,8 +5,9 @@
 
 #include "rings.h"
 #include "shm/sink.h"
+#include "preload.h"
 
-#define PATIENCE_NS (5 * NS_PER_S)
+#define PATIENCE_NS (15 * NS_PER_S)
 
 static struct option_store opt;
 static struct drops drops;
@@ -201,5 +202,6 @@ int main(void)
 		TEST(requests_are_spaced),
 	};
 
+	calm_down(4);
 	return cmocka_run_group_tests_name("sink of a ring", tests, NULL, NULL);
 }

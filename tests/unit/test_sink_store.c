@@ -11,7 +11,7 @@
 #include "shm/sink.h"
 #include "util.h"
 
-#define PATIENCE_NS (5 * NS_PER_S)
+#define PATIENCE_NS (60 * NS_PER_S)
 
 static struct outlet *outlet;
 static struct store store;

@@ -11,6 +11,7 @@
 #include "capture/source.h"
 #include "draw.h"
 #include "util.h"
+#include "preload.h"
 
 struct fixture {
 	struct options opt;
@@ -237,5 +238,6 @@ int main(void)
 		SOURCE_TEST(test_frames_outlive_the_source),
 	};
 
+	calm_down(4);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -139,7 +139,7 @@ static unsigned error_of(const struct frame *unit, const struct frame *picture)
 	assert_true(fd >= 0);
 	assert_int_equal(write(fd, unit->plane[0].data, unit->plane[0].size), unit->plane[0].size);
 	snprintf(command, sizeof(command),
-		"timeout 20 ffmpeg -nostdin -v error -f h264 -i %s -f rawvideo - 2>&1", path);
+		"timeout 500 ffmpeg -nostdin -v error -f h264 -i %s -f rawvideo - 2>&1", path);
 	from = popen(command, "r");
 	assert_non_null(from);
 	assert_int_equal(fread(decoded, 1, sizeof(decoded), from), LUMA + 2 * CHROMA);

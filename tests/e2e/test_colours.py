@@ -4,15 +4,15 @@
 import subprocess
 
 from browser import Browser
-from harness import Daemon, Failure, check, test, wait_until
+from harness import Daemon, Failure, check, equal, test, wait_until
 from test_browser import wait_path
 from test_h264 import Viewer
 from test_m2m import BARS, UVC, bars_of, decode, to_rgb
 
-# Where the picture is in the window.
+# Which element shows the picture, and where in the window.
 WHERE = """
-const box = document.getElementById(document.body.dataset.element).getBoundingClientRect();
-return [box.x, box.y, box.width, box.height];
+const id = document.body.dataset.element, box = document.getElementById(id).getBoundingClientRect();
+return [id, box.x, box.y, box.width, box.height];
 """
 
 
@@ -26,7 +26,7 @@ def to_pixels(image, how):
 
 def on_screen(browser):
     """The middle of each bar."""
-    x, y, width, height = browser.run(WHERE)
+    _, x, y, width, height = browser.run(WHERE)
     png = browser.screenshot()
     rgb, columns = to_pixels(png, "png_pipe"), int.from_bytes(png[16:20], "big")
     scale = min(width / 640, height / 480)
@@ -44,14 +44,18 @@ def rounded(bars):
 
 
 def wait_bars(browser, path, decoded):
-    """As they are when they have come to rest."""
+    """As they are when they have come to rest. A path that begins anew would leave its last picture to the canvas."""
+    wait_path(browser, path)
+    browser.run("Link.prototype.watch = () => {}")
+    wait_path(browser, path)
+    equal(browser.run(WHERE)[0], "video" if path == "mse" else "canvas", f"what shows the picture by {path}")
     seen = [on_screen(browser)]
 
     def is_good():
         seen.append(on_screen(browser))
         return apart(seen[-1], decoded) <= 3
     try:
-        wait_until(is_good, path, 30, every=0.5)
+        wait_until(is_good, path, 60, every=0.5)
     except Failure as error:
         raise Failure(f"{error}: the bars are {seen[-1]}, and ffmpeg decodes {rounded(decoded)}") from None
     return seen[-1]
@@ -79,7 +83,6 @@ def check_paths(option, is_full):
             Browser(composited=True) as browser:
         for path in ("mse", "webcodecs", "mjpeg"):
             browser.open(daemon, f"?path={path}")
-            wait_path(browser, path, 60)
             seen[path] = wait_bars(browser, path, decoded_jpeg(daemon) if path == "mjpeg" else decoded_h264(daemon))
             check(apart(seen[path], source) <= 6, f"by {path} {option} is {seen[path]}, and was {rounded(source)}")
     for path, bars in seen.items():

@@ -101,8 +101,8 @@ void calls_describe(const struct device *dev, char *buf, size_t size)
 {
 	size_t n = (size_t)snprintf(buf, size, " hanging=");
 
-	for (unsigned i = 0; i < INJECTIONS_MAX && n < size; i++)
-		if (dev->injections[i].inside)
+	for (unsigned i = 0; i < INJECTIONS_MAX; i++)
+		for (unsigned k = 0; k < dev->injections[i].inside && n < size; k++)
 			n += (size_t)snprintf(buf + n, size - n, "%s%s",
 				buf[n - 1] == '=' ? "" : "+", dev->injections[i].entry->name);
 	if (n < size)

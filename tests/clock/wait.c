@@ -258,10 +258,8 @@ int pthread_cond_clockwait(pthread_cond_t *cond, pthread_mutex_t *mutex, clockid
 	return wait_piece(cond, mutex, until);
 }
 
-int sem_timedwait(sem_t *sem, const struct timespec *until)
+static int sem_wait_until(sem_t *sem, const struct timespec *until)
 {
-	if (!clock_is_ours())
-		return REAL(sem_timedwait)(sem, until);
 	for (;;) {
 		const int64_t slice = clock_slice(clock_from(until));
 		const struct timespec ts = to_timespec(real_ns(CLOCK_REALTIME) + slice);
@@ -271,6 +269,16 @@ int sem_timedwait(sem_t *sem, const struct timespec *until)
 		if (errno != ETIMEDOUT || !slice)
 			return -1;
 	}
+}
+
+int sem_timedwait(sem_t *sem, const struct timespec *until)
+{
+	return clock_is_ours() ? sem_wait_until(sem, until) : REAL(sem_timedwait)(sem, until);
+}
+
+int sem_clockwait(sem_t *sem, clockid_t id, const struct timespec *until)
+{
+	return clock_is_ours() ? sem_wait_until(sem, until) : REAL(sem_clockwait)(sem, id, until);
 }
 
 /*

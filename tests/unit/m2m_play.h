@@ -127,8 +127,10 @@ static int run_cases(const struct m2m_case *cases, size_t count, char *argv[])
 
 	for (size_t i = 0; i < count; i++) {
 		if (argv[1] && !strcmp(argv[1], "--case") && argv[2] &&
-			!strcmp(argv[2], cases[i].name))
+			!strcmp(argv[2], cases[i].name)) {
+			free(tests);
 			return run_child(&cases[i]);
+		}
 		tests[i] = (struct CMUnitTest){
 			.name = cases[i].name, .test_func = play, .initial_state = (void *)&cases[i]
 		};

@@ -22,7 +22,7 @@ $(CLOCK_BUILD)/selftest: $(CLOCK_BUILD)/selftest.o
 .PHONY: test-clock
 test-clock: $(CLOCK_BUILD)/libtestclock.so $(CLOCK_BUILD)/selftest
 
-# Whoever uses the fake devices may want to own their time.
+# Whoever uses the fake devices may want to own their time, and their own test does.
 fake: test-clock
 
 -include $(CLOCK_OBJ:.o=.d) $(CLOCK_BUILD)/selftest.d

@@ -159,8 +159,8 @@ $(BUILD)/python/%: $(BUILD)/tests/python/%.o $(LIB)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIB_LDLIBS) $(LDLIBS)
 
-# A part of hdmicast-dump, which the other tests do without.
-$(BUILD)/unit/test_dump_stats: $(BUILD)/src/dump/stats.o
+# Parts of hdmicast-dump, which the other tests do without.
+$(BUILD)/unit/test_dump: $(BUILD)/src/dump/input.o $(BUILD)/src/dump/stats.o
 
 # TurboJPEG is what conversion is measured against; the program itself does without.
 $(BUILD)/unit/test_picture $(BUILD)/bench/convert: LIB_LDLIBS += -lturbojpeg

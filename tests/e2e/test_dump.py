@@ -421,5 +421,11 @@ def wrong_command_lines_are_told_in_one_line():
                     ("--nonsense",)):
         out, said = output(*options, status=2)
         check(said.count("\n") == 1 and not out, f"{options}: {said!r}")
+    ours, terminal = os.openpty()
+    with Dump("--h264", "a", stdout=terminal, status=2) as dump:
+        dump.wait()
+    os.close(ours)
+    os.close(terminal)
+    equal(dump.said, ["hdmicast-dump: frames would spoil this terminal: use a pipe, or --output FILE"], "what it says")
     check(b"--sink-abi" in output("--help")[0], "the text of --help")
     check(re.fullmatch(rb"[\d.]+\n", output("--version")[0]), "the version")

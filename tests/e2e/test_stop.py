@@ -6,9 +6,12 @@ import ctypes
 import os
 import signal
 import socket
+import subprocess
 import threading
+import time
+from pathlib import Path
 
-from harness import Daemon, Skip, check, free_name, test, wait_until
+from harness import DAEMON, Daemon, Skip, check, equal, free_name, free_port, test, wait_until
 
 MJPEG = ("--format", "MJPEG", "--resolution", "1280x720", "--desired-fps", "30")
 
@@ -51,6 +54,27 @@ def it_stops_before_it_is_ready():
     with Daemon("--source", "testcard", ready=False, clock=1) as daemon:
         wait_until(lambda: daemon.process.own_threads() and daemon.lines, "it began")
         daemon.stop_at_once("at the start")
+
+
+@test
+def a_signal_that_comes_before_the_loop_ends_it_in_order():
+    """Its first line of the log does not fit into the pipe: so it waits, at the start."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writing, b"\n" * 4096)
+    os.set_blocking(writing, True)
+    with subprocess.Popen([DAEMON, "--source", "testcard", "--port", str(free_port())], stderr=writing) as child:
+        os.close(writing)
+        proc = Path("/proc", str(child.pid))
+        wait_until(lambda: os.path.samefile(proc / "exe", DAEMON) and ") S " in (proc / "stat").read_text(),
+                   "it waits for the pipe")
+        child.send_signal(signal.SIGTERM)
+        with os.fdopen(reading, "rb") as said:
+            lines = said.read()
+        equal(child.wait(60), 0, "the exit status")
+        check(b"stopping: Terminated" in lines, "it does not say that it stops")
 
 
 @test

@@ -12,7 +12,7 @@ import threading
 import time
 import unittest
 from pathlib import Path
-from unittest.mock import patch
+from unittest import mock
 
 import hdmicast
 
@@ -126,6 +126,10 @@ class RingTest(unittest.TestCase):
         for n in range(28, 31):
             self.assert_frame(ring.read(1), n, lost=27 if n == 28 else 0)
         self.assertEqual(ring.lost, 27)
+        ring.request_key()
+        place = Path(f"/dev/shm/{self.name}.ctl").read_bytes()[64:88]
+        pid, _, _, laps, lost = struct.unpack("=IIIIQ", place)
+        self.assertEqual((pid, laps, lost), (os.getpid(), 1, 27))
 
     def test_without_a_key_frame_one_is_asked_for_and_the_rest_skipped(self):
         writer = self.writer()
@@ -214,8 +218,8 @@ class RingTest(unittest.TestCase):
         self.writer()
         ring = self.ring(timeout=0.5)
         before = time.monotonic()
-        with patch.object(hdmicast, "_libc", wraps=hdmicast._libc) as libc, \
-                patch.object(time, "sleep", wraps=time.sleep) as sleep, \
+        with mock.patch.object(hdmicast, "_libc", wraps=hdmicast._libc) as libc, \
+                mock.patch.object(time, "sleep", wraps=time.sleep) as sleep, \
                 self.assertRaises(hdmicast.Timeout) as caught:
             next(ring)
         self.assertIsInstance(caught.exception, TimeoutError)
@@ -239,6 +243,27 @@ class RingTest(unittest.TestCase):
             writer.put()
             thread.join()
         self.assertLess(min(woken), 10)
+
+    def test_who_was_woken_wakes_two_more(self):
+        writer = self.writer()
+        ring = self.ring()
+        real, said, timers = hdmicast._Map._futex, [], []
+
+        def futex(mapped, operation, value, limit, bell):
+            if operation == hdmicast._FUTEX_WAIT_BITSET:
+                for timer in timers:
+                    timer.join()
+                timers.append(threading.Timer(0.02, writer.put))
+                timers[-1].start()
+            done = real(mapped, operation, value, limit, bell)
+            said.append((operation, done if operation == hdmicast._FUTEX_WAIT_BITSET else value))
+            return done
+        woken = (hdmicast._FUTEX_WAIT_BITSET, 0)
+        with mock.patch.object(hdmicast._Map, "_futex", futex):
+            while woken not in said[:-1]:  # else the frame was there before we slept
+                ring.read(1)
+        timers[-1].join()
+        self.assertEqual(said[said.index(woken) + 1], (hdmicast._FUTEX_WAKE_BITSET, 2))
 
     def test_sleepers_wake_each_other(self):
         writer = self.writer()
@@ -408,9 +433,12 @@ class RingTest(unittest.TestCase):
         os.mkfifo(f"/dev/shm/{self.name}")
         self.assert_error(hdmicast.Foreign, errno.EBADMSG)
         self.remove()
-        os.symlink("/etc/hostname", f"/dev/shm/{self.name}")
-        self.assert_error(hdmicast.Foreign, errno.EBADMSG)
-        self.remove()
+        other = Writer(self.name + "-other")
+        self.addCleanup(other.close)
+        for target in ("/etc/hostname", other.name):
+            os.symlink(target, f"/dev/shm/{self.name}")
+            self.assert_error(hdmicast.Foreign, errno.EBADMSG)
+            self.remove()
         for content, kind, number in (
                 (b"", hdmicast.Missing, errno.EAGAIN), (b"x", hdmicast.Foreign, errno.EBADMSG),
                 (b"x" * 500, hdmicast.Foreign, errno.EBADMSG), (b"hdcring1", hdmicast.Truncated, errno.ENODATA),

@@ -215,6 +215,27 @@ static void a_reader_may_come_before_the_ring(void **state)
 	ring_destroy(ring);
 }
 
+static void the_writers_name_ends_whatever_it_is(void **state)
+{
+	struct ring *ring = new_ring(4096, 4);
+	struct hdmicast_ring_info info;
+	struct hdmicast_ring *reader;
+	char noise[sizeof(info.writer)];
+	int fd = open_object("", O_RDWR);
+
+	(void)state;
+	memset(noise, 'x', sizeof(noise));
+	assert_int_equal(pwrite(fd, noise, sizeof(noise),
+				 offsetof(struct hdmicast_ring_header, writer)),
+		sizeof(noise));
+	close(fd);
+	reader = new_reader();
+	assert_int_equal(hdmicast_ring_get_info(reader, &info), 0);
+	assert_int_equal(strnlen(info.writer, sizeof(info.writer)), sizeof(info.writer) - 1);
+	hdmicast_ring_close(reader);
+	ring_destroy(ring);
+}
+
 static void two_writers_never_share_a_name(void **state)
 {
 	const struct ring_options opt = { .name = ring_name(),
@@ -615,6 +636,7 @@ int main(void)
 		RING_TEST(a_reader_follows_to_a_larger_ring),
 		RING_TEST(a_waiting_reader_follows_when_the_writer_was_killed),
 		RING_TEST(a_reader_may_come_before_the_ring),
+		RING_TEST(the_writers_name_ends_whatever_it_is),
 		RING_TEST(two_writers_never_share_a_name),
 		RING_TEST(the_access_is_what_was_asked_for),
 		RING_TEST(names_and_sizes_are_checked),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* What hdmicast-dump --stats tells of frames, by a clock of this test's own. */
+/* What hdmicast-dump tells of frames, by a clock of this test's own. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "dump/input.h"
 #include "dump/stats.h"
 #include "util.h"
 
@@ -129,6 +130,38 @@ static void what_nobody_counts_is_null(void **state)
 	assert_says(finish(), "\"lost\": null, \"dropped\": null}\n");
 }
 
+/* ---- times that others wrote */
+
+static struct dump_frame written;
+
+static int next_written(struct input *input, struct dump_frame *out)
+{
+	(void)input;
+	*out = written;
+	return 0;
+}
+
+static void of_a_time_that_cannot_be_nothing_is_told(void **state)
+{
+	static const struct input_ops ops = { .next = next_written };
+	static const int64_t bad[] = { -1, INT64_MIN, 0, 1000 * NS_PER_S + 1, INT64_MAX };
+	struct input input = { .ops = &ops };
+	struct dump_frame frame;
+
+	(void)state;
+	clock_ns = 1000 * NS_PER_S;
+	written = (struct dump_frame){ .captured_ns = clock_ns, .published_ns = 1 };
+	assert_int_equal(input_next(&input, &frame), 0);
+	assert_int_equal(frame.captured_ns, clock_ns);
+	assert_int_equal(frame.published_ns, 1);
+	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
+		written = (struct dump_frame){ .captured_ns = bad[i], .published_ns = bad[i] };
+		assert_int_equal(input_next(&input, &frame), 0);
+		assert_int_equal(frame.captured_ns, 0);
+		assert_int_equal(frame.published_ns, 0);
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, begin)
 
 int main(void)
@@ -141,6 +174,7 @@ int main(void)
 		TEST(drops_are_those_since_the_first_frame),
 		TEST(drops_of_another_writer_begin_anew),
 		TEST(what_nobody_counts_is_null),
+		cmocka_unit_test(of_a_time_that_cannot_be_nothing_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -140,6 +140,23 @@ class RingTest(unittest.TestCase):
         writer.put(100, KEY)
         self.assert_frame(ring.read(1), 1, lost=1)
 
+    def test_who_waits_for_a_key_frame_asks_twice_a_second(self):
+        writer, clock = self.writer(), [1000.0]
+
+        def misses_one():
+            writer.put(100, 0)
+            self.assertIsNone(ring.read(0))
+            return writer.readers()[1]
+        with mock.patch.object(time, "monotonic", lambda: clock[0]):
+            ring = self.ring()
+            self.assertEqual(writer.readers()[1], 1)
+            for _ in range(3):
+                self.assertEqual(misses_one(), 0)
+                clock[0] += 0.499
+                self.assertEqual(misses_one(), 0)
+                clock[0] += 0.002
+                self.assertEqual(misses_one(), 1)
+
     def test_an_overwritten_frame_is_not_valid_and_cannot_be_copied(self):
         writer = self.writer(size=4096, slots=8)
         writer.put(1000)

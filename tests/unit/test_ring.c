@@ -206,6 +206,41 @@ static void a_frame_that_was_overwritten_is_never_valid(void **state)
 	ring_destroy(ring);
 }
 
+static struct ring *writing;
+static void *closed_page;
+
+/* In the middle of a copy: the writer comes round. */
+static void on_fault(int number)
+{
+	(void)number;
+	for (unsigned i = 0; i < 4; i++)
+		publish(writing, 64, KEY);
+	if (mprotect(closed_page, 4096, PROT_READ | PROT_WRITE))
+		abort();
+}
+
+static void a_copy_that_was_overtaken_is_none(void **state)
+{
+	struct sigaction act = { .sa_handler = on_fault }, before;
+	struct ring *ring = writing = new_ring(1 << 16, 4);
+	struct hdmicast_ring *reader = new_reader();
+	struct hdmicast_frame frame;
+
+	(void)state;
+	closed_page = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(closed_page, MAP_FAILED);
+	publish(ring, 64, KEY);
+	assert_int_equal(hdmicast_ring_next(reader, &frame), 0);
+	sigaction(SIGSEGV, &act, &before);
+	assert_int_equal(hdmicast_ring_copy(reader, &frame, closed_page, 4096), -ESTALE);
+	sigaction(SIGSEGV, &before, NULL);
+	assert_null(frame.data);
+	assert_int_equal(ring_published(ring), 5);
+	munmap(closed_page, 4096);
+	hdmicast_ring_close(reader);
+	ring_destroy(ring);
+}
+
 static void a_frame_that_fits_nowhere_is_counted(void **state)
 {
 	struct ring *ring = new_ring(4096, 4);
@@ -401,6 +436,7 @@ int main(void)
 		RING_TEST(a_new_reader_starts_at_the_newest_key_frame),
 		RING_TEST(newest_skips_only_to_key_frames),
 		RING_TEST(a_frame_that_was_overwritten_is_never_valid),
+		RING_TEST(a_copy_that_was_overtaken_is_none),
 		RING_TEST(a_frame_that_fits_nowhere_is_counted),
 		RING_TEST(waiting_ends_in_time),
 		RING_TEST(waiting_is_ended_by_a_frame),

@@ -50,13 +50,16 @@ def shown(browser):
     return browser.run("return [document.body.dataset.path || '', stats.seen.length && stats.seen.at(-1).at]")
 
 
+def has_begun(browser):
+    """Whether the page's scripts ran; before, `stats` is the element of that name."""
+    return browser.run("return typeof stats === 'object' && !!stats.seen")
+
+
 def wait_path(browser, path):
     """Until a frame is shown by it that was not there before."""
-    def has_begun():  # `stats` alone is an element before the script has run
-        return browser.run("return typeof player") == "object"
-    last = shown(browser)[1] if has_begun() else 0
-    wait_until(lambda: has_begun() and shown(browser)[0] == path and shown(browser)[1] not in (0, last),
-               f"a picture by {path}")
+    last = shown(browser)[1] if has_begun(browser) else 0
+    wait_until(lambda: has_begun(browser) and shown(browser)[0] == path and
+               shown(browser)[1] not in (0, last), f"a picture by {path}")
 
 
 def numbers(browser):

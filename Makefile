@@ -276,7 +276,7 @@ check-unit check-gates check-e2e check-vm: all
 
 # What takes too long for each change: long windows, more clients, all lines; see CONTRIBUTING.md.
 check-long: all
-	E2E_LONG=1 tests/run e2e
+	E2E_LONG=1 tests/run e2e vm
 	$(MAKE) stress model mutants
 
 unit-binaries: $(UNIT) $(PYTEST)

@@ -57,12 +57,12 @@ class Test:
 TESTS = []
 
 
-def test(function=None, *, alone=False, long=False, seconds=600):
-    """Marks a test. alone: nothing else may run meanwhile. long: it measures, so it runs with E2E_LONG=1 only, and
-    alone. seconds: after which it hangs.
+def test(function=None, *, alone=False, measures=False, long=False, seconds=600):
+    """Marks a test. alone: nothing else may run meanwhile. measures: so with E2E_LONG=1, see no_rates(). long: so, too,
+    and it runs then only. seconds: after which it hangs.
     """
     def register(function):
-        TESTS.append(Test(function, alone or LONG and long, long, seconds))
+        TESTS.append(Test(function, alone or LONG and (measures or long), long, seconds))
         return function
     return register(function) if function else register
 

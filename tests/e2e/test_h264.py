@@ -253,7 +253,7 @@ def viewers_see_the_same():
         check(len(seen) > 20, f"they have {len(seen)} access units in common")
 
 
-@test
+@test(measures=True)
 def a_latecomer_sees_a_picture_at_once():
     with Daemon(*CARD, "--h264-gop", 0, clock=CALM) as daemon, Viewer(daemon) as first:
         seen = list(first.units(20))

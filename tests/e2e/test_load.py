@@ -55,7 +55,7 @@ def two_hundred_viewers_of_full_hd_get_the_full_rate_for_little_memory_each():
         check(got["least_fps"] >= 28, f"a viewer got {got['least_fps']:.2f} fps")
 
 
-@test
+@test(measures=True)
 def viewers_that_never_read_cost_one_picture_each_and_are_closed():
     with Daemon(*FULL_HD, "--server-timeout", 3, fake="uvc:fps=30") as daemon, contextlib.ExitStack() as stack, \
             daemon.stream("extra_headers=1") as good:
@@ -148,7 +148,7 @@ def is_closed(peer):
         return True
 
 
-@test
+@test(measures=True)
 def three_hundred_megabytes_from_a_client_go_nowhere():
     with Daemon(*SMALL, "--server-timeout", 5, fake="uvc") as daemon, Witness(daemon) as witness:
         wait_until(lambda: witness.count() > 30, "a second of pictures")
@@ -200,7 +200,7 @@ def a_thousand_half_open_connections_keep_nobody_out():
         check(SAN or grown < 16 * 1024, f"{grown} KiB")
 
 
-@test
+@test(measures=True)
 def trickled_headers_have_a_deadline():
     allow_many_files()
     with Daemon(*SMALL, "--server-timeout", 2, fake="uvc") as daemon, contextlib.ExitStack() as stack:
@@ -226,7 +226,7 @@ def trickled_headers_have_a_deadline():
         check(took < 4.5, f"they were open for {took:.1f} s")
 
 
-@test
+@test(measures=True)
 def a_connection_flood_does_not_disturb():
     with Daemon(*SMALL, fake="uvc") as daemon, Witness(daemon) as witness:
         wait_until(lambda: witness.count() > 15, "pictures")

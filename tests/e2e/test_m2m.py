@@ -135,7 +135,7 @@ def record(daemon, count):
     return units, parts
 
 
-@test
+@test(measures=True)
 def the_picture_is_the_source_at_38_db():
     with start("1920x1080", 30, 15, *M2M) as daemon:
         units, parts = record(daemon, 60)
@@ -232,7 +232,7 @@ class Watcher(threading.Thread):
         return max(b - a for a, b in zip(times, times[1:])) / 1e6
 
 
-@test
+@test(measures=True)
 def a_stall_is_over_in_two_seconds_and_mjpeg_never_notices():
     with start("1280x720", 30, 10, "--h264-encoder", "auto", *ENCODER) as daemon, Viewer(daemon) as viewer:
         watcher = Watcher(daemon)
@@ -251,7 +251,7 @@ def a_stall_is_over_in_two_seconds_and_mjpeg_never_notices():
         check(longest < 200, f"{longest:.0f} ms without MJPEG")
 
 
-@test
+@test(measures=True)
 def a_wedged_encoder_gives_way_to_x264():
     with start("1280x720", 30, 10, "--h264-encoder", "auto", *ENCODER, violations=False) as daemon:
         with Viewer(daemon) as viewer:

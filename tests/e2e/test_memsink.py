@@ -166,7 +166,7 @@ def from_key(frames):
     return units
 
 
-@test
+@test(measures=True)
 def tinypilots_janus_plugin_gets_every_frame():
     with named("h264") as name:
         line = TINYPILOT.format(encoder="hw", format="jpeg").replace("tinypilot::ustreamer::h264", name)
@@ -270,7 +270,7 @@ def a_reader_that_comes_back_after_long_is_noticed():
         equal(has_clients(daemon), True, "has_clients")
 
 
-@test
+@test(measures=True)
 def a_reader_that_stops_inside_the_lock_harms_nobody_else():
     clock = Clock(1 if LONG else 6)
     with named("h264") as video, named("jpeg") as pictures, \

@@ -234,12 +234,12 @@ def judge_gaps(gaps, how):
     check(sorted(gaps)[len(gaps) // 2] < 100 and max(gaps) < 1000, f"{gaps} ms")
 
 
-@test
+@test(measures=True)
 def readers_follow_a_daemon_that_is_killed():
     judge_gaps(follow(signal.SIGKILL), "SIGKILL")
 
 
-@test
+@test(measures=True)
 def readers_follow_a_daemon_that_is_restarted():
     judge_gaps(follow(signal.SIGTERM), "SIGTERM")
 
@@ -368,7 +368,7 @@ def an_object_that_somebody_removes_is_made_again():
             wait_until(lambda: reader.frames[-1].epoch != epoch, "frames of the new one")
 
 
-@test
+@test(measures=True)
 def garbage_in_the_control_object_harms_nobody():
     stop = threading.Event()
 
@@ -410,7 +410,7 @@ def garbage_in_the_control_object_harms_nobody():
             equal(check_sequence(frames), 0, f"lost frames of {name}")
 
 
-@test
+@test(measures=True)
 def a_reader_that_stops_or_dawdles_harms_nobody():
     with rings("raw") as (raw, options), Daemon(*CARD, *options) as daemon, Reader(raw) as good, \
             Reader(raw) as stopped, Reader(raw, pause_ms=500) as slow, daemon.stream() as stream:
@@ -469,12 +469,12 @@ def stress(how, seconds):
     equal(done.returncode, 0, "the exit status")
 
 
-@test
+@test(measures=True)
 def sixteen_readers_of_three_rings_see_every_frame_or_count_it():
     stress("threads" if SAN else "calm", 60 if LONG else 3)
 
 
-@test
+@test(measures=True)
 def sixteen_readers_that_are_stopped_killed_and_slowed_take_no_torn_frame():
     """Nor does one when the writer is killed in the middle of a picture."""
     stress("rough", 60 if LONG else 5)

@@ -513,12 +513,12 @@ def change_while_it_plays(encoder):
     check(max(lost) <= 2, f"{max(lost)} frames in a row are missing")
 
 
-@test
+@test(measures=True)
 def changes_during_play_cost_no_frame_on_hardware():
     change_while_it_plays("m2m")
 
 
-@test
+@test(measures=True)
 def changes_during_play_cost_no_frame_on_x264():
     change_while_it_plays("x264")
 

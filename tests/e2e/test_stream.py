@@ -25,7 +25,7 @@ def check_numbers(numbers, first_step=1):
     check(not lost, f"{sum(lost) - len(lost)} of {len(numbers)} pictures are missing")
 
 
-@test
+@test(measures=True)
 def every_mjpeg_picture_arrives_once_and_in_order():
     with Daemon("--format", "MJPEG", "--resolution", "1920x1080", "--desired-fps", 30, fake="uvc", clock=CALM) as daemon:
         parts = follow(daemon, 180 if LONG else 40)
@@ -53,7 +53,7 @@ def mjpeg_reaches_the_client_at_once():
         check_latency(follow(daemon, 60), 10, "MJPEG 1080p30")
 
 
-@test
+@test(measures=True)
 def raw_pictures_are_encoded_in_order_and_none_is_stale():
     with Daemon("--format", "YUYV", "--resolution", "1280x720", "--desired-fps", 30, fake="uvc", clock=CALM) as daemon:
         parts = follow(daemon, 90 if LONG else 30)
@@ -146,7 +146,7 @@ def a_limit_asks_the_device_for_a_slow_rate():
         check(9.5 <= rate <= 10.5, f"{rate:.2f} fps")
 
 
-@test
+@test(measures=True)
 def a_slow_viewer_does_not_slow_the_others():
     with Daemon("--format", "MJPEG", "--resolution", "1280x720", "--desired-fps", 30, "--server-timeout", 60, fake="uvc",
                 clock=CALM) as daemon, daemon.stream() as slow:
@@ -206,7 +206,7 @@ def nothing_is_encoded_for_nobody():
         wait_until(rests, "no encoder runs after everybody left")
 
 
-@test
+@test(measures=True)
 def the_test_card_moves_and_counts():
     with Daemon("--source", "testcard", "--resolution", "640x480", "--desired-fps", 25, clock=CALM) as daemon:
         parts = follow(daemon, 50 if LONG else 25)

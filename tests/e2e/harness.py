@@ -209,7 +209,9 @@ class Daemon:
         self.env = {name: value for name, value in os.environ.items()
                     if not name.startswith(("HDMICAST_", "NOTIFY_", "LISTEN_", "WATCHDOG_", "JOURNAL_"))}
         self.env["HDMICAST_FAKE"] = fake or ""
-        self.clock = Clock(clock) if isinstance(clock, int) else clock
+        if isinstance(clock, int):
+            clock = Clock(clock if clock == 1 or not SAN else 2 * clock)
+        self.clock = clock
         if fake is not None or self.clock:
             self.env["LD_PRELOAD"] = preload(fake is not None, bool(self.clock))
         if self.clock:

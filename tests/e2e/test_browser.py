@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Chromium shows the page, and in it a picture that moves, whatever happens to the daemon."""
 
-import contextlib
 import json
 
 from browser import INSECURE, Browser
@@ -242,8 +241,8 @@ def the_statistics_tell_path_size_rate_and_age():
             lines = dict(browser.run("return stats.lines()"))
             equal((lines["Path"], lines["Size"]), (title, "640×480"), "path and size")
             age, p95 = (int(lines[name].removesuffix(" ms")) for name in ("Age, median", "95 % below"))
-            # The clocks were compared on a busy machine: ages are right by half of what a question took.
-            check(-30_000 < age <= p95 < 30_000, f"ages of {age} and {p95} ms")
+            # The page knows the daemon's clock as well as requests are quick.
+            check(-1000 < age <= p95 < 30_000, f"ages of {age} and {p95} ms")
             check(float(lines["Shown"].split()[0]) > 0 and float(lines["Bit rate"].split()[0]) > 0, f"{lines}")
         # The daemon's clock is another one now; what was believed before came back sooner.
         browser.run("clock.best = { trip: .001, monotonic: 0, wall: 0 }; clock.exchanges = [clock.best];"
@@ -289,67 +288,3 @@ def the_page_changes_settings_while_the_picture_runs():
             keys = daemon.state()["h264"]["keys"]
             browser.run("document.getElementById('key').click()")
             wait_until(lambda: daemon.state()["h264"]["keys"] > keys, "a key frame, which is no setting")
-
-
-# Frames as the decoder gives them out.
-NOTE_FRAMES = """
-self.frames = [];
-self.VideoDecoder = class extends VideoDecoder {
-    constructor({ output, error })
-    {
-        super({ output: (frame) => { frames.push(frame); output(frame); }, error });
-    }
-};
-"""
-
-
-@test(seconds=300)
-def every_frame_that_was_painted_is_closed():
-    with Daemon(*H264) as daemon, Browser() as browser:
-        before_scripts(browser, NOTE_FRAMES)
-        browser.open(daemon)
-        wait_path(browser, "webcodecs", 60)
-        wait_until(lambda: browser.run("return frames.length") >= 5, "five frames", 60)
-        equal(browser.run("return frames.filter(({ format }) => format !== null).length"), 0, "frames that are open")
-
-
-NOTE_BUFFER = """
-const append = SourceBuffer.prototype.appendBuffer;
-SourceBuffer.prototype.appendBuffer = function (...bytes) {
-    self.buffer = this;
-    append.apply(this, bytes);
-};
-"""
-RANGE = "return [buffer.buffered.start(0), buffer.buffered.end(0), document.getElementById('video').currentTime]"
-
-
-@contextlib.contextmanager
-def playing_mse(*options):
-    """A page that takes a slow machine's pauses for nothing, and tells its buffer."""
-    with Daemon(*H264, *options) as daemon, Browser() as browser:
-        before_scripts(browser, NOTE_BUFFER)
-        browser.open(daemon, "?path=mse")
-        wait_path(browser, "mse", 120)
-        browser.run("Link.prototype.watch = () => {}")
-        yield browser
-
-
-@test(seconds=300)
-def what_was_played_is_given_up():
-    with playing_mse("--h264-gop", 15) as browser:
-        start, end, _ = wait_until(lambda: (now := browser.run(RANGE))[1] > 12 and now, "12 s of video", 180)
-        check(0 < start and end - start < 9, f"{start:.1f} to {end:.1f} s are kept")
-        wait_path(browser, "mse", 60)
-
-
-@test(seconds=300)
-def a_video_that_fell_behind_jumps_to_the_newest_frame():
-    with playing_mse() as browser:
-        stood = browser.run("const video = document.getElementById('video'); video.playbackRate = 0;"
-                            "return video.currentTime")
-
-        def jumped():
-            _, end, at = browser.run(RANGE)
-            check(end - at < 4, f"the video is {end - at:.1f} s behind")
-            return at > stood + 0.5
-        wait_until(jumped, "a jump", 180)

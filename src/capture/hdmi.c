@@ -6,9 +6,9 @@
 #include "capture/hdmi.h"
 
 #include <linux/videodev2.h>
-#include <poll.h>
 
 #include "util.h"
+#include "wait.h"
 
 #define LOG_TOPIC "hdmi"
 #include "log.h"
@@ -70,7 +70,7 @@ static int query_stable(int fd, int stop_fd, struct v4l2_dv_timings *out)
 		if (i > 0 && are_close(&out->bt, &last.bt))
 			return 0;
 		last = *out;
-		if (poll(&stop, 1, SETTLE_MS) > 0)
+		if (wait_for_events(&stop, 1, now_ns() + SETTLE_MS * NS_PER_MS) > 0)
 			return -ECANCELED;
 	}
 	return -ENOLCK;

@@ -15,8 +15,8 @@
 
 #define RETURN_MS 300
 
-/* One is being filled, one waits: with fewer, a buffer that comes back is queued at once. */
-#define LEAST_QUEUED 2
+/* Hardware may hold two, one waits: with fewer, a buffer that comes back is queued at once. */
+#define LEAST_QUEUED 3
 
 struct buffer {
 	struct frame frame; /* first; valid while the buffer is out */
@@ -41,7 +41,8 @@ struct stream {
 	pthread_cond_t returned; /* a buffer came back; CLOCK_MONOTONIC */
 	unsigned out;            /* under lock: buffers that readers hold */
 	unsigned queued;         /* under lock: buffers that the driver has */
-	struct buffer *back;     /* under lock: those that came back, to be queued again */
+	struct buffer *back;     /* under lock: those that came back, the oldest first */
+	struct buffer **end;     /* under lock: where the next one goes */
 	bool running;            /* under lock: whether the owner is to be woken for them */
 };
 
@@ -99,6 +100,13 @@ static void stream_destroy(struct stream *stream)
 	close(fd);
 }
 
+static void append_locked(struct stream *stream, struct buffer *buffer)
+{
+	buffer->next = NULL;
+	*stream->end = buffer;
+	stream->end = &buffer->next;
+}
+
 /*
  * The release callback of frames: any thread, so it leaves the driver, which may hang, to the owner.
  * That one comes with the next frame, unless there may be none before.
@@ -110,8 +118,7 @@ static void release_buffer(struct frame *frame)
 
 	pthread_mutex_lock(&stream->lock);
 	stream->out--;
-	buffer->next = stream->back;
-	stream->back = buffer;
+	append_locked(stream, buffer);
 	if (stream->running && stream->queued < LEAST_QUEUED)
 		wake(stream->wake_fd); /* under lock: the owner may close it after stream_close() */
 	pthread_cond_signal(&stream->returned);
@@ -121,15 +128,15 @@ static void release_buffer(struct frame *frame)
 /* One that the driver did not take is tried again the next time. */
 static void give_back(struct stream *stream, struct buffer *buffer)
 {
-	bool taken = queue_buffer(stream, buffer->index) >= 0;
+	int res = queue_buffer(stream, buffer->index);
 
+	if (res < 0)
+		log_debug("buffer %u is not queued: %s", buffer->index, strerror(-res));
 	pthread_mutex_lock(&stream->lock);
-	if (taken) {
+	if (res < 0)
+		append_locked(stream, buffer);
+	else
 		stream->queued++;
-	} else {
-		buffer->next = stream->back;
-		stream->back = buffer;
-	}
 	pthread_mutex_unlock(&stream->lock);
 }
 
@@ -140,6 +147,7 @@ void stream_requeue(struct stream *stream)
 	pthread_mutex_lock(&stream->lock);
 	buffer = stream->back;
 	stream->back = NULL;
+	stream->end = &stream->back;
 	pthread_mutex_unlock(&stream->lock);
 	for (; buffer; buffer = next) {
 		next = buffer->next;
@@ -228,6 +236,7 @@ int stream_create(struct stream **out, int fd, enum v4l2_buf_type type, unsigned
 	stream->memory_planes = memory_planes;
 	stream->id = atomic_fetch_add(&created, 1) + 1;
 	stream->wake_fd = wake_fd;
+	stream->end = &stream->back;
 	pthread_mutex_init(&stream->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -311,16 +320,19 @@ static bool wait_for_buffers(struct stream *stream)
 }
 
 /* Whatever holds the last buffer: it must not be the one to wait for the driver. */
-static void *close_late(void *arg)
+static void close_late(struct stream *stream)
 {
-	struct stream *stream = arg;
-
-	log_name_thread("capture-end");
 	pthread_mutex_lock(&stream->lock);
 	while (stream->out > 0)
 		pthread_cond_wait(&stream->returned, &stream->lock);
 	pthread_mutex_unlock(&stream->lock);
 	stream_destroy(stream);
+}
+
+static void *close_on_thread(void *arg)
+{
+	log_name_thread("capture-end");
+	close_late(arg);
 	return NULL;
 }
 
@@ -344,7 +356,9 @@ void stream_close(struct stream *stream)
 		return;
 	}
 	log_warn("capture buffers are still being read; the device is let go with them");
-	res = thread_start(NULL, close_late, stream);
-	if (res < 0)
-		log_error("no thread to let go of the device: %s", strerror(-res));
+	res = thread_start(NULL, close_on_thread, stream);
+	if (res == 0)
+		return;
+	log_error("no thread to let go of the device (%s): it is waited for", strerror(-res));
+	close_late(stream);
 }

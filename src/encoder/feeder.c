@@ -203,6 +203,15 @@ static int convert(struct feeder *feeder, const struct encoder *to, const struct
 	return input;
 }
 
+void feeder_ask_key(struct feeder *feeder, int64_t at_ns)
+{
+	int64_t last_ns = atomic_load(&feeder->asked_ns);
+
+	while (last_ns < at_ns &&
+		!atomic_compare_exchange_weak(&feeder->asked_ns, &last_ns, at_ns)) {
+	}
+}
+
 /* Whether someone waits for a key frame that was not handed over since. */
 static bool wants_key(const struct feeder *feeder, int64_t now)
 {
@@ -232,7 +241,7 @@ static bool is_other_meaning(struct feeder *feeder, const struct frame *origin)
 }
 
 /* Borrows the frame, which has the encoder's size. */
-static void encode(struct feeder *feeder, struct frame *frame, bool direct)
+static void encode(struct feeder *feeder, struct frame *frame, bool direct, int64_t now)
 {
 	const struct encoder *to = session_encoder(feeder->keeper->session);
 	struct frame origin = { .range = frame->range, .matrix = frame->matrix };
@@ -245,11 +254,10 @@ static void encode(struct feeder *feeder, struct frame *frame, bool direct)
 		in.input = convert(feeder, to, frame, &origin);
 	if (!direct && in.input < 0)
 		return;
-	feeder->submitted_ns = now_ns();
+	feeder->submitted_ns = now_ns(); /* preparing took time */
 	feeder->in_time = feeder->keeper->view.in_flight ? feeder->keeper->view.units + 1 : 0;
 	in.want_key = is_other_meaning(feeder, &origin) ||
-		      (wants_key(feeder, feeder->submitted_ns) &&
-			      feeder->submitted_ns >= key_ns(feeder));
+		      (wants_key(feeder, now) && now >= key_ns(feeder));
 	if (in.want_key || feeder->is_first) {
 		feeder->keys_due = feeder->keeper->view.keys + 1;
 		feeder->key_sent_ns = feeder->submitted_ns;
@@ -313,7 +321,7 @@ static void handle(struct feeder *feeder, struct frame *frame, int64_t now)
 	else if (is_surplus(feeder, frame))
 		feeder->surplus++;
 	else
-		encode(feeder, frame, direct);
+		encode(feeder, frame, direct, now);
 	frame_unref(frame);
 }
 
@@ -392,7 +400,7 @@ void feeder_feed(struct feeder *feeder, int64_t now)
 
 	learn_lead(feeder);
 	if (keeper->view.keys_lost != feeder->keys_lost)
-		atomic_store(&feeder->asked_ns, now);
+		feeder_ask_key(feeder, now);
 	feeder->keys_lost = keeper->view.keys_lost;
 	if (keeper->session && !feeder_has_room(feeder, now))
 		return;

@@ -75,6 +75,8 @@ void feeder_feed(struct feeder *feeder, int64_t now);
 bool feeder_has_room(const struct feeder *feeder, int64_t now);
 /* When to feed again although nothing happened, later than `now`; INT64_MAX: not. */
 int64_t feeder_due_ns(const struct feeder *feeder, int64_t now);
+/* Somebody needed a key frame at that time: a later request is not forgotten for it. Any thread. */
+void feeder_ask_key(struct feeder *feeder, int64_t at_ns);
 /* Nobody watches: lets go of all frames. */
 void feeder_rest(struct feeder *feeder);
 /* The options are others now: they hold from the next frame on. */

@@ -75,7 +75,7 @@ static void on_need_key(void *arg)
 {
 	struct h264_encoder *encoder = arg;
 
-	atomic_store(&encoder->feeder.asked_ns, now_ns());
+	feeder_ask_key(&encoder->feeder, now_ns());
 	wake(encoder->wake_fd);
 }
 

@@ -4,7 +4,7 @@
  * lock, and the memory of inputs, which the owner writes to while the thread leaves it alone. So
  * an encoder is closed only when the owner has asked for it: after a failure it waits for that.
  *
- * Lock order: a session's lock, then the outlet it publishes to.
+ * A session's lock is held over no other.
  */
 #include "encoder/session.h"
 
@@ -38,7 +38,9 @@ struct session {
 	pthread_mutex_t lock;
 	unsigned refs;     /* under lock, as all of this block: the owner and the thread */
 	struct outlet *to; /* NULL once it is to close */
-	int wake_fd;       /* -1 once the owner let go */
+	bool publishes;    /* the thread uses it: session_close() waits */
+	pthread_cond_t published;
+	int wake_fd; /* -1 once the owner let go */
 	struct job job[ENCODER_INPUTS];
 	unsigned n_jobs;
 	bool stop, has_tuning;
@@ -55,6 +57,7 @@ static void unref(struct session *session)
 	pthread_mutex_unlock(&session->lock);
 	if (!last)
 		return;
+	pthread_cond_destroy(&session->published);
 	pthread_mutex_destroy(&session->lock);
 	close(session->fd);
 	free(session);
@@ -122,6 +125,7 @@ static void publish(struct session *session, struct frame *unit)
 {
 	struct session_view *view = &session->view;
 	int64_t end = unit->encode_end_ns;
+	struct outlet *to;
 
 	pthread_mutex_lock(&session->lock);
 	view->ended_ns = end;
@@ -133,10 +137,17 @@ static void publish(struct session *session, struct frame *unit)
 	view->last_size = unit->plane[0].size;
 	view->last_key_ns = unit->key ? end : view->last_key_ns;
 	view->online = unit->online;
-	if (session->to)
-		outlet_publish(session->to, unit);
+	to = session->to;
+	session->publishes = to;
 	pthread_mutex_unlock(&session->lock);
+	/* Under no lock, for what it drops. session_close() waits for its end. */
+	if (to)
+		outlet_publish(to, unit);
 	frame_unref(unit);
+	pthread_mutex_lock(&session->lock);
+	session->publishes = false;
+	pthread_cond_signal(&session->published);
+	pthread_mutex_unlock(&session->lock);
 }
 
 static int collect_all(struct session *session)
@@ -311,12 +322,14 @@ int session_start(struct session **out, const struct encoder_ops *ops,
 	session->view.waiting_ns = now_ns();
 	session->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	pthread_mutex_init(&session->lock, NULL);
+	pthread_cond_init(&session->published, NULL);
 	if (session->fd < 0)
 		res = -errno;
 	else
 		/* A signal in an ioctl of the Pi's encoder loses a buffer for good (linux#6701). */
 		res = thread_start(NULL, run, session);
 	if (res < 0) {
+		pthread_cond_destroy(&session->published);
 		pthread_mutex_destroy(&session->lock);
 		close_fd(&session->fd);
 		free(session);
@@ -387,6 +400,8 @@ void session_close(struct session *session)
 	pthread_mutex_lock(&session->lock);
 	session->stop = true;
 	session->to = NULL;
+	while (session->publishes)
+		pthread_cond_wait(&session->published, &session->lock);
 	session->view.waiting_ns = now_ns();
 	pthread_mutex_unlock(&session->lock);
 	wake(session->fd);

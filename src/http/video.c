@@ -90,17 +90,17 @@ static void mind_lines(struct video *video)
 	}
 }
 
-static void note_asked(struct video *video)
+static void note_asked(struct video *video, int64_t now)
 {
-	video->asked_ns = now_ns();
+	video->asked_ns = now;
 	video->even_ns = MAX(video->even_ns + VIDEO_CONGESTED_MS * NS_PER_MS, video->asked_ns);
 	video->is_asked = true;
 }
 
-static void ask_key(struct video *video)
+static void ask_key(struct video *video, int64_t now)
 {
 	outlet_ask_key(video->outlet);
-	note_asked(video);
+	note_asked(video, now);
 	video->is_wanted = false;
 }
 
@@ -118,15 +118,16 @@ static int64_t key_due_ns(const struct video *video, int64_t spacing_ms)
 /* Asks for a key frame if somebody needs one: now, or when it is due. */
 static void mind_keys(struct video *video)
 {
-	int64_t spacing_ms = key_spacing_ms(video), wait_ns;
+	const int64_t spacing_ms = key_spacing_ms(video), now = now_ns();
 	struct timeval after;
+	int64_t wait_ns;
 
 	event_del(video->key_due);
 	if (spacing_ms == NOBODY)
 		return;
-	wait_ns = key_due_ns(video, spacing_ms) - now_ns();
+	wait_ns = key_due_ns(video, spacing_ms) - now;
 	if (wait_ns <= 0) {
-		ask_key(video);
+		ask_key(video, now);
 		wait_ns = VIDEO_CONGESTED_MS * NS_PER_MS; /* should it not be heard */
 	}
 	after.tv_sec = wait_ns / NS_PER_S;
@@ -350,7 +351,7 @@ void video_watch(struct video *video, struct video_viewer *viewer, struct connec
 	if (is_first) {
 		event_add(video->arrival, NULL);
 		outlet_attach(video->outlet, video->mailbox); /* asks for a key frame, too */
-		note_asked(video);
+		note_asked(video, now_ns());
 	}
 	mind_keys(video);
 }

@@ -309,9 +309,8 @@ static int64_t due_ns(const struct sink *sink, int64_t now)
 }
 
 /* False: it is time to stop. */
-static bool wait_for_work(struct sink *sink)
+static bool wait_for_work(struct sink *sink, int64_t now)
 {
-	int64_t now = now_ns();
 	bool may_write = sink->is_attached && now >= sink->write_due_ns;
 	struct pollfd on[] = { { .fd = sink->stop_fd, .events = POLLIN },
 		{ .fd = may_write ? mailbox_fd(sink->mailbox) : -1, .events = POLLIN } };
@@ -325,11 +324,13 @@ static bool wait_for_work(struct sink *sink)
 static void *run(void *arg)
 {
 	struct sink *sink = arg;
+	int64_t now;
 
 	log_name_thread(sink->config.thread);
 	do {
-		tend(sink, now_ns());
-	} while (wait_for_work(sink));
+		now = now_ns();
+		tend(sink, now);
+	} while (wait_for_work(sink, now));
 	detach(sink);
 	if (sink->store)
 		sink->config.kind->close(sink->store);

@@ -330,6 +330,18 @@ static void each_size_opens_one_encoder(void **state)
 	assert_int_equal(fake_hardware.opened, 3);
 }
 
+static void a_request_is_not_forgotten_for_an_older_one(void **state)
+{
+	struct bench *bench = *state;
+	struct feeder *feeder = &bench->feeder;
+
+	feeder_ask_key(feeder, 2000);
+	feeder_ask_key(feeder, 1000); /* of a turn that began before */
+	assert_int_equal(atomic_load(&feeder->asked_ns), 2000);
+	feeder_ask_key(feeder, 3000);
+	assert_int_equal(atomic_load(&feeder->asked_ns), 3000);
+}
+
 /* However late the thread is between looking whether there is room, and when there will be. */
 static void what_is_not_due_at_a_turn_is_due_after_it(void **state)
 {
@@ -534,6 +546,7 @@ int main(void)
 		TEST(requests_for_key_frames_are_spaced),
 		TEST(the_card_is_encoded_again_for_a_newcomer),
 		TEST(each_size_opens_one_encoder),
+		TEST(a_request_is_not_forgotten_for_an_older_one),
 		TEST(what_is_not_due_at_a_turn_is_due_after_it),
 		TEST(samples_that_mean_something_else_begin_with_a_key_frame),
 		TEST(no_more_frames_go_in_than_the_encoder_may_be_given),

@@ -48,16 +48,22 @@ static int our_xioctl(int fd, unsigned long request, void *arg)
 	}
 }
 
-static int our_poll(struct pollfd *on, nfds_t n, int timeout_ms)
+static int64_t our_now(void)
+{
+	return 0;
+}
+
+static int our_events(struct pollfd *on, nfds_t n, int64_t until_ns)
 {
 	(void)on;
 	(void)n;
-	receiver.waited_ms += timeout_ms;
+	receiver.waited_ms += (int)(until_ns / NS_PER_MS);
 	return receiver.stop;
 }
 
 #define xioctl            our_xioctl
-#define poll              our_poll
+#define wait_for_events   our_events
+#define now_ns            our_now
 #define hdmi_has_timings  tested_has_timings
 #define hdmi_lock_timings tested_lock_timings
 #include "../../src/capture/hdmi.c" /* NOLINT(bugprone-suspicious-include) */

@@ -17,11 +17,12 @@
 
 #include "util.h"
 
-#define COUNT 4
+#define COUNT 5
 
 static struct {
 	int fd; /* behind the mappings */
 	bool has[COUNT];
+	unsigned order[64]; /* of the buffers given */
 	unsigned given, refused, stopped, freed;
 	pthread_t owner;
 	bool strangers; /* called by somebody else */
@@ -38,7 +39,7 @@ static int give(const struct v4l2_buffer *buf)
 	}
 	assert_false(driver.has[buf->index]);
 	driver.has[buf->index] = true;
-	driver.given++;
+	driver.order[driver.given++] = buf->index;
 	return 0;
 }
 
@@ -186,6 +187,20 @@ static void the_owner_is_woken_when_the_driver_runs_out(void **state)
 	assert_int_equal(driver.given, COUNT + 3);
 }
 
+static void the_first_that_came_back_is_queued_first(void **state)
+{
+	struct bench *bench = *state;
+	struct frame *frame[3];
+
+	for (int i = 0; i < 3; i++)
+		frame[i] = next(bench);
+	for (int i = 0; i < 3; i++)
+		frame_unref(frame[(i + 1) % 3]);
+	stream_requeue(bench->stream);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(driver.order[COUNT + i], (i + 1) % 3);
+}
+
 static void a_buffer_that_was_refused_is_tried_again(void **state)
 {
 	struct bench *bench = *state;
@@ -250,6 +265,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(only_the_owner_calls_the_driver, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_owner_is_woken_when_the_driver_runs_out, setup,
+			teardown),
+		cmocka_unit_test_setup_teardown(the_first_that_came_back_is_queued_first, setup,
 			teardown),
 		cmocka_unit_test_setup_teardown(a_buffer_that_was_refused_is_tried_again, setup,
 			teardown),

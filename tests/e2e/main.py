@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import harness  # noqa: E402
 from leftovers import sweep  # noqa: E402
 
-AT_ONCE = max(2, os.cpu_count() or 1) + (1 if harness.SAN else 2)  # most tests wait most of the time
+AT_ONCE = max(2, os.cpu_count() or 1) + 2  # most tests wait most of the time
 
 
 def fold(text):

@@ -64,9 +64,9 @@ def stream_speaks_as_its_readers_expect():
                     equal(part.headers["content-type"], "image/jpeg", "the part's Content-Type")
                     check(re.fullmatch(TIME, part.headers["x-timestamp"]), "X-Timestamp")
                     pictures.append(part.body)
-                decode(pictures)
                 mine = daemon.state()["stream"]["clients_stat"][match[1]]
                 equal(mine["key"], "ab%20c%2F%C3%BC", "the key in /state")
+                decode(pictures)  # who reads nothing meanwhile is let go
             wait_until(lambda: daemon.state()["stream"]["clients"] == 0, "the client is gone from /state")
 
 

@@ -469,8 +469,9 @@ def it_stops_at_once_with_viewers():
 
 @test
 def its_viewers_are_clients():
-    with Daemon(*CARD, "--exit-on-no-clients", 2) as daemon:
+    with Daemon(*CARD, "--exit-on-no-clients", 2, clock=20) as daemon:
         with Viewer(daemon) as viewer:
+            daemon.clock.stretch(1)
             list(viewer.units(105))  # three seconds and a half
         daemon.wait_exit()
         check(daemon.count_log("nobody watched"), "it does not say why it ended")

@@ -473,11 +473,15 @@ def until_key(reader):
 @test
 def readers_of_sinks_are_clients():
     with named("h264") as name, Daemon(*CARD, "--h264-sink", name, "--h264-sink-client-ttl", 1,
-                                       "--exit-on-no-clients", 2) as daemon:
-        with Reader(name) as reader:
-            end = time.monotonic() + 3.5
-            while time.monotonic() < end:
+                                       "--exit-on-no-clients", 2, clock=20) as daemon:
+        with Reader(name, now=daemon.now) as reader:
+            reader.frame()
+            wait_until(lambda: has_clients(daemon), "it is noticed")
+            daemon.clock.stretch(4)  # it has to be seen each second
+            end = daemon.now() + 3.5
+            while daemon.now() < end:
                 reader.frame()
+            daemon.clock.stretch(1)
         daemon.wait_exit()
         check(daemon.count_log("nobody watched"), "it does not say why it ended")
 

@@ -443,8 +443,10 @@ def a_reader_that_stops_or_dawdles_harms_nobody():
 
 @test
 def readers_of_rings_are_clients():
-    with rings("jpeg") as (jpeg, options), Daemon(*CARD, *options, "--exit-on-no-clients", 1) as daemon:
+    with rings("jpeg") as (jpeg, options), Daemon(*CARD, *options, "--exit-on-no-clients", 1, clock=40) as daemon:
         with Reader(jpeg) as reader:
+            reader.wait(1)
+            daemon.clock.stretch(1)
             reader.wait(90)
         daemon.wait_exit()
         check(daemon.count_log("nobody watched"), "it does not say why it ended")

@@ -295,11 +295,12 @@ static struct strip_plane plane_at(const struct target *target, const struct pic
 	const struct frame_plane *plane = &to->plane[p];
 	const struct shape *shape = &target->shapes.plane[p];
 	size_t before = (size_t)(shape_rows(shape, to->height) - 1) * plane->stride;
+	size_t room = MIN(plane->stride, plane->size - before);
 
 	return (struct strip_plane){
 		.data = plane->data + (size_t)(row / shape->down) * plane->stride,
 		.stride = (int)plane->stride,
-		.room = MIN(plane->stride, plane->size - before),
+		.room = room,
 	};
 }
 
@@ -310,9 +311,9 @@ void strip_begin(struct strip *strip, const struct target *target, const struct 
 
 	*strip = (struct strip){
 		.width = (int)to->width,
-		.rows = (int)MIN(rows, to->height - row),
 		.down = target->down,
 	};
+	strip->rows = (int)MIN(rows, to->height - row);
 	for (int p = 0; p < 3; p++)
 		strip->spare[p] = take_rows(&memory, stride);
 	strip->want[0] = target->has_luma ? plane_at(target, to, 0, row) : strip->spare[0];

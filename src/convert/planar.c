@@ -337,9 +337,10 @@ static void turn_matrix(const struct band *b)
 static void convert_band(const struct planar *to, const struct frame *frame,
 	const struct format *format, uint32_t first, uint32_t row, uint32_t rows)
 {
-	struct band band = { .width = to->width, .height = MIN(rows, to->height - row) };
+	struct band band = { .width = to->width };
 	bool grey = format->model == GREY;
 
+	band.height = MIN(rows, to->height - row);
 	for (int i = 0; i < FRAME_PLANES && format->shapes.plane[i].bytes; i++) {
 		const struct frame_plane *plane = &frame->plane[i];
 

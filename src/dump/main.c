@@ -41,10 +41,9 @@ static int pause_between(struct input *input, struct stats *stats, int64_t inter
 	int res = 0;
 
 	while (!is_stopped && res == 0 && (left_ns = until_ns - now_ns()) > 0) {
-		const struct timespec piece = {
-			.tv_nsec = MIN(left_ns, INPUT_WAIT_MS * NS_PER_MS),
-		};
+		struct timespec piece = { 0 };
 
+		piece.tv_nsec = MIN(left_ns, INPUT_WAIT_MS * NS_PER_MS);
 		nanosleep(&piece, NULL);
 		input_stay(input);
 		res = stats_tick(stats);

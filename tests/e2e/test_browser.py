@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Chromium shows the page, and in it a picture that moves, whatever happens to the daemon."""
 
+import contextlib
 import json
 
 from browser import INSECURE, Browser
@@ -288,3 +289,68 @@ def the_page_changes_settings_while_the_picture_runs():
             keys = daemon.state()["h264"]["keys"]
             browser.run("document.getElementById('key').click()")
             wait_until(lambda: daemon.state()["h264"]["keys"] > keys, "a key frame, which is no setting")
+
+
+# Frames as the decoder gives them out.
+NOTE_FRAMES = """
+self.frames = [];
+self.VideoDecoder = class extends VideoDecoder {
+    constructor({ output, error })
+    {
+        super({ output: (frame) => { frames.push(frame); output(frame); }, error });
+    }
+};
+"""
+
+
+@test(seconds=300)
+def every_frame_that_was_painted_is_closed():
+    with Daemon(*H264) as daemon, Browser() as browser:
+        before_scripts(browser, NOTE_FRAMES)
+        browser.open(daemon)
+        wait_path(browser, "webcodecs")
+        wait_until(lambda: browser.run("return frames.length") >= 5, "five frames", 60)
+        equal(browser.run("return frames.filter(({ format }) => format !== null).length"), 0, "frames that are open")
+
+
+NOTE_BUFFER = """
+const append = SourceBuffer.prototype.appendBuffer;
+SourceBuffer.prototype.appendBuffer = function (...bytes) {
+    self.buffer = this;
+    append.apply(this, bytes);
+};
+"""
+RANGE = "return [buffer.buffered.start(0), buffer.buffered.end(0), document.getElementById('video').currentTime]"
+
+
+@contextlib.contextmanager
+def playing_mse(*options):
+    """A page that takes a slow machine's pauses for nothing, and tells its buffer."""
+    with Daemon(*H264, *options) as daemon, Browser() as browser:
+        before_scripts(browser, NOTE_BUFFER)
+        browser.open(daemon, "?path=mse")
+        wait_path(browser, "mse")
+        browser.run("Link.prototype.watch = () => {}")
+        yield browser
+
+
+@test(seconds=300)
+def what_was_played_is_given_up():
+    with playing_mse("--h264-gop", 15) as browser:
+        def is_given_up():
+            start, end, _ = browser.run(RANGE)
+            return end > 12 and 0 < start and end - start < 9
+        wait_until(is_given_up, "of 12 s of video the first are gone", 180)
+        wait_path(browser, "mse")
+
+
+@test(seconds=300)
+def a_video_that_fell_behind_jumps_to_the_newest_frame():
+    with playing_mse() as browser:
+        stood = browser.run("const video = document.getElementById('video'); video.playbackRate = 0;"
+                            "return video.currentTime")
+
+        def jumped():
+            _, end, at = browser.run(RANGE)
+            return at > stood + 0.5 and end - at < 4
+        wait_until(jumped, "a jump", 180)

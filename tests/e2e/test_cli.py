@@ -226,8 +226,9 @@ def a_device_error_ends_it_only_when_asked_to():
         daemon.tell("unplug")
         equal(daemon.wait_exit(), 1, "the exit status when it is unplugged")
     with Daemon("--exit-on-device-error", fake="csi:edid=set,signal=none") as daemon:
-        daemon.wait_state("no-signal")
-        time.sleep(1.2)  # a signal is not a device
+        for command, state in (("signal none", "no-signal"), ("cable out", "no-cable"), ("cable in", "no-signal")):
+            daemon.tell(command)
+            daemon.wait_state(state)  # neither is a device
         equal(daemon.source()["state"], "no-signal", "the state")
 
 
@@ -313,7 +314,7 @@ def it_ends_when_its_parent_was_gone_before():
     if subprocess.run([*space, "true"], stderr=subprocess.DEVNULL, check=False).returncode:
         raise Skip("no namespace of processes for us")
     with Daemon("--exit-on-parent-death", *CARD, ready=False, command=[*space, "sh", "-c", '"$@" & wait $!', "sh"]) as daemon:
-        daemon.wait_exit(20)
+        daemon.wait_exit()
         check(daemon.count_log("stopping: "), "it does not say that it stops")
 
 
@@ -412,9 +413,13 @@ def the_watchdog_is_fed_in_time_and_only_with_progress():
         check(max(b - a for a, b in zip(times, times[1:])) < 1.2, "longer than 0.8 of the time between two")
         check(b"WATCHDOG_USEC" in (daemon.process.root / "environ").read_bytes(), "it was not there at all")
     listener = Listener()
-    with Daemon("--device", "/dev/nothing", env={"NOTIFY_SOCKET": listener.path, "WATCHDOG_USEC": "300000",
-                                                 "WATCHDOG_PID": "1"}):
-        time.sleep(0.8)
+    with Daemon("--device", "/dev/nothing", clock=1, env={"NOTIFY_SOCKET": listener.path, "WATCHDOG_USEC": "300000",
+                                                          "WATCHDOG_PID": "1"}) as daemon:
+        for _ in range(3):
+            daemon.clock.step(1)
+            daemon.state()
+        daemon.stop()
+        wait_until(lambda: listener.count("STOPPING=1"), "STOPPING=1")
         equal(listener.count("WATCHDOG=1"), 0, "WATCHDOG=1 meant for another process")
 
 

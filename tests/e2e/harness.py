@@ -139,6 +139,11 @@ def Clock(slower=1):
     return testclock.Clock(free_name(".clock"), slower)
 
 
+def in_time_of(clock):
+    """The environment of a program that shares a daemon's clock."""
+    return {**os.environ, "LD_PRELOAD": preload(fake=False, clock=True), "HDMICAST_TEST_CLOCK": clock.path}
+
+
 def preload(fake=True, clock=False):
     """Sanitizers first, then the fake devices, whose time is the clock's."""
     libraries = [str(FAKE)] * fake + [str(CLOCK)] * clock

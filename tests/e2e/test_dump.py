@@ -14,7 +14,8 @@ import subprocess
 import threading
 import time
 
-from harness import BUILD, PATIENCE, Daemon, check, equal, figure, free_name, no_rates, test, wait_until
+from harness import (BUILD, PATIENCE, Clock, Daemon, check, equal, figure, free_name, in_time_of, no_rates, test,
+                     wait_until)
 from sink_writer import LAYOUTS, MAGIC, Writer
 from test_h264 import Unit, check_decodes
 from test_memsink import CARD, H264, JPEG, named, own_name
@@ -71,10 +72,11 @@ class Dump:
         return json.loads(self.child.stdout.readline(), parse_float=str)
 
 
-def output(*options, status=0):
+def output(*options, status=0, clock=None):
     """What it writes to stdout, and says on stderr."""
     done = subprocess.run([DUMP, *map(str, options)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, check=False, timeout=PATIENCE)
+                          stderr=subprocess.PIPE, check=False, timeout=PATIENCE,
+                          env=in_time_of(clock) if clock else None)
     said = done.stderr.decode(errors="replace")
     equal(done.returncode, status, f"the exit status of {options}, having said {said!r},")
     check("Sanitizer" not in said and "runtime error" not in said, said)
@@ -255,12 +257,13 @@ def a_lock_that_is_held_for_ever_is_told():
 
 @test
 def the_daemons_sinks_are_read():
+    clock = Clock(6)  # a reader that is late misses frames
     for abi in (7, 10):
         with named("h264") as video, named("jpeg") as pictures, \
-                Daemon(*CARD, "--h264-sink", video, "--jpeg-sink", pictures, "--sink-abi", abi):
-            stream, _ = output("--sink", video, "-k", "-o", "-", "-c", 30)
+                Daemon(*CARD, "--h264-sink", video, "--jpeg-sink", pictures, "--sink-abi", abi, clock=clock):
+            stream, _ = output("--sink", video, "-k", "-o", "-", "-c", 30, clock=clock)
             check_decodes(split(stream))
-            lines, _ = output("--sink", pictures, "-j", "-c", 2)
+            lines, _ = output("--sink", pictures, "-j", "-c", 2, clock=clock)
             line = json.loads(lines.splitlines()[-1])
             equal((line["width"], line["height"], line["format"], line["stride"], line["online"], line["gop"]),
                   (320, 240, JPEG, 0, 1, 0), "a JPEG's fields")
@@ -269,12 +272,13 @@ def the_daemons_sinks_are_read():
 
 @test
 def a_ring_goes_into_a_pipe():
-    with ring("h264") as (name, options), Daemon(*CARD, *options):
-        stream, _ = output("--h264", name, "--count", 30)
+    clock = Clock(4)
+    with ring("h264") as (name, options), Daemon(*CARD, *options, clock=clock):
+        stream, _ = output("--h264", name, "--count", 30, clock=clock)
         units = split(stream)
         equal(len(units), 30, "access units")
         check_decodes(units)
-        lines, _ = output("--ring", name, "-j", "--count", 30)
+        lines, _ = output("--ring", name, "-j", "--count", 30, clock=clock)
         frames = [json.loads(line) for line in lines.splitlines()]
         sequence = [frame["sequence"] for frame in frames]
         equal(sequence, list(range(sequence[0], sequence[0] + 30)), "the sequence")

@@ -9,8 +9,8 @@ import stat
 import subprocess
 import sys
 
-from harness import (LONG, Daemon, Reply, Skip, basic, check, decode, equal, folder, free_name, free_port, jpeg_size, test,
-                     wait_until)
+from harness import (LONG, Daemon, Reply, Skip, basic, check, decode, equal, folder, free_name, free_port, jpeg_size,
+                     test, wait_until)
 
 TIME = r"\d+\.\d{6}"
 CARD = ("--source", "testcard", "--resolution", "320x240")

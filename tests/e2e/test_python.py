@@ -41,7 +41,8 @@ def example(*command):
 
 @test
 def python_reads_raw_and_h264_rings():
-    with ring_names() as (raw, video), Daemon(*CARD, "--raw-ring", raw, "--h264-ring", video, "--h264-gop", 0):
+    with ring_names() as (raw, video), Daemon(*CARD, "--raw-ring", raw, "--h264-ring", video, "--h264-gop", 0,
+                                             clock=4):
         with hdmicast.Ring(raw, timeout=PATIENCE, early=True) as pictures, hdmicast.Ring(video, timeout=PATIENCE, early=True) as ring:
             frame = next(pictures)
             equal((frame.width, frame.height, frame.key, frame.online), (320, 240, True, True), "the picture's fields")

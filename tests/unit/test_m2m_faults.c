@@ -84,7 +84,7 @@ static void waiting_costs_nothing(void)
 	CHECK(feed(false) == 0);
 	begin = cpu_ns();
 	CHECK(settle(0, 0, 2000) == 0 && n_units == 31 && encoder->lost == 0);
-	CHECK(cpu_ns() - begin < 40 * NS_PER_MS);
+	CHECK(cpu_ns() - begin < 400 * NS_PER_MS); /* who spins takes all of 800 ms, in slow time */
 	stop();
 }
 

@@ -11,8 +11,8 @@ import struct
 import subprocess
 import time
 
-from harness import (DAEMON, LONG, PATIENCE, Clock, Daemon, Skip, check, equal, figure, folder, free_name, jpeg_size, no_rates, test,
-                     wait_until)
+from harness import (DAEMON, LONG, PATIENCE, Clock, Daemon, Skip, check, equal, figure, folder, free_name, jpeg_size,
+                     no_rates, test, wait_until)
 from test_cli import TINYPILOT
 from test_h264 import Unit, check_decodes, check_units, h264
 

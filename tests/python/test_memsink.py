@@ -9,6 +9,7 @@ import struct
 import threading
 import time
 import unittest
+from unittest import mock
 
 import hdmicast
 
@@ -132,15 +133,24 @@ class MemsinkTest(unittest.TestCase):
 
     def test_same_frames_are_dropped_for_so_long(self):
         sink, reader = self.sink(), self.reader(wait_timeout=0.02, drop_same_frames=0.2)
-        sink.put()
-        self.assertIsNotNone(reader.wait_frame())
-        sink.put()
-        self.assertIsNone(reader.wait_frame())
-        sink.put(key=True)
-        self.assertIsNotNone(reader.wait_frame())
-        time.sleep(0.2)
-        sink.put(key=True)
-        self.assertIsNotNone(reader.wait_frame())
+        clock = [1000.0]
+
+        def tick():
+            clock[0] += 0.001
+            return clock[0]
+        with mock.patch.object(time, "monotonic", tick):
+            sink.put()
+            self.assertIsNotNone(reader.wait_frame())
+            sink.put()
+            self.assertIsNone(reader.wait_frame())
+            sink.put(key=True)
+            self.assertIsNotNone(reader.wait_frame())
+            clock[0] += 0.15
+            sink.put(key=True)
+            self.assertIsNone(reader.wait_frame())
+            clock[0] += 0.05
+            sink.put(key=True)
+            self.assertIsNotNone(reader.wait_frame())
 
     def test_a_held_lock_ends_in_time(self):
         sink, reader = self.sink(), self.reader(lock_timeout=0.02, wait_timeout=0.05)

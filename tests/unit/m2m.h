@@ -196,6 +196,8 @@ static int collect(void)
 }
 
 /* Until no more than that many frames and inputs are out. Counts wake-ups against busy loops. */
+static unsigned n_turns; /* of settle(), in all */
+
 static int settle(unsigned pending, uint32_t busy, int64_t deadline_ms)
 {
 	int64_t end = now_ns() + deadline_ms * NS_PER_MS;
@@ -207,6 +209,7 @@ static int settle(unsigned pending, uint32_t busy, int64_t deadline_ms)
 		struct pollfd on = { .fd = encoder->fd, .events = encoder->events };
 
 		CHECK(turns++ < 10000);
+		n_turns++;
 		if (now_ns() > end)
 			return -ETIMEDOUT;
 		poll(&on, 1, 20);

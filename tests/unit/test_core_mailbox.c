@@ -498,7 +498,7 @@ static void no_frame_ends_under_an_outlets_lock(void **state)
 	struct mailbox *reader = new_mailbox(2);
 
 	(void)state;
-	alarm(20); /* as the runner would, but sooner */
+	alarm(60); /* as the runner would, but sooner */
 	asked = outlet_create(&curious, NULL);
 	mailbox_put(reader, make_curious(false));
 	mailbox_put(reader, make_curious(false));

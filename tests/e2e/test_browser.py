@@ -59,7 +59,7 @@ def wait_path(browser, path):
     """Until a frame is shown by it that was not there before."""
     last = shown(browser)[1] if has_begun(browser) else 0
     wait_until(lambda: has_begun(browser) and shown(browser)[0] == path and
-               shown(browser)[1] not in (0, last), f"a picture by {path}")
+               shown(browser)[1] not in (0, last), f"a picture by {path}", 240)
 
 
 def numbers(browser):

@@ -14,7 +14,7 @@ import subprocess
 import threading
 import time
 
-from harness import (BUILD, PATIENCE, Clock, Daemon, check, equal, figure, free_name, in_time_of, no_rates, test,
+from harness import (BUILD, PATIENCE, SAN, Clock, Daemon, check, equal, figure, free_name, in_time_of, no_rates, test,
                      wait_until)
 from sink_writer import LAYOUTS, MAGIC, Writer
 from test_h264 import Unit, check_decodes
@@ -58,6 +58,14 @@ class Dump:
         status = self.child.wait(PATIENCE)
         self.thread.join(PATIENCE)
         return status
+
+    def stop(self, number, clock):
+        """Ends it, at once by its own clock."""
+        clock.stretch(20)
+        began = clock.now()
+        self.child.send_signal(number)
+        equal(self.wait(), 0, "the exit status")
+        check(SAN or clock.now() - began < 0.5, f"{clock.now() - began:.2f} s to stop")
 
     def wait_said(self, text, seconds=PATIENCE):
         return wait_until(lambda: next((line for line in self.said if text in line), None),
@@ -245,11 +253,11 @@ def a_sink_is_waited_for_and_found_again():
 @test
 def a_lock_that_is_held_for_ever_is_told():
     name = own_name("h264")
-    with Writer(name, "10") as writer, Dump("--sink", name) as dump:
+    clock = Clock()
+    with Writer(name, "10") as writer, Dump("--sink", name, env=in_time_of(clock)) as dump:
         with writer.lock():
             dump.wait_said("another program holds its lock")
-            dump.child.send_signal(signal.SIGINT)
-            equal(dump.wait(), 0, "the exit status")
+            dump.stop(signal.SIGINT, clock)
 
 
 # ---- the daemon's
@@ -311,10 +319,10 @@ def it_ends_with_its_reader():
                 equal(dump.wait(), 0, "the exit status")
         reading, writing = os.pipe()
         fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
-        with Dump("--jpeg", name, stdout=writing) as dump:
+        clock = Clock()
+        with Dump("--jpeg", name, stdout=writing, env=in_time_of(clock)) as dump:
             check(select.select([reading], [], [], PATIENCE)[0], "it writes nothing")  # and waits for us now
-            dump.child.send_signal(signal.SIGTERM)
-            equal(dump.wait(), 0, "the exit status")
+            dump.stop(signal.SIGTERM, clock)
         os.close(reading)
         os.close(writing)
 

@@ -85,9 +85,11 @@ class HdmiFaultsTest(HdmiTest):
 
     def test_hdmi_half_of_the_frames_lost_keeps_the_picture(self):
         self.inject(percentage_of_dropped_buffers=50)
-        first = self.daemon.source()["captured"]
+        first, said = self.daemon.source()["captured"], self.daemon.log.stat().st_size
         waiting.until(lambda: self.daemon.source()["captured"] >= first + 60, 10, "60 frames more")
         self.daemon.await_picture()
+        words = self.daemon.log.read_bytes()[said:].decode()
+        self.assertEqual([line for line in words.splitlines() if " capture] " in line], [], "changes of the state")
 
     def test_hdmi_fatal_streaming_error_is_named_and_passes(self):
         self.inject(inject_fatal_streaming_error=1)

@@ -57,8 +57,8 @@ def two_hundred_viewers_of_full_hd_get_the_full_rate_for_little_memory_each():
 
 @test(measures=True)
 def viewers_that_never_read_cost_one_picture_each_and_are_closed():
-    with Daemon(*FULL_HD, "--server-timeout", 3, fake="uvc:fps=30", clock=1 if LONG else 6) as daemon, \
-            contextlib.ExitStack() as stack, daemon.stream("extra_headers=1") as good:
+    with Daemon(*FULL_HD, "--server-timeout", 3, fake="uvc:fps=30") as daemon, contextlib.ExitStack() as stack, \
+            daemon.stream("extra_headers=1") as good:
         size = max(len(part.body) for part in good.parts(20)) / 1024
         before = daemon.process.rss_kib()
         for _ in range(50):
@@ -66,17 +66,19 @@ def viewers_that_never_read_cost_one_picture_each_and_are_closed():
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             peer.connect(("127.0.0.1", daemon.port))
             peer.sendall(b"GET /stream HTTP/1.0\r\n\r\n")
-        most, parts, began = 0, [], daemon.now()
-        while daemon.now() - began < (PATIENCE if SAN else 8) and (
-                daemon.now() - began < 2 or daemon.state()["stream"]["clients"] > 1):
+        most, parts, began = 0, [], time.monotonic()
+        while time.monotonic() - began < PATIENCE and (
+                time.monotonic() - began < 2 or daemon.state()["stream"]["clients"] > 1):
             parts += good.parts(10)
             most = max(most, daemon.process.rss_kib())
         figure(f"50 viewers that never read: {(most - before) / 50:.0f} KiB each, pictures have {size:.0f} KiB, "
-               f"closed after {daemon.now() - began:.1f} s")
+               f"closed after {time.monotonic() - began:.1f} s")
         equal(daemon.state()["stream"]["clients"], 1, "clients that are left")
         numbers = stamps([part.body for part in parts])
-        check(numbers == list(range(numbers[0], numbers[0] + len(numbers))), "the other viewer lost pictures")
+        check(numbers == sorted(set(numbers)), "the other viewer has pictures twice or in another order")
         check(SAN or (most - before) / 50 < size + 64, f"{(most - before) / 50:.0f} KiB each")
+        no_rates()
+        check(numbers == list(range(numbers[0], numbers[0] + len(numbers))), "the other viewer lost pictures")
 
 
 class Witness:
@@ -201,11 +203,11 @@ def a_thousand_half_open_connections_keep_nobody_out():
 @test(measures=True)
 def trickled_headers_have_a_deadline():
     allow_many_files()
-    with Daemon(*SMALL, "--server-timeout", 2, fake="uvc", clock=1 if LONG else 6) as daemon, contextlib.ExitStack() as stack:
+    with Daemon(*SMALL, "--server-timeout", 2, fake="uvc") as daemon, contextlib.ExitStack() as stack:
         with Witness(daemon) as witness:
             wait_until(witness.count, "pictures")
             peers = {stack.enter_context(daemon.connect()) for _ in range(300)}
-            n_all, began = len(peers), daemon.now()
+            n_all, began = len(peers), time.monotonic()
             text = b"GET /state HTTP/1.1\r\n" + b"X-Slow: 1\r\n" * 100
             for at in range(len(text)):
                 for peer in list(peers):
@@ -214,13 +216,14 @@ def trickled_headers_have_a_deadline():
                     except OSError:
                         peers.discard(peer)
                 peers = {peer for peer in peers if not is_closed(peer)}
-                if not peers or daemon.now() - began > (PATIENCE if SAN else 10):
+                if not peers or time.monotonic() - began > PATIENCE:
                     break
                 time.sleep(0.2)
-            took = daemon.now() - began
+            took = time.monotonic() - began
             figure(f"{n_all} clients that send a byte every 0.2 s: closed after {took:.1f} s")
             check(not peers, f"{len(peers)} are open after {took:.1f} s")
-        check(SAN or took < 4.5, f"they were open for {took:.1f} s")
+        no_rates()
+        check(took < 4.5, f"they were open for {took:.1f} s")
 
 
 @test(measures=True)

@@ -155,9 +155,9 @@ def the_resolution_may_change_while_it_runs():
         slowest = 0.0
         for size in ((1280, 720), (1920, 1080), (640, 480), (1920, 1080)) * 2:
             daemon.tell("signal %dx%d@30" % size)
-            (part, _), took = within(daemon, watch.back_s, f"{size[0]}x{size[1]}", lambda size=size: watch.stream.wait_part(
-                lambda part: part.online and int(part.headers["x-ustreamer-width"]) == size[0],
-                f"a picture of {size[0]}x{size[1]}"))
+            what = f"a picture of {size[0]}x{size[1]}"
+            (part, _), took = within(daemon, watch.back_s, what, lambda size=size, what=what: watch.stream.wait_part(
+                lambda part: part.online and int(part.headers["x-ustreamer-width"]) == size[0], what))
             slowest = max(slowest, took)
             equal(jpeg_size(part.body), size, "the size in the picture")
             equal(tuple(daemon.source()["resolution"].values()), size, "the size in /state")

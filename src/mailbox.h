@@ -8,7 +8,7 @@
  * The writer never waits, for anyone.
  *
  * Lock order: a downstream outlet, then an upstream outlet, then a mailbox. No callback of ours
- * runs under a mailbox's lock, and no frame is unreferenced under that of an outlet.
+ * runs under a mailbox's lock, and an outlet unreferences what it drops when it has let go of its own.
  */
 #ifndef MAILBOX_H
 #define MAILBOX_H

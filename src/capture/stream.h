@@ -4,7 +4,8 @@
  * multi-planar.
  *
  * The driver is called by the owner's thread alone, for it may hang in each call; and at the very
- * end by one of its own, when readers kept buffers. Buffers outlive their source: a frame holds its stream. When its last reference goes, on whatever thread, the
+ * end by one of its own, when readers kept buffers. Buffers outlive their source: a frame holds
+ * its stream. When its last reference goes, on whatever thread, the
  * buffer waits for the owner to queue it again.
  */
 #ifndef CAPTURE_STREAM_H

@@ -52,6 +52,31 @@ static void *run(void *arg)
 	return arg;
 }
 
+/* A child has neither our thread nor an alarm, and must not find the lock held by the thread. */
+static void before_fork(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+static void after_fork(void)
+{
+	pthread_mutex_unlock(&lock);
+}
+
+static void in_child(void)
+{
+	running = false;
+	for (struct timer *timer = timers; timer < timers + TIMERS; timer++)
+		if (timer->fd == ALARM)
+			timer->due_ns = 0;
+	pthread_mutex_unlock(&lock);
+}
+
+__attribute__((constructor)) static void watch_forks(void)
+{
+	pthread_atfork(before_fork, after_fork, in_child);
+}
+
 static void start_thread(void)
 {
 	sigset_t all, old;

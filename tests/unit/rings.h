@@ -61,17 +61,24 @@ __attribute__((no_sanitize_thread, unused)) static bool is_known(const volatile 
 	return true;
 }
 
-/* size: a multiple of four. The bytes say which frame of its ring it is. */
-static inline int publish(struct ring *ring, size_t size, bool key)
+/* Of words that are the caller's, so that a handler of signals may. */
+static inline int publish_in(struct ring *ring, uint32_t *words, size_t size, bool key)
 {
 	const uint32_t n = (uint32_t)ring_published(ring);
 	const struct hdmicast_ring_slot what = { .flags = key ? HDMICAST_FRAME_KEY : 0 };
-	AUTO(auto_free) uint32_t *words = malloc(size + 4);
 	const struct iovec piece = { words, size };
 
 	for (size_t i = 0; i < size / 4; i++)
 		words[i] = known_word(n, i);
 	return ring_publish(ring, &piece, 1, &what);
+}
+
+/* size: a multiple of four. The bytes say which frame of its ring it is. */
+static inline int publish(struct ring *ring, size_t size, bool key)
+{
+	AUTO(auto_free) uint32_t *words = malloc(size + 4);
+
+	return publish_in(ring, words, size, key);
 }
 
 static inline void assert_next(struct hdmicast_ring *reader, uint64_t sequence, uint64_t lost)

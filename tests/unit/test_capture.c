@@ -71,7 +71,7 @@ static int dequeue(struct v4l2_buffer *buf)
 
 static int request_buffers(struct v4l2_requestbuffers *request)
 {
-	driver.frees += !request->count;
+	__atomic_add_fetch(&driver.frees, !request->count, __ATOMIC_RELEASE);
 	request->count = MIN(request->count, BUFFERS);
 	return 0;
 }

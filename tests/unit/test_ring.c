@@ -212,9 +212,11 @@ static void *closed_page;
 /* In the middle of a copy: the writer comes round. */
 static void on_fault(int number)
 {
+	uint32_t words[16];
+
 	(void)number;
 	for (unsigned i = 0; i < 4; i++)
-		publish(writing, 64, KEY);
+		publish_in(writing, words, sizeof(words), KEY);
 	if (mprotect(closed_page, 4096, PROT_READ | PROT_WRITE))
 		abort();
 }
@@ -329,12 +331,12 @@ static bool is_readable(int fd, int timeout_ms)
 	return poll(&on, 1, timeout_ms) == 1;
 }
 
-/* Which this thread, the only other one, would take here. */
+/* Which the library's thread would take here. */
 static void the_programs_signals_are_for_its_own_threads(void **state)
 {
 	struct ring *ring = new_ring(1 << 16, 4);
 	struct hdmicast_ring *reader = new_reader();
-	unsigned long long blocked = 0;
+	unsigned long long blocked = ~0ULL;
 	unsigned n_others = 0;
 	struct dirent *entry;
 	DIR *threads;
@@ -347,6 +349,7 @@ static void the_programs_signals_are_for_its_own_threads(void **state)
 	assert_non_null(threads);
 	while ((entry = readdir(threads))) {
 		char path[300], line[200];
+		unsigned long long mask;
 		FILE *file;
 
 		if (*entry->d_name == '.' || atoi(entry->d_name) == getpid())
@@ -356,11 +359,12 @@ static void the_programs_signals_are_for_its_own_threads(void **state)
 		file = fopen(path, "re");
 		assert_non_null(file);
 		while (fgets(line, sizeof(line), file))
-			sscanf(line, "SigBlk: %llx", &blocked);
+			if (sscanf(line, "SigBlk: %llx", &mask) == 1)
+				blocked &= mask;
 		fclose(file);
 	}
 	closedir(threads);
-	assert_int_equal(n_others, 1);
+	assert_true(n_others >= 1); /* a sanitizer has one, too */
 	for (int number = 1; number <= SIGTERM; number++)
 		assert_true(number == SIGKILL || blocked >> (number - 1) & 1);
 	hdmicast_ring_close(reader);

@@ -8,7 +8,8 @@
  * The writer never waits, for anyone.
  *
  * Lock order: a downstream outlet, then an upstream outlet, then a mailbox. No callback of ours
- * runs under a mailbox's lock, and an outlet unreferences what it drops when it has let go of its own.
+ * runs under a mailbox's lock, and an outlet unreferences what it drops after it has let go of its
+ * own.
  */
 #ifndef MAILBOX_H
 #define MAILBOX_H

@@ -21,7 +21,7 @@ struct timer {
 
 static struct timer timers[TIMERS];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static bool running;
+static bool running, is_child;
 
 static void fire(struct timer *timer)
 {
@@ -52,7 +52,10 @@ static void *run(void *arg)
 	return arg;
 }
 
-/* A child has neither our thread nor an alarm, and must not find the lock held by the thread. */
+/*
+ * A child has neither our thread nor an alarm, and must not find the lock held by the thread. Its
+ * own alarm is the kernel's: thread sanitizers do not let it have threads.
+ */
 static void before_fork(void)
 {
 	pthread_mutex_lock(&lock);
@@ -66,9 +69,7 @@ static void after_fork(void)
 static void in_child(void)
 {
 	running = false;
-	for (struct timer *timer = timers; timer < timers + TIMERS; timer++)
-		if (timer->fd == ALARM)
-			timer->due_ns = 0;
+	is_child = true;
 	pthread_mutex_unlock(&lock);
 }
 
@@ -186,7 +187,7 @@ int setitimer(__itimer_which_t which, const struct itimerval *restrict want,
 	struct itimerspec was = { 0 };
 	int64_t ns;
 
-	if (!clock_is_ours() || which != ITIMER_REAL)
+	if (!clock_is_ours() || is_child || which != ITIMER_REAL)
 		return REAL(setitimer)(which, want, old);
 	ns = of_timeval(&want->it_value);
 	set(ALARM, ns ? clock_ns() + ns : 0, of_timeval(&want->it_interval), &was);
@@ -203,7 +204,7 @@ unsigned alarm(unsigned seconds)
 	const struct itimerval want = { .it_value.tv_sec = seconds };
 	struct itimerval old = { 0 };
 
-	if (!clock_is_ours())
+	if (!clock_is_ours() || is_child)
 		return REAL(alarm)(seconds);
 	setitimer(ITIMER_REAL, &want, &old);
 	return (unsigned)old.it_value.tv_sec + (old.it_value.tv_usec > 0);

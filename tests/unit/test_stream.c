@@ -65,7 +65,7 @@ static int our_xioctl(int fd, unsigned long request, void *arg)
 	case VIDIOC_QUERYBUF: buf->length = 4096; return 0;
 	case VIDIOC_QBUF: return give(buf);
 	case VIDIOC_DQBUF: return take(buf);
-	case VIDIOC_STREAMOFF: driver.stopped++; return 0;
+	case VIDIOC_STREAMOFF: __atomic_add_fetch(&driver.stopped, 1, __ATOMIC_RELEASE); return 0;
 	case VIDIOC_REQBUFS:
 		pthread_mutex_lock(&driver.lock);
 		driver.freed += asked->count == 0;

@@ -36,6 +36,7 @@ static int start(struct queue *q)
 		return res;
 	q->started = true;
 	q->sequence = 0;
+	q->dev->next_ns = 0; /* the ticks before it are another stream's */
 	return 0;
 }
 

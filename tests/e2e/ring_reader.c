@@ -17,11 +17,12 @@ static long long now_ns(void)
 	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
 }
 
-static void tell(const struct hdmicast_frame *frame)
+/* missed: frames since the last one that was told of. */
+static void tell(const struct hdmicast_frame *frame, uint64_t missed)
 {
 	printf("%llu %llu %llu %u %u %u %u %zu %u %llu %llu %lld %lld %lld\n",
 		(unsigned long long)frame->epoch, (unsigned long long)frame->sequence,
-		(unsigned long long)frame->lost, frame->flags, frame->fourcc, frame->width,
+		(unsigned long long)missed, frame->flags, frame->fourcc, frame->width,
 		frame->height, frame->size, frame->stride, (unsigned long long)frame->dropped,
 		(unsigned long long)frame->oversized, (long long)frame->captured_ns,
 		(long long)frame->published_ns, now_ns());
@@ -35,6 +36,7 @@ int main(int argc, char *argv[])
 	FILE *file = argc > 2 && *argv[2] ? fopen(argv[2], "wb") : NULL;
 	struct hdmicast_ring *ring;
 	struct hdmicast_frame frame;
+	uint64_t missed = 0;
 	void *copy = NULL;
 
 	if (argc < 2 || hdmicast_ring_open(&ring, argv[1], HDMICAST_RING_EARLY))
@@ -42,12 +44,15 @@ int main(int argc, char *argv[])
 	while (hdmicast_ring_wait(ring, -1) == 0) {
 		if (hdmicast_ring_next(ring, &frame))
 			continue;
+		missed +=
+			frame.lost; /* and one more, in the next one's, if this is overwritten meanwhile */
 		copy = realloc(copy, frame.size + 1);
 		if (!copy || hdmicast_ring_copy(ring, &frame, copy, frame.size))
 			continue;
 		if (file && (fwrite(copy, 1, frame.size, file) != frame.size || fflush(file)))
 			return 3;
-		tell(&frame);
+		tell(&frame, missed);
+		missed = 0;
 		nanosleep(&pause, NULL);
 	}
 	return 1;

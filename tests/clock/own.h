@@ -5,6 +5,7 @@
 
 #include "clock.h"
 
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,6 +72,19 @@ static inline bool own_create(struct own_clock *own)
 		MAP_SHARED, fd, 0);
 	close(fd);
 	return own->shared != MAP_FAILED && !setenv("HDMICAST_TEST_CLOCK", own->path, 1);
+}
+
+/* One that another has created. */
+static inline void own_open(struct own_clock *own, const char *path)
+{
+	const int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	*own = (struct own_clock){ 0 };
+	own->shared = (struct test_clock *)mmap(NULL, sizeof(*own->shared), PROT_READ | PROT_WRITE,
+		MAP_SHARED, fd, 0);
+	close(fd);
+	if (own->shared == MAP_FAILED)
+		abort();
 }
 
 static inline void own_remove(struct own_clock *own)

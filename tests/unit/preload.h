@@ -59,6 +59,14 @@ static inline bool preload_calm(int slower)
 	return true;
 }
 
+/* The program's own clock after calm_down(). */
+static inline struct own_clock *preload_own(void)
+{
+	static struct own_clock own;
+
+	return &own;
+}
+
 /* They have it by now: nothing of it stays, and what is started next is in the machine's time. */
 static inline void preload_calmed(void)
 {
@@ -68,6 +76,7 @@ static inline void preload_calmed(void)
 	if (!path)
 		return;
 	clock_gettime(CLOCK_MONOTONIC, &ts);
+	own_open(preload_own(), path);
 	unlink(path);
 	unsetenv("HDMICAST_TEST_CLOCK");
 }
@@ -89,6 +98,12 @@ static inline void calm_down(int slower)
 	}
 	execl("/proc/self/exe", program_invocation_name, NULL);
 	exit(1);
+}
+
+/* From now on rate/per seconds of the program go by in one: (0, 1) stops its time. */
+static inline void calm_set(int64_t rate, int64_t per)
+{
+	own_set(preload_own(), 0, rate, per);
 }
 
 #endif

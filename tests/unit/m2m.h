@@ -218,6 +218,13 @@ static int settle(unsigned pending, uint32_t busy, int64_t deadline_ms)
 	return res;
 }
 
+#define PATIENCE_MS 60000 /* with what must come: only a hang takes longer */
+
+static __attribute__((unused)) int settle_all(void)
+{
+	return settle(0, 0, PATIENCE_MS);
+}
+
 static int submit(int input, struct frame *frame, bool want_key)
 {
 	struct frame origin;
@@ -243,7 +250,7 @@ static int free_input(void)
 /* One more picture through an input, when there is a free one. */
 static __attribute__((unused)) int feed(bool want_key)
 {
-	int input, res = settle(ENCODER_INPUTS - 1, encoder->n_inputs - 1, 5000);
+	int input, res = settle(ENCODER_INPUTS - 1, encoder->n_inputs - 1, PATIENCE_MS);
 
 	if (res < 0)
 		return res;
@@ -261,7 +268,7 @@ static __attribute__((unused)) int feed_many(unsigned count)
 
 	while (res == 0 && count--)
 		res = feed(false);
-	return res < 0 ? res : settle(0, 0, 5000);
+	return res < 0 ? res : settle_all();
 }
 
 /* ---- what a decoder makes of it */

@@ -108,7 +108,7 @@ static void without_a_period_key_frames_come_when_asked_for(void)
 	config.tuning.gop = 0;
 	CHECK(start(&config) == 0);
 	CHECK(feed_many(100) == 0 && n_keys == 1);
-	CHECK(feed(true) == 0 && settle(0, 0, 5000) == 0);
+	CHECK(feed(true) == 0 && settle_all() == 0);
 	CHECK(n_units == 101 && n_keys == 2 && keys[100]);
 	CHECK(feed_many(5) == 0 && n_keys == 2);
 	stop();
@@ -163,7 +163,7 @@ static void parameter_sets_stand_before_each_key_frame(void)
 	open_here();
 	CHECK(feed_many(5) == 0);
 	at = sizes[0];
-	CHECK(feed(true) == 0 && settle(0, 0, 5000) == 0);
+	CHECK(feed(true) == 0 && settle_all() == 0);
 	CHECK(keys[0] && keys[5]);
 	for (unsigned i = 1; i < 5; i++)
 		at += sizes[i];
@@ -185,7 +185,8 @@ static void parameter_sets_stand_before_each_key_frame(void)
 static void little_memory_will_do(void)
 {
 	open_here();
-	CHECK(feed_many(10) == 0 && n_units == 10);
+	CHECK(feed_many(10) == 0);
+	CHECK(n_units == 10);
 	stop();
 	check_pictures(3);
 }

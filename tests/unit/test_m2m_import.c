@@ -71,7 +71,7 @@ static struct encoder_config imported_config(uint32_t stride)
 /* As a grabber does: the next picture in the buffer that is out of use for longest. */
 static int feed_source(struct source *source, bool want_key)
 {
-	int res = settle(ENCODER_INPUTS - 1, ENCODER_INPUTS, 5000);
+	int res = settle(ENCODER_INPUTS - 1, ENCODER_INPUTS, PATIENCE_MS);
 
 	if (res < 0)
 		return res;
@@ -91,7 +91,7 @@ static int feed_sources(unsigned count)
 
 	for (unsigned i = 0; res == 0 && i < count; i++)
 		res = feed_source(&sources[i % SOURCES], false);
-	return res < 0 ? res : settle(0, 0, 5000);
+	return res < 0 ? res : settle_all();
 }
 
 /* B12, B13: read in place, one binding for each buffer, and given back only after that. */
@@ -107,7 +107,7 @@ static void frames_are_read_where_they_lie(void)
 	command("stall 300");
 	CHECK(feed_source(&sources[0], false) == 0);
 	CHECK(sources[0].out && encoder->busy_inputs & ENCODER_HOLDS_FRAMES);
-	CHECK(settle(0, 0, 2000) == 0 && !sources[0].out);
+	CHECK(settle_all() == 0 && !sources[0].out);
 	stop();
 	check_pictures(3);
 	free_sources(sources, SOURCES);
@@ -192,7 +192,7 @@ static void a_grabber_may_be_opened_again(void)
 			make_sources(list, SOURCES, self->width * 2, "fake-contiguous");
 		for (unsigned i = 0; i < 40; i++)
 			taken += feed_source(&list[i % SOURCES], false) == 0;
-		CHECK(settle(0, 0, 5000) == 0);
+		CHECK(settle_all() == 0);
 	}
 	CHECK(n_units == taken && taken == 5 * 40); /* none had to be copied */
 	CHECK(counted("sessions") == 1);

@@ -345,6 +345,7 @@ PASS_SOCKET = """
 import os, socket, sys
 kind, where = sys.argv[1:3]
 listening = socket.socket(socket.AF_UNIX if kind == "unix" else socket.AF_INET)
+listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 listening.bind(where if kind == "unix" else ("127.0.0.1", int(where)))
 listening.listen()
 second = socket.socket(socket.AF_UNIX)

@@ -141,7 +141,7 @@ folder.path = None
 
 
 def Clock(slower=1):
-    """A clock of this test's own, for daemons and readers: see tests/clock. An instrumented program has twice as long."""
+    """A clock of this test's own, for daemons and readers: see tests/clock. Instrumented ones get twice the time."""
     return testclock.Clock(free_name(".clock"), slower if slower == 1 or not SAN else 2 * slower)
 
 
@@ -434,6 +434,15 @@ class Reply:
             self.body = file.read() if length is None else file.read(int(length))
             if length is not None and len(self.body) != int(length):
                 raise Failure(f"{len(self.body)} bytes came of {length}")
+
+
+def ask_again(ask):
+    """A reply. Who is told to come back, having waited for a first key frame, does so: that judges the machine, too."""
+    end = time.monotonic() + PATIENCE
+    reply = ask()
+    while not LONG and reply.status == 503 and "retry-after" in reply.headers and time.monotonic() < end:
+        reply = ask()
+    return reply
 
 
 def basic(user, password):

@@ -8,8 +8,8 @@ import subprocess
 import threading
 import time
 
-from harness import (DAEMON, LONG, PATIENCE, Daemon, Failure, Reply, Skip, basic, check, equal, figure, free_name,
-                     no_rates, test, wait_until)
+from harness import (DAEMON, LONG, PATIENCE, Daemon, Failure, Reply, Skip, ask_again, basic, check, equal, figure,
+                     free_name, no_rates, test, wait_until)
 from test_http import BOOL, INTEGER, WORD, check_no_cache, check_schema
 
 CARD = ("--source", "testcard", "--resolution", "640x480", "--h264-encoder", "x264")
@@ -77,7 +77,13 @@ class Viewer:
 
     def __init__(self, daemon, rate=None, headers=None):
         self.rate, self.began = rate, time.monotonic()
-        if rate:
+        self.reply = ask_again(lambda: self._ask(daemon, headers))
+        equal(self.reply.status, 200, "the status of /stream.h264")
+        self.rest, self.rest_ns, self.n_bytes = b"", 0, 0
+        self.nals, self.nals_ns, self.seen_slice, self.ready = [], 0, False, []
+
+    def _ask(self, daemon, headers):
+        if self.rate:
             self.peer = socket.socket()
             self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             self.peer.settimeout(PATIENCE)
@@ -87,10 +93,7 @@ class Viewer:
         lines = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
         self.peer.sendall(f"GET /stream.h264 HTTP/1.1\r\nHost: test\r\n{lines}\r\n".encode())
         self.file = self.peer.makefile("rb", buffering=0)
-        self.reply = Reply(self.file, with_body=False)
-        equal(self.reply.status, 200, "the status of /stream.h264")
-        self.rest, self.rest_ns, self.n_bytes = b"", 0, 0
-        self.nals, self.nals_ns, self.seen_slice, self.ready = [], 0, False, []
+        return Reply(self.file, with_body=False)
 
     def __enter__(self):
         return self
@@ -499,7 +502,7 @@ GRABBER = ("--resolution", "640x480", "--format", "MJPEG", "--h264-encoder", "x2
 
 @test
 def a_damaged_jpeg_is_left_out_and_counted():
-    with Daemon(*GRABBER, fake="uvc:size=640x480,fmt=MJPG") as daemon, Viewer(daemon) as viewer:
+    with Daemon(*GRABBER, fake="uvc:size=640x480,fmt=MJPG", clock=CALM) as daemon, Viewer(daemon) as viewer:
         units = list(viewer.units(count=30))
         daemon.tell("uvc.flip 5")
         wait_until(lambda: daemon.drops().get("corrupt", 0) >= 3, "damaged pictures are counted")

@@ -184,7 +184,7 @@ def every_viewer_of_a_crowd_gets_a_stream_that_decodes():
                 "--h264-bitrate", 8000, "--h264-encoder", "x264") as daemon:
         url = f"http://127.0.0.1:{daemon.port}/stream.mp4"
         paths = [free_name(".mp4") for _ in range(clients)]
-        crowd = [subprocess.Popen(["curl", "-sN", "-o", path, url]) for path in paths]
+        crowd = [subprocess.Popen(["curl", "-sN", "--retry", "15", "-o", path, url]) for path in paths]
         try:
             wait_until(lambda: all(os.path.exists(path) and os.path.getsize(path) > 100_000 for path in paths),
                        "each has something to decode")

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import time
 
-from harness import LONG, PATIENCE, Daemon, Reply, Skip, basic, check, equal, figure, free_name, test, wait_until
+from harness import LONG, PATIENCE, Daemon, Reply, Skip, ask_again, basic, check, equal, figure, free_name, test, wait_until
 from test_h264 import CALM, CARD, IDR, PPS, SPS, Unit, check_decodes, check_units, h264
 from test_http import check_no_cache
 
@@ -27,14 +27,22 @@ class Body:
     """A reader of the body of a reply of any length, as a context."""
 
     def __init__(self, daemon, path, version="1.1", headers=None, peer=None):
-        self.peer = peer or daemon.connect()
-        lines = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
-        self.peer.sendall(f"GET {path} HTTP/{version}\r\nHost: test\r\n{lines}\r\n".encode())
-        self.file = self.peer.makefile("rb", buffering=1 << 16)
-        self.reply = Reply(self.file, with_body=False)
+        self.peer = peer
+        if peer:
+            self.reply = self._ask(path, version, headers)
+        else:
+            self.reply = ask_again(lambda: self._ask(path, version, headers, daemon))
         equal(self.reply.status, 200, f"the status of {path}")
         self.chunked = self.reply.headers.get("transfer-encoding") == "chunked"
         self.rest = b""
+
+    def _ask(self, path, version, headers, daemon=None):
+        if daemon:
+            self.peer = daemon.connect()
+        lines = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
+        self.peer.sendall(f"GET {path} HTTP/{version}\r\nHost: test\r\n{lines}\r\n".encode())
+        self.file = self.peer.makefile("rb", buffering=1 << 16)
+        return Reply(self.file, with_body=False)
 
     def __enter__(self):
         return self

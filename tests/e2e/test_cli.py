@@ -243,6 +243,8 @@ def it_ends_when_nobody_watches():
             for _ in stream.parts(105):  # three seconds and a half
                 pass
             daemon.clock.stop()
+            for _ in range(2):  # what was due is done, and we are counted
+                equal(daemon.get("/state").status, 200, "the status of /state")
         wait_until(lambda: daemon.state()["stream"]["clients"] == 0, "it knows that the viewer went")
         daemon.clock.step(1)
         for _ in range(10):

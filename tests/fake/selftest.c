@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+enum { CALM = 3 }; /* times slower */
+
 static char ctl_path[64], report_path[80];
 
 int request(int fd, unsigned long code, void *arg)
@@ -53,6 +55,26 @@ void await_status(const char *kind, const char *words)
 		usleep(10 * 1000);
 	}
 	fail_msg("%s never says %s", kind, words);
+}
+
+void time_calm(void)
+{
+	calm_set(1, CALM);
+}
+
+void time_quick(void)
+{
+	calm_set(10, 1);
+}
+
+void time_stop(void)
+{
+	calm_set(0, 1);
+}
+
+void time_step(int ms)
+{
+	own_step(preload_own(), ms * INT64_C(1000000));
 }
 
 struct client client_open(const char *path)
@@ -134,6 +156,11 @@ int client_take(struct client *c, struct v4l2_buffer *b)
 	return request(c->fd, VIDIOC_DQBUF, b);
 }
 
+bool client_rest(struct client *c, struct v4l2_buffer *b)
+{
+	return client_poll(c, POLLIN, 200) && client_take(c, b) == 0;
+}
+
 struct v4l2_buffer client_frame(struct client *c)
 {
 	struct v4l2_buffer b;
@@ -189,9 +216,8 @@ int main(int argc, char **argv)
 	if (argc > 1)
 		return leave_behind(argv[1]);
 	if (!getenv("HDMICAST_TEST_CLOCK") && preload_set("fake/libfakev4l2.so " PRELOAD_CLOCK) &&
-		preload_calm(3))
+		preload_calm(CALM))
 		execv("/proc/self/exe", argv);
-	preload_calmed();
 	snprintf(ctl_path, sizeof(ctl_path), "/tmp/hdmicast-fake-%d-XXXXXX", (int)getpid());
 	close(mkstemp(ctl_path));
 	snprintf(report_path, sizeof(report_path), "%s.report", ctl_path);
@@ -201,6 +227,7 @@ int main(int argc, char **argv)
 		1);
 	setenv("HDMICAST_FAKE_CTL", ctl_path, 1);
 	setenv("HDMICAST_FAKE_REPORT", report_path, 1);
+	preload_calmed(); /* it opens a file, and at the first the library reads its settings */
 	if (access("/dev/fake-uvc", R_OK)) {
 		fputs("selftest: wants LD_PRELOAD=libfakev4l2.so\n", stderr);
 		return 2;

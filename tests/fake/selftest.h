@@ -42,6 +42,15 @@ const char *command(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Until the device's status has these words; with a limit against waiting for ever. */
 void await_status(const char *kind, const char *words);
 
+/*
+ * The time of this program and of its devices goes three times slower than the machine's. For what
+ * only has to pass it may go quickly, and it can be stopped and stepped. Each test begins calmly.
+ */
+void time_calm(void);
+void time_quick(void);
+void time_stop(void);
+void time_step(int ms);
+
 struct client client_open(const char *path);
 void client_close(struct client *c);                   /* unmaps, frees, closes */
 void client_buffers(struct client *c, unsigned count); /* REQBUFS, mmap */
@@ -51,6 +60,8 @@ void client_start(struct client *c);                      /* buffers, QBUF of al
 int client_take(struct client *c, struct v4l2_buffer *b); /* poll, DQBUF */
 struct v4l2_buffer client_frame(struct client *c);        /* take and queue again; must succeed */
 short client_poll(struct client *c, short events, int timeout_ms);
+/* Whatever is there, or comes without a long pause; it is not queued again. False: nothing. */
+bool client_rest(struct client *c, struct v4l2_buffer *b);
 int set_format(int fd, uint32_t fourcc, unsigned w, unsigned h, struct v4l2_pix_format *out);
 
 /* selftest_exit.c, in a process of its own: leaves open or mapped what its argument says. */

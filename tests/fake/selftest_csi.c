@@ -49,6 +49,7 @@ static unsigned drain_events(void)
 static int reset_csi(void **state)
 {
 	(void)state;
+	time_calm();
 	command("csi.cable in");
 	command("csi.edid set");
 	command("csi.lanes 4");
@@ -91,10 +92,13 @@ static void T2_edid_brings_the_source_back_through_no_lock(void **state)
 	assert_int_equal(request(dev.fd, VIDIOC_S_EDID, &edid), -EINVAL);
 	edid.start_block = 0;
 	edid.blocks = 2;
+	time_stop();
 	assert_int_equal(request(dev.fd, VIDIOC_S_EDID, &edid), 0);
 	assert_int_equal(query(&t), -ENOLINK);
-	wait_for(-ENOLCK);
-	wait_for(0);
+	time_step(150);
+	assert_int_equal(query(&t), -ENOLCK);
+	time_step(50);
+	assert_int_equal(query(&t), 0);
 }
 
 static void T3_states_of_the_signal_are_selectable(void **state)
@@ -131,7 +135,7 @@ static void T5_queries_may_differ_while_the_mode_changes(void **state)
 	struct v4l2_dv_timings a, b;
 
 	(void)state;
-	command("csi.flicker 500");
+	command("csi.flicker 60000");
 	command("csi.signal 1920x1080@30");
 	wait_for(0);
 	assert_int_equal(query(&a), 0);
@@ -154,7 +158,7 @@ static void T6_T7_a_change_sends_events_and_stops_silently(void **state)
 	assert_true(client_poll(&dev, POLLPRI, 2000) & POLLPRI);
 	assert_true(drain_events() >= 1);
 	wait_for(0);
-	while (client_take(&dev, &b) == 0)
+	while (client_rest(&dev, &b))
 		assert_false(b.flags & V4L2_BUF_FLAG_ERROR);
 	assert_int_equal(client_poll(&dev, POLLIN, 200), 0);
 }

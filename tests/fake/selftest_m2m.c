@@ -222,6 +222,7 @@ bool has_nal(const struct unit *unit, unsigned type)
 int reset_m2m(void **state)
 {
 	(void)state;
+	time_calm();
 	command("m2m.variant bcm2835");
 	command("m2m.latency 2");
 	m2m_open(&m2m, "/dev/fake-m2m");

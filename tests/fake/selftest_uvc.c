@@ -10,6 +10,7 @@ struct client uvc;
 int reset_uvc(void **state)
 {
 	(void)state;
+	time_calm();
 	command("uvc.plugged on");
 	command("uvc.path " UVC);
 	command("uvc.resume");
@@ -193,16 +194,14 @@ static void U7_jpeg_is_spoilt_on_command(void **state)
 
 static void U8_corrupt_raw_frames_vanish_or_carry_error(void **state)
 {
-	struct v4l2_buffer b, last;
+	struct v4l2_buffer b;
 
 	(void)state;
 	assert_int_equal(set_format(uvc.fd, V4L2_PIX_FMT_YUYV, 640, 480, NULL), 0);
-	client_start(&uvc);
-	last = client_frame(&uvc);
 	command("uvc.truncate 20");
-	for (b = client_frame(&uvc); b.sequence == last.sequence + 1; b = client_frame(&uvc))
-		last = b;
-	assert_true(b.sequence > last.sequence + 15);
+	client_start(&uvc);
+	b = client_frame(&uvc);
+	assert_int_equal(b.sequence, 20);
 	assert_false(b.flags & V4L2_BUF_FLAG_ERROR);
 	command("uvc.nodrop on");
 	command("uvc.truncate 20");
@@ -221,7 +220,7 @@ static void U9_eproto_returns_all_with_error_then_silence_until_streamoff(void *
 	client_start(&uvc);
 	client_frame(&uvc);
 	command("uvc.eproto");
-	while (client_take(&uvc, &b) == 0)
+	while (client_rest(&uvc, &b))
 		errors += !!(b.flags & V4L2_BUF_FLAG_ERROR);
 	assert_true(errors > 0);
 	assert_int_equal(client_poll(&uvc, POLLIN, 200), 0);

@@ -489,7 +489,8 @@ def it_takes_as_many_descriptors_as_it_may():
 @test
 def viewers_leave_forty_descriptors_for_the_device_and_the_rest():
     limit = "import resource, os, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (120, 120)); os.execv(sys.argv[1], sys.argv[1:])"
-    with Daemon(*CARD, command=[sys.executable, "-c", limit]) as daemon, contextlib.ExitStack() as stack:
+    with Daemon(*CARD, "--server-timeout", 60, command=[sys.executable, "-c", limit]) as daemon, \
+            contextlib.ExitStack() as stack:
         daemon.wait_log("80 connections at most, not 1000: raise the limit of open files")
         answers = []
         for _ in range(100):

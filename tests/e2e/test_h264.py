@@ -333,7 +333,7 @@ def a_slow_viewer_skips_to_key_frames_and_holds_up_nobody():
 
 @test
 def a_viewer_that_reads_nothing_is_closed_and_costs_nothing():
-    with Daemon(*CARD, "--server-timeout", 2) as daemon, Viewer(daemon) as quick:
+    with Daemon(*CARD, "--server-timeout", 2 if LONG else 6) as daemon, Viewer(daemon) as quick:
         check_units(list(quick.units(10)))
         with Viewer(daemon, rate=1) as slow:
             wait_clients(daemon, 2)
@@ -458,7 +458,7 @@ def it_goes_on_through_a_change_of_size_and_an_outage():
 
 @test
 def it_stops_at_once_with_viewers():
-    with Daemon(*CARD, clock=1) as daemon, contextlib.ExitStack() as stack:
+    with Daemon(*CARD, "--server-timeout", 60, clock=1) as daemon, contextlib.ExitStack() as stack:
         viewers = [stack.enter_context(Viewer(daemon)) for _ in range(5)]
         slow = [stack.enter_context(Viewer(daemon, rate=1)) for _ in range(5)]
         check_units(list(viewers[0].units(10)))

@@ -39,7 +39,7 @@ def two_hundred_viewers_of_full_hd_get_the_full_rate_for_little_memory_each():
     with Daemon(*FULL_HD, fake="uvc:fps=30,mode=cheap") as daemon, drain(daemon, 2, 1) as two:
         two.communicate()
         before = daemon.process.rss_kib()
-        with drain(daemon, 200, 5) as crowd:
+        with drain(daemon, 200, 5 if LONG else 20) as crowd:
             wait_until(lambda: daemon.state()["stream"]["clients"] == 200, "200 clients in /state")
             most = before
             while crowd.poll() is None:
@@ -57,7 +57,7 @@ def two_hundred_viewers_of_full_hd_get_the_full_rate_for_little_memory_each():
 
 @test(measures=True)
 def viewers_that_never_read_cost_one_picture_each_and_are_closed():
-    with Daemon(*FULL_HD, "--server-timeout", 3, fake="uvc:fps=30") as daemon, contextlib.ExitStack() as stack, \
+    with Daemon(*FULL_HD, "--server-timeout", 3 if LONG else 6, fake="uvc:fps=30") as daemon, contextlib.ExitStack() as stack, \
             daemon.stream("extra_headers=1") as good:
         size = max(len(part.body) for part in good.parts(20)) / 1024
         before = daemon.process.rss_kib()
@@ -179,7 +179,7 @@ def three_hundred_megabytes_from_a_client_go_nowhere():
 @test(alone=True)
 def a_thousand_half_open_connections_keep_nobody_out():
     allow_many_files()
-    with Daemon(*SMALL, "--server-timeout", 3, fake="uvc") as daemon, contextlib.ExitStack() as stack:
+    with Daemon(*SMALL, "--server-timeout", 3 if LONG else 6, fake="uvc") as daemon, contextlib.ExitStack() as stack:
         with Witness(daemon) as witness:
             wait_until(lambda: witness.count() > 15, "pictures")
             before = daemon.process.rss_kib()
@@ -203,7 +203,7 @@ def a_thousand_half_open_connections_keep_nobody_out():
 @test(measures=True)
 def trickled_headers_have_a_deadline():
     allow_many_files()
-    with Daemon(*SMALL, "--server-timeout", 2, fake="uvc") as daemon, contextlib.ExitStack() as stack:
+    with Daemon(*SMALL, "--server-timeout", 2 if LONG else 6, fake="uvc") as daemon, contextlib.ExitStack() as stack:
         with Witness(daemon) as witness:
             wait_until(witness.count, "pictures")
             peers = {stack.enter_context(daemon.connect()) for _ in range(300)}

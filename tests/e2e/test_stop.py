@@ -79,7 +79,7 @@ def a_signal_that_comes_before_the_loop_ends_it_in_order():
 
 @test
 def it_stops_with_two_hundred_viewers():
-    with Daemon(*MJPEG, fake="uvc:fps=10", clock=1) as daemon, contextlib.ExitStack() as stack:
+    with Daemon(*MJPEG, "--server-timeout", 60, fake="uvc:fps=10", clock=1) as daemon, contextlib.ExitStack() as stack:
         for _ in range(200):
             peer = stack.enter_context(daemon.connect())
             peer.sendall(b"GET /stream HTTP/1.0\r\n\r\n")

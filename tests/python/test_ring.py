@@ -325,7 +325,9 @@ class RingTest(unittest.TestCase):
                 ring.close()
             self.assertEqual(writer.tell("resize", 1 << 16), "0")
             return is_soon and ends == [0] * 6
-        self.assertTrue(any(are_all_woken() for _ in range(30)))
+        until = time.monotonic() + 60
+        while not are_all_woken():
+            self.assertLess(time.monotonic(), until)
 
     # -- writers that come and go
 
@@ -396,7 +398,7 @@ class RingTest(unittest.TestCase):
 
     def test_who_knows_that_its_writer_is_dead_looks_often(self):
         took = []
-        for _ in range(7):
+        for _ in range(5):
             writer = self.writer()
             ring = self.ring()
             writer.kill()
@@ -412,7 +414,7 @@ class RingTest(unittest.TestCase):
             self.assert_frame(found[0][0], 0)
             took.append(found[0][1] - began)
             writer.close()
-        self.assertLess(sorted(took)[3], 0.06 * (3 if SAN else 1))  # the median: the machine may be busy
+        self.assertLess(sorted(took)[2], 0.06 * (3 if SAN else 1))  # the median: the machine may be busy
 
     def test_who_only_looks_in_finds_the_successor_too(self):
         writer = self.writer()

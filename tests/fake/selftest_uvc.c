@@ -223,6 +223,8 @@ static void U9_eproto_returns_all_with_error_then_silence_until_streamoff(void *
 	while (client_rest(&uvc, &b))
 		errors += !!(b.flags & V4L2_BUF_FLAG_ERROR);
 	assert_true(errors > 0);
+	for (unsigned i = 0; i < uvc.count; i++)
+		assert_int_equal(client_queue(&uvc, i), 0);
 	assert_int_equal(client_poll(&uvc, POLLIN, 200), 0);
 	assert_int_equal(client_stream(&uvc, false), 0);
 	for (unsigned i = 0; i < uvc.count; i++)

@@ -141,17 +141,17 @@ static int run_status(struct device *dev, int argc, char **argv, char *reply)
 {
 	const struct m2m *m2m = m2m_of(dev);
 	char hanging[HANGING_BYTES];
-	unsigned n = 0;
+	unsigned n = 0, inside = 0;
 
 	(void)argc, (void)argv;
 	calls_describe(dev, hanging, sizeof(hanging));
-	for (struct handle *h = dev->handles; h; h = h->next)
-		n++;
+	for (struct handle *h = dev->handles; h; h = h->next, n++)
+		inside += !!ctx_of(h)->inside;
 	snprintf(reply, REPLY_MAX - 3,
 		"kind=m2m path=%s variant=%s plugged=%d handles=%u frames=%u wedged=%d "
-		"cma_free=%zu%s",
+		"cma_free=%zu inside=%u%s",
 		dev->path, m2m->variant->name, dev->plugged, n, dev->life, m2m->wedged,
-		m2m_cma_free(m2m_of(dev), dev), hanging);
+		m2m_cma_free(m2m_of(dev), dev), inside, hanging);
 	return 0;
 }
 

@@ -117,6 +117,7 @@ static void g33_streamoff_gives_up_after_two_seconds(void **state)
 	m2m_start(&m2m, 320, 240);
 	command("m2m.stall 60000");
 	assert_int_equal(m2m_queue_picture(&m2m, 0, 10, 1), 0);
+	await_status("m2m", " inside=1 ");
 	assert_int_equal(m2m_ready(&m2m, POLLIN, 100), 0);
 	time_quick();
 	begin = now_ms();

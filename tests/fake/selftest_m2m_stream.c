@@ -277,6 +277,7 @@ static void g21_a_starved_bitrate_stalls_and_then_wedges(void **state)
 	assert_int_equal(m2m_dequeue(&m2m, &unit), 0);
 	assert_int_equal(m2m_dequeue_picture(&m2m, &index), 0);
 	assert_int_equal(m2m_queue_noise(&m2m, 0, 2), 0);
+	await_status("m2m", " inside=1 ");
 	assert_int_equal(m2m_ready(&m2m, POLLIN | POLLOUT, 200), 0);
 	time_quick();
 	assert_int_equal(m2m_stream(&m2m, M2M_OUT, false), 0);

@@ -36,22 +36,23 @@
 #include <fcntl.h>
 #include <linux/videodev2.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 
 #include "draw.h"
 #include "preload.h"
 
-#define EVENTUALLY_MS 15000
+#define PATIENCE_NS (60 * NS_PER_S)
 
-/* What open() and next() do, one after the other. After the last: next() waits for the stop. */
+/* What open() and next() do, one after the other. */
 enum what {
-	END,
+	END,        /* waits for the stop */
 	OPEN_FAILS, /* with value */
 	FRAMES,     /* value frames, 10 ms apart */
 	SILENCE,    /* for value ms */
 	FAIL,       /* next() fails with value, and the source is closed */
 	DROP,       /* next() says that it dropped a frame */
 	WIDTH,      /* frames are value wide from here on */
-	HANG,       /* next() does not come back for value ms, stop or not */
+	HOLD,       /* as a driver that does not come back, until let_go() */
 };
 
 struct step {
@@ -69,16 +70,56 @@ static struct {
 	const struct source_config *config;
 	struct frame_pool *pool;
 
+	atomic_bool held, released;
 	atomic_int brightness;
 	atomic_uint opens, closes;
 	atomic_int_least64_t opened_ns, closed_ns;
 } script;
+
+/*
+ * The clock stands. It goes on where the source waits, by just what that takes, and where a test
+ * says so: then the capture thread is held, or in await_retry().
+ */
+static void step_ms(int64_t ms)
+{
+	own_step(preload_own(), ms * NS_PER_MS);
+}
+
+/* Of the machine: whoever has something to do may do it now. */
+static void rest(void)
+{
+	syscall(SYS_nanosleep, &(struct timespec){ 0, NS_PER_MS }, NULL);
+}
+
+#define AWAIT(condition)                                                                      \
+	for (int64_t end_ = own_real_ns(CLOCK_MONOTONIC) + PATIENCE_NS; !(condition); rest()) \
+	assert_true(own_real_ns(CLOCK_MONOTONIC) < end_)
 
 static void step_on(void)
 {
 	script.step++;
 	script.left = script.step->what == FRAMES ? script.step->value : 0;
 	script.silent_until_ns = now_ns() + script.step->value * NS_PER_MS;
+}
+
+static bool is_readable(int fd)
+{
+	return poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, 0) == 1;
+}
+
+/* -ECANCELED when the program stops. */
+static int hold(void)
+{
+	if (script.step->what != HOLD)
+		return 0;
+	atomic_store(&script.held, true);
+	while (!atomic_exchange(&script.released, false)) {
+		if (is_readable(script.config->stop_fd))
+			return -ECANCELED;
+		rest();
+	}
+	step_on();
+	return 0;
 }
 
 static int scripted_open(struct source **out, const struct source_config *config)
@@ -110,20 +151,25 @@ static int give_frame(struct frame **out)
 	return 0;
 }
 
-static int wait_stop(int timeout_ms)
+static int wait_stop(int64_t ms)
 {
-	struct pollfd stop = { .fd = script.config->stop_fd, .events = POLLIN };
-
-	return poll(&stop, 1, timeout_ms) > 0 ? -ECANCELED : -ETIMEDOUT;
+	if (is_readable(script.config->stop_fd))
+		return -ECANCELED;
+	step_ms(ms);
+	return -ETIMEDOUT;
 }
 
 static int scripted_next(struct source *source, struct frame **out, int timeout_ms)
 {
-	const struct step *step = script.step;
+	struct pollfd stop = { .fd = script.config->stop_fd, .events = POLLIN };
+	const struct step *step;
 	int64_t left_ms;
 	int res;
 
 	(void)source;
+	if ((res = hold()) < 0)
+		return res;
+	step = script.step;
 	switch (step->what) {
 	case FRAMES:
 		if ((res = wait_stop(10)) == -ECANCELED)
@@ -133,22 +179,32 @@ static int scripted_next(struct source *source, struct frame **out, int timeout_
 		return give_frame(out);
 	case SILENCE:
 		left_ms = (script.silent_until_ns - now_ns()) / NS_PER_MS;
+		res = wait_stop(CLAMP(left_ms, 0, timeout_ms));
 		if (left_ms <= timeout_ms)
 			step_on();
-		return wait_stop((int)CLAMP(left_ms, 0, timeout_ms));
+		return res;
 	case WIDTH:
 		script.width = (uint32_t)step->value;
-		step_on();
-		return -EAGAIN;
-	case HANG:
-		poll(NULL, 0, step->value);
 		step_on();
 		return -EAGAIN;
 	case DROP: step_on(); return -EAGAIN;
 	case FAIL:
 	case OPEN_FAILS: step_on(); return step->what == FAIL ? step->value : -EIO;
-	default: return wait_stop(timeout_ms);
+	default: poll(&stop, 1, -1); return -ECANCELED;
 	}
+}
+
+/* Until the capture thread is in a HOLD. */
+static void await_held(void)
+{
+	AWAIT(atomic_load(&script.held));
+}
+
+static void let_go(void)
+{
+	await_held();
+	atomic_store(&script.held, false);
+	atomic_store(&script.released, true);
 }
 
 static void scripted_close(struct source *source)
@@ -206,6 +262,7 @@ static struct play *begin(const struct step *steps, int desired_fps)
 	script.step = steps - 1;
 	script.width = 160;
 	script.pool = frame_pool_create(4);
+	calm_set(0, 1);
 	step_on();
 
 	assert_int_equal(options_parse(&play->opt, 1, argv), OPTIONS_RUN);
@@ -256,27 +313,22 @@ static unsigned count_said(const char *text)
 	return count;
 }
 
-/* The next frame, or NULL after timeout_ms. */
-static struct frame *receive(struct play *play, int timeout_ms)
+static struct frame *receive(struct play *play)
 {
-	struct pollfd on = { .fd = mailbox_fd(play->mailbox), .events = POLLIN };
-
-	return poll(&on, 1, timeout_ms) == 1 ? mailbox_take(play->mailbox) : NULL;
+	AWAIT(is_readable(mailbox_fd(play->mailbox)));
+	return mailbox_take(play->mailbox);
 }
 
 /* Frames go by until one is (or is not) a picture. */
 static struct frame *receive_kind(struct play *play, bool online)
 {
-	int64_t until = now_ns() + EVENTUALLY_MS * NS_PER_MS;
-	struct frame *frame = NULL;
+	struct frame *frame = receive(play);
 
-	while (now_ns() < until && (frame = receive(play, EVENTUALLY_MS))) {
-		if (frame->online == online)
-			return frame;
+	while (frame->online != online) {
 		frame_unref(frame);
+		frame = receive(play);
 	}
-	fail_msg("no %s came", online ? "picture" : "card");
-	return NULL;
+	return frame;
 }
 
 static struct pipeline_status status_of(struct play *play)
@@ -290,15 +342,21 @@ static struct pipeline_status status_of(struct play *play)
 /* Waits on the change event, as main does. */
 static void assert_becomes(struct play *play, const char *state)
 {
-	struct pollfd on = { .fd = pipeline_change_fd(play->pipe), .events = POLLIN };
-	int64_t until = now_ns() + EVENTUALLY_MS * NS_PER_MS;
 	eventfd_t count;
 
-	while (strcmp(status_of(play).state, state) && now_ns() < until) {
-		if (poll(&on, 1, EVENTUALLY_MS) == 1)
-			eventfd_read(on.fd, &count);
+	while (strcmp(status_of(play).state, state)) {
+		AWAIT(is_readable(pipeline_change_fd(play->pipe)));
+		eventfd_read(pipeline_change_fd(play->pipe), &count);
 	}
-	assert_string_equal(status_of(play).state, state);
+}
+
+/* Until the capture thread waits to open the source again, and has shown what is due. */
+static void await_retry(struct play *play)
+{
+	for (int i = 0; i < 2; i++) { /* it hears this before it shows the card */
+		wake(play->pipe->wake_fd);
+		AWAIT(!is_readable(play->pipe->wake_fd));
+	}
 }
 
 static void before_it_starts_it_says_so(void **state)
@@ -318,15 +376,14 @@ static void before_it_starts_it_says_so(void **state)
 
 static void frames_reach_the_reader_in_order_and_the_state_is_online(void **state)
 {
-	static const struct step steps[] = { { FRAMES, 20 }, { END, 0 } };
+	static const struct step steps[] = { { FRAMES, 20 }, { HOLD, 0 } };
 	struct play *play = start(steps, 0);
 	uint64_t last = 0;
 
 	(void)state;
 	while (last < 20) {
-		struct frame *frame = receive(play, EVENTUALLY_MS);
+		struct frame *frame = receive(play);
 
-		assert_non_null(frame);
 		assert_true(frame->online && frame->key);
 		assert_true(frame->sequence > last);
 		last = frame->sequence;
@@ -364,11 +421,9 @@ static void each_error_of_open_shows_its_card_at_once(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
-		int64_t began_ns = now_ns();
 		struct play *play = start(cases[i].step, 0);
-		struct frame *card = receive_kind(play, false);
+		struct frame *card = receive_kind(play, false); /* no time passes */
 
-		assert_true(now_ns() - began_ns < NS_PER_S);
 		assert_true(card->key && card->still);
 		assert_int_equal(card->width, 640);
 		assert_int_equal(card->height, 480);
@@ -385,17 +440,17 @@ static void the_card_comes_once_a_second_and_is_said_once(void **state)
 {
 	static const struct step steps[] = { { OPEN_FAILS, -ENODEV }, { END, 0 } };
 	struct play *play = start(steps, 0);
-	int64_t began_ns = now_ns();
-	unsigned cards = 0;
-	struct frame *card;
 
 	(void)state;
-	while (now_ns() - began_ns < 3300 * NS_PER_MS) {
-		card = receive(play, 300);
-		cards += card != NULL;
-		frame_unref(card);
+	for (int i = 0; i < 3; i++) {
+		frame_unref(receive_kind(play, false));
+		await_retry(play);
+		step_ms(999);
+		await_retry(play);
+		assert_false(is_readable(mailbox_fd(play->mailbox)));
+		step_ms(1);
 	}
-	assert_in_range(cards, 3, 5);
+	frame_unref(receive_kind(play, false));
 	assert_true(status_of(play).restarts >= 2);
 	finish(play);
 	assert_int_equal(count_said("No capture device"), 1);
@@ -409,27 +464,24 @@ static void a_newcomer_sees_the_card_at_once(void **state)
 	(void)state;
 	frame_unref(receive_kind(play, false));
 	for (int i = 0; i < 10; i++) {
-		struct frame *card;
-
 		outlet_detach(pipeline_raw(play->pipe), play->mailbox);
 		frame_unref(mailbox_take(play->mailbox));
 		outlet_attach(pipeline_raw(play->pipe), play->mailbox);
-		card = receive(play, 0);
-		assert_non_null(card);
-		frame_unref(card);
+		assert_true(is_readable(mailbox_fd(play->mailbox)));
+		frame_unref(mailbox_take(play->mailbox));
 	}
 	finish(play);
 }
 
 static void the_card_has_the_size_of_the_last_picture(void **state)
 {
-	static const struct step steps[] = { { WIDTH, 320 }, { FRAMES, 5 }, { FAIL, -ENODEV },
-		{ OPEN_FAILS, -ENODEV }, { END, 0 } };
+	static const struct step steps[] = { { WIDTH, 320 }, { FRAMES, 5 }, { HOLD, 0 },
+		{ FAIL, -ENODEV }, { OPEN_FAILS, -ENODEV }, { END, 0 } };
 	struct play *play = start(steps, 0);
 	struct frame *card;
 
 	(void)state;
-	frame_unref(receive_kind(play, true));
+	let_go();
 	card = receive_kind(play, false);
 	assert_int_equal(card->width, 320);
 	assert_int_equal(card->height, 120);
@@ -446,16 +498,17 @@ static void the_picture_comes_back_after_every_kind_of_failure(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(errors); i++) {
-		const struct step steps[] = { { FRAMES, 3 }, { FAIL, errors[i] }, { FRAMES, 100 },
-			{ END, 0 } };
+		const struct step steps[] = { { FRAMES, 3 }, { HOLD, 0 }, { FAIL, errors[i] },
+			{ FRAMES, 100 }, { HOLD, 0 } };
 		struct play *play = start(steps, 0);
-		int64_t failed_ns;
 
 		frame_unref(receive_kind(play, true));
+		let_go();
 		frame_unref(receive_kind(play, false));
-		failed_ns = now_ns();
+		await_retry(play);
+		assert_int_equal(script.opens, 1);
+		step_ms(1000);
 		frame_unref(receive_kind(play, true));
-		assert_true(now_ns() - failed_ns < 1200 * NS_PER_MS);
 		assert_becomes(play, "online");
 		finish(play);
 		assert_int_equal(script.opens, 2);
@@ -467,22 +520,19 @@ static void the_picture_comes_back_after_every_kind_of_failure(void **state)
 static void a_changed_source_is_opened_again_without_a_card(void **state)
 {
 	static const struct step steps[] = { { FRAMES, 5 }, { FAIL, -ERESTART }, { WIDTH, 320 },
-		{ FRAMES, 5 }, { FAIL, -ERESTART }, { WIDTH, 160 }, { FRAMES, 5 }, { END, 0 } };
+		{ FRAMES, 5 }, { FAIL, -ERESTART }, { WIDTH, 160 }, { FRAMES, 5 }, { HOLD, 0 } };
 	struct play *play = start(steps, 0);
 	uint64_t last = 0;
 
 	(void)state;
-	while (last < 15) {
-		struct frame *frame = receive(play, EVENTUALLY_MS);
+	while (last < 15) { /* no time passes while it is closed */
+		struct frame *frame = receive(play);
 
-		assert_non_null(frame);
 		assert_true(frame->online);
-		assert_true(atomic_load(&script.opened_ns) - atomic_load(&script.closed_ns) <
-				    100 * NS_PER_MS ||
-			    !script.closes);
 		last = frame->sequence;
 		frame_unref(frame);
 	}
+	assert_int_equal(script.opened_ns, script.closed_ns);
 	finish(play);
 	assert_int_equal(script.opens, 3);
 	assert_int_equal(count_said("Online: 160x120"), 2);
@@ -491,33 +541,46 @@ static void a_changed_source_is_opened_again_without_a_card(void **state)
 
 static void a_first_frame_may_take_three_seconds(void **state)
 {
-	static const struct step steps[] = { { SILENCE, 3000 }, { FRAMES, 1000 }, { END, 0 } };
-	int64_t began_ns = now_ns();
-	struct play *play = start(steps, 0);
+	static const struct step steps[] = { { SILENCE, 1500 }, { HOLD, 0 }, { SILENCE, 1500 },
+		{ FRAMES, 1 }, { HOLD, 0 } };
+	int64_t began_ns;
+	struct play *play = begin(steps, 0);
+	struct frame *frame;
 
 	(void)state;
-	frame_unref(receive_kind(play, false));
-	assert_true(now_ns() - began_ns < 1500 * NS_PER_MS);
+	began_ns = now_ns();
+	assert_int_equal(pipeline_start(play->pipe), 0);
+	frame = receive_kind(play, false);
+	assert_int_equal(frame->captured_ns - began_ns, NS_PER_S);
+	frame_unref(frame);
 	assert_string_equal(status_of(play).state, "no-frames");
-	frame_unref(receive_kind(play, true));
-	assert_true(now_ns() - began_ns < 3500 * NS_PER_MS);
+	let_go();
+	frame = receive_kind(play, true);
+	assert_int_equal(frame->captured_ns - began_ns, 3010 * NS_PER_MS);
+	frame_unref(frame);
 	assert_int_equal(script.opens, 1);
 	finish(play);
 }
 
 static void a_source_that_falls_silent_is_opened_again(void **state)
 {
-	static const struct step steps[] = { { FRAMES, 3 }, { SILENCE, 1500 }, { FRAMES, 1000 },
-		{ END, 0 } };
+	static const struct step steps[] = { { FRAMES, 3 }, { HOLD, 0 }, { SILENCE, 1500 },
+		{ FRAMES, 1000 }, { HOLD, 0 } };
 	struct play *play = start(steps, 0);
-	int64_t began_ns;
+	struct frame *frame;
+	int64_t held_ns;
 
 	(void)state;
+	await_held();
+	held_ns = now_ns();
 	frame_unref(receive_kind(play, true));
-	began_ns = now_ns();
-	frame_unref(receive_kind(play, false));
-	assert_in_range((now_ns() - began_ns) / NS_PER_MS, 900, 1500);
+	let_go();
+	frame = receive_kind(play, false);
+	assert_int_equal(frame->captured_ns - held_ns, NS_PER_S);
+	frame_unref(frame);
 	assert_string_equal(status_of(play).state, "no-frames");
+	await_retry(play);
+	step_ms(100);
 	frame_unref(receive_kind(play, true));
 	assert_int_equal(script.opens, 2);
 	finish(play);
@@ -527,17 +590,11 @@ static void a_source_that_falls_silent_is_opened_again(void **state)
 static void dropped_frames_do_not_count_as_pictures(void **state)
 {
 	static const struct step steps[] = { { DROP, 0 }, { DROP, 0 }, { FRAMES, 2 }, { DROP, 0 },
-		{ FRAMES, 1 }, { END, 0 } };
+		{ FRAMES, 1 }, { HOLD, 0 } };
 	struct play *play = start(steps, 0);
-	uint64_t last = 0;
 
 	(void)state;
-	while (last < 3) {
-		struct frame *frame = receive_kind(play, true);
-
-		last = frame->sequence;
-		frame_unref(frame);
-	}
+	await_held();
 	assert_int_equal(status_of(play).captured, 3);
 	finish(play);
 	assert_int_equal(script.opens, 1);
@@ -545,53 +602,37 @@ static void dropped_frames_do_not_count_as_pictures(void **state)
 
 static void the_limit_skips_and_counts(void **state)
 {
-	static const struct step steps[] = { { FRAMES, 100 }, { END, 0 } };
-	struct play *play = start(steps, 20);
-	unsigned seen = 0;
-	uint64_t until = 99;
-	struct frame *frame;
+	static const struct step steps[] = { { FRAMES, 100 }, { HOLD, 0 } };
+	static const int limits[] = { 10, 20, 50 };
 
 	(void)state;
-	for (uint64_t last = 0; last < until && (frame = receive(play, 500)); seen++) {
-		last = frame->sequence;
-		frame_unref(frame);
+	for (unsigned i = 0; i < ARRAY_SIZE(limits); i++) {
+		struct play *play = start(steps, limits[i]);
+
+		await_held();
+		assert_int_equal(status_of(play).captured, 100);
+		assert_int_equal(status_of(play).skipped, 100 - limits[i]);
+		finish(play);
 	}
-	/* About 100 frames a second for a second: one in five. */
-	assert_in_range(seen, 17, 24);
-	finish(play);
-}
-
-static void the_limit_tells_what_it_skipped(void **state)
-{
-	static const struct step steps[] = { { FRAMES, 50 }, { END, 0 } };
-	struct play *play = start(steps, 10);
-	struct pipeline_status status;
-	int64_t until = now_ns() + EVENTUALLY_MS * NS_PER_MS;
-
-	(void)state;
-	do {
-		frame_unref(receive(play, 50));
-		status = status_of(play);
-	} while (status.captured < 50 && now_ns() < until);
-	assert_int_equal(status.captured, 50);
-	assert_in_range(status.skipped, 40, 47);
-	finish(play);
 }
 
 static void the_change_event_fires_for_states_and_sizes_only(void **state)
 {
 	static const struct step steps[] = { { FRAMES, 20 }, { WIDTH, 320 }, { FRAMES, 20 },
 		{ FAIL, -ENOLINK }, { OPEN_FAILS, -ENOLINK }, { END, 0 } };
-	struct play *play = begin(steps, 0);
-	struct pollfd on = { .fd = pipeline_change_fd(play->pipe), .events = POLLIN };
-	unsigned n_changes = 0;
+	struct play *play = start(steps, 0);
 	eventfd_t count;
 
 	(void)state;
-	assert_int_equal(pipeline_start(play->pipe), 0);
-	while (poll(&on, 1, 1000) == 1 && eventfd_read(on.fd, &count) == 0)
-		n_changes += (unsigned)count;
-	assert_int_equal(n_changes, 3); /* online, another size, no signal */
+	frame_unref(receive_kind(play, false));
+	for (int i = 0; i < 3; i++) {
+		await_retry(play);
+		step_ms(500);
+	}
+	await_retry(play);
+	assert_int_equal(script.opens, 4);
+	assert_int_equal(eventfd_read(pipeline_change_fd(play->pipe), &count), 0);
+	assert_int_equal(count, 3); /* online, another size, no signal */
 	finish(play);
 }
 
@@ -599,28 +640,29 @@ static void it_is_alive_while_it_waits_for_a_device(void **state)
 {
 	static const struct step steps[] = { { OPEN_FAILS, -ENODEV }, { END, 0 } };
 	struct play *play = start(steps, 0);
-	int64_t began_ns = now_ns();
 
 	(void)state;
-	while (now_ns() - began_ns < 1500 * NS_PER_MS)
-		frame_unref(receive(play, 1100));
-	assert_true(now_ns() - pipeline_alive_ns(play->pipe) < 1200 * NS_PER_MS);
+	frame_unref(receive_kind(play, false));
+	for (int i = 0; i < 3; i++) {
+		await_retry(play);
+		step_ms(1000);
+		AWAIT(pipeline_alive_ns(play->pipe) == now_ns());
+	}
 	finish(play);
 }
 
 static void it_is_not_alive_while_a_driver_holds_it(void **state)
 {
-	static const struct step steps[] = { { FRAMES, 1 }, { HANG, 1600 }, { END, 0 } };
+	static const struct step steps[] = { { FRAMES, 1 }, { HOLD, 0 } };
 	struct play *play = start(steps, 0);
-	int64_t seen_ns;
+	int64_t held_ns;
 
 	(void)state;
+	await_held();
+	held_ns = now_ns();
+	step_ms(1400);
 	frame_unref(receive_kind(play, true));
-	seen_ns = now_ns();
-	while (now_ns() - seen_ns < 1400 * NS_PER_MS)
-		frame_unref(receive(play, 200));
-	assert_true(now_ns() - pipeline_alive_ns(play->pipe) > NS_PER_S);
-	poll(NULL, 0, 300); /* until the hang is over, so that it can be stopped */
+	assert_int_equal(pipeline_alive_ns(play->pipe), held_ns);
 	finish(play);
 }
 
@@ -628,8 +670,8 @@ static void it_stops_at_once_in_any_state(void **state)
 {
 	static const struct step scripts[][3] = {
 		{ { FRAMES, 100000 }, { END, 0 } },
-		{ { SILENCE, 60000 }, { END, 0 } },
-		{ { FRAMES, 5 }, { SILENCE, 60000 }, { END, 0 } },
+		{ { SILENCE, 1500 }, { END, 0 } },
+		{ { FRAMES, 5 }, { END, 0 } },
 		{ { OPEN_FAILS, -ENODEV }, { END, 0 } },
 		{ { OPEN_FAILS, -ENOLINK }, { END, 0 } },
 	};
@@ -637,13 +679,9 @@ static void it_stops_at_once_in_any_state(void **state)
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(scripts); i++) {
 		struct play *play = start(scripts[i], 0);
-		int64_t asked_ns;
 
-		frame_unref(receive(play, EVENTUALLY_MS));
-		asked_ns = now_ns();
-		pipeline_stop(play->pipe);
-		assert_true(now_ns() - asked_ns < 200 * NS_PER_MS);
-		finish(play);
+		frame_unref(receive(play));
+		finish(play); /* no time passes */
 	}
 }
 
@@ -659,30 +697,30 @@ static void it_can_be_destroyed_before_it_started(void **state)
 
 static void jpeg_is_made_of_frames_and_of_the_card(void **state)
 {
-	static const struct step steps[] = { { FRAMES, 100 }, { FAIL, -ENOLINK },
+	static const struct step steps[] = { { FRAMES, 5 }, { HOLD, 0 }, { FAIL, -ENOLINK },
 		{ OPEN_FAILS, -ENOLINK }, { END, 0 } };
 	struct play *play = begin(steps, 0);
 	struct mailbox *jpegs;
 	struct frame *frame = NULL;
-	bool seen[2] = { false, false };
 
 	(void)state;
 	assert_int_equal(mailbox_create(&jpegs, 1), 0);
 	outlet_attach(pipeline_jpeg(play->pipe), jpegs);
 	assert_int_equal(pipeline_start(play->pipe), 0);
-	while (!seen[false]) {
-		struct pollfd on = { .fd = mailbox_fd(jpegs), .events = POLLIN };
-
-		assert_int_equal(poll(&on, 1, EVENTUALLY_MS), 1);
+	for (bool online = true, done = false; !done;) {
+		AWAIT(is_readable(mailbox_fd(jpegs)));
 		frame = mailbox_take(jpegs);
-		assert_non_null(frame);
 		assert_int_equal(frame->format, V4L2_PIX_FMT_JPEG);
 		assert_memory_equal(frame->plane[0].data, "\xFF\xD8\xFF", 3);
 		assert_true(frame->encode_end_ns >= frame->encode_begin_ns);
-		seen[frame->online] = true;
+		done = !online && !frame->online;
+		if (online) {
+			assert_true(frame->online);
+			let_go();
+			online = false;
+		}
 		frame_unref(frame);
 	}
-	assert_true(seen[true]);
 	assert_string_equal(pipeline_encoder_type(play->pipe), "CPU");
 	outlet_detach(pipeline_jpeg(play->pipe), jpegs);
 	mailbox_destroy(jpegs);
@@ -704,7 +742,6 @@ int main(void)
 		cmocka_unit_test(a_source_that_falls_silent_is_opened_again),
 		cmocka_unit_test(dropped_frames_do_not_count_as_pictures),
 		cmocka_unit_test(the_limit_skips_and_counts),
-		cmocka_unit_test(the_limit_tells_what_it_skipped),
 		cmocka_unit_test(the_change_event_fires_for_states_and_sizes_only),
 		cmocka_unit_test(it_is_alive_while_it_waits_for_a_device),
 		cmocka_unit_test(it_is_not_alive_while_a_driver_holds_it),
@@ -713,7 +750,7 @@ int main(void)
 		cmocka_unit_test(jpeg_is_made_of_frames_and_of_the_card),
 	};
 
-	calm_down(4);
+	calm_down(1);
 	log_init(LOG_LEVEL_INFO, LOG_COLOUR_NEVER);
 	return cmocka_run_group_tests_name("pipeline", tests, NULL, NULL);
 }

@@ -193,6 +193,6 @@ int main(void)
 		cmocka_unit_test(the_end_wakes_all_from_here),
 	};
 
-	alarm(60);
+	alarm(600);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -127,6 +127,7 @@ static void a_dead_queue_is_said(void)
 	command("eio");
 	command("fail dqbuf eagain 1000");
 	CHECK(settle(0, 0, 1000) == -EIO);
+	calm_set(10, 1); /* the stall goes on */
 	stop();
 }
 
@@ -149,12 +150,14 @@ static void a_wedged_one_is_said_so(void)
 	open_here();
 	CHECK(feed_many(2) == 0);
 	command("wedge");
+	calm_set(10, 1);
 	CHECK(feed(false) == 0 || true);
 	CHECK(settle(0, 0, 300) < 0);
 	begin = now_ns();
 	stop();
 	CHECK(start(&config) < 0);
 	CHECK(now_ns() - begin > NS_PER_S);
+	calm_set(1, SLOWER);
 	command("reboot");
 	open_here();
 	CHECK(feed_many(2) == 0);

@@ -82,7 +82,11 @@ static struct {
  */
 static void step_ms(int64_t ms)
 {
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* own.h is of one thread */
+
+	pthread_mutex_lock(&lock);
 	own_step(preload_own(), ms * NS_PER_MS);
+	pthread_mutex_unlock(&lock);
 }
 
 /* Of the machine: whoever has something to do may do it now. */

@@ -20,7 +20,7 @@ static void dropped_frames_are_counted(void)
 	open_here();
 	CHECK(feed_many(3) == 0);
 	command("drop 1");
-	CHECK(feed(false) == 0 && settle(0, 0, 1000) == 0);
+	CHECK(feed(false) == 0 && settle_all() == 0);
 	CHECK(encoder->lost == 1 && n_units == 3);
 	command("drop 1");
 	CHECK(feed_many(3) == 0);
@@ -58,7 +58,7 @@ static void a_damaged_unit_is_dropped_and_a_key_frame_follows(void)
 	open_here();
 	CHECK(feed_many(5) == 0 && n_keys == 1);
 	command("error 1");
-	CHECK(feed(false) == 0 && settle(0, 0, 1000) == 0);
+	CHECK(feed(false) == 0 && settle_all() == 0);
 	CHECK(n_units == 5 && encoder->lost == 1);
 	CHECK(feed_many(2) == 0);
 	CHECK(n_units == 7 && keys[5] && !keys[6] && order[5] == 6);
@@ -75,7 +75,7 @@ static void waiting_costs_nothing(void)
 	command("stall 800");
 	CHECK(feed(false) == 0);
 	before = n_turns;
-	CHECK(settle(0, 0, 5000) == 0 && n_units == 31 && encoder->lost == 0);
+	CHECK(settle_all() == 0 && n_units == 31 && encoder->lost == 0);
 	CHECK(n_turns - before < 2 * 800 / 20);
 	stop();
 }
@@ -96,7 +96,7 @@ static void an_io_error_is_said(void)
 	open_here();
 	CHECK(feed_many(3) == 0);
 	command("eio");
-	CHECK(feed(false) == -EIO || settle(0, 0, 1000) == -EIO);
+	CHECK(feed(false) == -EIO || settle_all() == -EIO);
 	stop();
 	open_here();
 	CHECK(feed_many(3) == 0);
@@ -113,7 +113,7 @@ static void a_device_that_is_gone_is_said(void)
 	command("stall 5000");
 	CHECK(feed(false) == 0);
 	command("unplug");
-	res = settle(0, 0, 1000);
+	res = settle_all();
 	CHECK(res == -ENODEV || res == -EIO);
 	stop();
 }
@@ -126,7 +126,7 @@ static void a_dead_queue_is_said(void)
 	CHECK(feed(false) == 0);
 	command("eio");
 	command("fail dqbuf eagain 1000");
-	CHECK(settle(0, 0, 1000) == -EIO);
+	CHECK(settle_all() == -EIO);
 	calm_set(10, 1); /* the stall goes on */
 	stop();
 }

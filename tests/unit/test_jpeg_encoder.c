@@ -261,7 +261,13 @@ static struct picture *keep_busy(struct bench *bench, struct picture *slow)
 		publish(bench, after);
 		if (!is_released(slow))
 			return after;
-		assert_next(bench, 4711);
+		/* It may be both: taken so late that it was done at once. */
+		for (bool is_after = false; !is_after;) {
+			struct frame *out = next(bench);
+
+			is_after = out->sequence == 4711;
+			frame_unref(out);
+		}
 		assert_true(now_ns() < end);
 	}
 }
@@ -303,13 +309,22 @@ static void raw_frames_become_jpeg_of_the_same_picture(void **state)
 		picture_finish(picture[i]);
 }
 
+static uint64_t next_after(struct bench *bench, uint64_t last)
+{
+	struct frame *out = next(bench);
+	uint64_t sequence = out->sequence;
+
+	assert_true(sequence > last);
+	frame_unref(out);
+	return sequence;
+}
+
 static void frames_come_out_in_the_order_they_went_in(void **state)
 {
 	enum { N = 300 };
 	struct bench bench;
 	struct picture *picture[N];
 	uint64_t last = 0;
-	struct frame *out;
 	int n = 0;
 
 	(void)state;
@@ -321,13 +336,11 @@ static void frames_come_out_in_the_order_they_went_in(void **state)
 				   : make_noise(V4L2_PIX_FMT_YUV420, 640, 480, i + 1);
 		publish(&bench, picture[i]);
 		usleep(500);
+		if (i % 8 == 7) /* the workers keep up with that, however slow they are */
+			last = next_after(&bench, last), n++;
 	}
-	for (; last < N; n++) {
-		out = next(&bench);
-		assert_true(out->sequence > last);
-		last = out->sequence;
-		frame_unref(out);
-	}
+	for (; last < N; n++)
+		last = next_after(&bench, last);
 	assert_true(n > N / 10); /* the rest came while nobody was free */
 	finish(&bench);
 	for (int i = 0; i < N; i++)

@@ -271,7 +271,7 @@ static void a_request_for_a_key_frame_is_passed_on(void **state)
 	nanosleep(&(struct timespec){ .tv_nsec = 120 * NS_PER_MS }, NULL); /* they are spaced */
 	before = asked;
 	memory[KEY_AT] = 1;
-	AWAIT(asked == before + 1);
+	AWAIT(asked > before); /* and again, for it stays */
 	feed(false);
 	assert_int_equal(memory[KEY_AT], 1);
 	feed(true);
@@ -290,7 +290,7 @@ static void a_reader_that_always_asks_gets_ten_a_second_at_most(void **state)
 		memory[KEY_AT] = 1;
 		feed(false);
 	}
-	assert_in_range(asked - before, 1, 11);
+	assert_in_range(asked - before, 1, (now_ns() - began) / (100 * NS_PER_MS) + 1);
 }
 
 static void frames_that_are_too_large_are_counted(void **state)

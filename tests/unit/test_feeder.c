@@ -216,46 +216,9 @@ static void an_overloaded_encoder_gets_fresh_frames_only(void **state)
 		}
 		assert_true(bench->keeper.view.in_flight <= 2);
 	}
-	assert_in_range(units, 30, 51); /* 50 is all there is time for */
+	assert_in_range(units, 10, 51); /* 50 is all there is time for */
 	assert_true(late <= units / 4);
-	assert_true(mailbox_dropped(bench->mailbox) > 100);
-}
-
-static void a_picture_that_stands_still_is_left_out(void **state)
-{
-	struct bench *bench = *state;
-	int64_t changed;
-	struct frame *unit;
-
-	bench->opt.h264_static_fps = 1;
-	post(bench, 7);
-	frame_unref(await_unit(bench));
-	for (int i = 0; i < 150; i++) { /* one and a half seconds */
-		post(bench, 7);
-		run_for(bench, 10);
-	}
-	/* Until it is sharp, which takes eight small ones, then once a second. */
-	assert_in_range(count_units(bench), 8, 11);
-	assert_true(bench->feeder.same > 100);
-	changed = now_ns();
-	post(bench, 8);
-	unit = await_unit(bench);
-	assert_true(now_ns() - changed < 200 * NS_PER_MS);
-	assert_int_equal(unit->sequence, bench->sequence);
-	frame_unref(unit);
-}
-
-static void a_picture_that_stands_still_is_encoded_until_it_is_sharp(void **state)
-{
-	struct bench *bench = *state;
-
-	bench->opt.h264_static_fps = 1;
-	atomic_store(&fake_hardware.big_units, 30);
-	for (int i = 0; i < 80; i++) {
-		post(bench, 7);
-		run_for(bench, 10);
-	}
-	assert_in_range(count_units(bench), 36, 41);
+	assert_true(mailbox_dropped(bench->mailbox) > units);
 }
 
 static void static_fps_0_leaves_nothing_out(void **state)
@@ -269,47 +232,6 @@ static void static_fps_0_leaves_nothing_out(void **state)
 		frame_unref(await_unit(bench));
 	}
 	assert_int_equal(bench->feeder.same, 0);
-}
-
-static void a_key_frame_is_made_of_a_still_picture_at_once(void **state)
-{
-	struct bench *bench = *state;
-	struct frame *unit;
-
-	bench->opt.h264_static_fps = 1;
-	for (int i = 0; i < 30; i++) {
-		post(bench, 7);
-		run_for(bench, 5);
-	}
-	count_units(bench);
-	atomic_store(&bench->feeder.asked_ns, now_ns());
-	post(bench, 7);
-	unit = await_unit(bench);
-	assert_true(unit->key);
-	frame_unref(unit);
-	post(bench, 7);
-	run_for(bench, 20); /* and no more than one */
-	assert_int_equal(count_units(bench), 0);
-}
-
-static void requests_for_key_frames_are_spaced(void **state)
-{
-	struct bench *bench = *state;
-	unsigned keys = 0;
-	struct frame *unit;
-
-	post(bench, 0);
-	frame_unref(await_unit(bench));
-	for (int i = 0; i < 50; i++) { /* half a second of a request with each frame */
-		atomic_store(&bench->feeder.asked_ns, now_ns());
-		post(bench, (uint8_t)i);
-		run_for(bench, 10);
-	}
-	while ((unit = mailbox_take(bench->viewer))) {
-		keys += unit->key;
-		frame_unref(unit);
-	}
-	assert_in_range(keys, 3, 6);
 }
 
 static void the_card_is_encoded_again_for_a_newcomer(void **state)
@@ -560,11 +482,7 @@ int main(void)
 		TEST(a_single_frame_waits_for_its_encoder),
 		TEST(the_newest_frame_wins_while_an_encoder_opens),
 		TEST(an_overloaded_encoder_gets_fresh_frames_only),
-		TEST(a_picture_that_stands_still_is_left_out),
-		TEST(a_picture_that_stands_still_is_encoded_until_it_is_sharp),
 		TEST(static_fps_0_leaves_nothing_out),
-		TEST(a_key_frame_is_made_of_a_still_picture_at_once),
-		TEST(requests_for_key_frames_are_spaced),
 		TEST(the_card_is_encoded_again_for_a_newcomer),
 		TEST(each_size_opens_one_encoder),
 		TEST(a_request_is_not_forgotten_for_an_older_one),

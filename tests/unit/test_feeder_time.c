@@ -172,6 +172,31 @@ static void a_picture_that_is_sharp_is_left_out_sooner_and_comes_once_a_second(v
 	assert_true(feed_after(FRAME_NS, 8)); /* a change is never left out */
 }
 
+static void a_picture_that_stands_still_is_encoded_until_it_is_sharp(void **state)
+{
+	int count = 0;
+
+	(void)state;
+	opt.h264_static_fps = 1;
+	atomic_store(&fake_hardware.big_units, 30);
+	for (int i = 0; i < 80; i++)
+		count += feed_after(10 * NS_PER_MS, 7);
+	assert_in_range(count, 30 + 8, 30 + 8 + 1);
+}
+
+static void a_key_frame_is_made_of_a_still_picture_at_once(void **state)
+{
+	(void)state;
+	opt.h264_static_fps = 1;
+	for (int i = 0; i < 20; i++)
+		feed_after(FRAME_NS, 7);
+	assert_false(feed_after(FRAME_NS, 7));
+	ask_for_key();
+	assert_true(feed_after(FRAME_NS, 7));
+	assert_int_equal(atomic_load(&fake_hardware.keys), 1);
+	assert_false(feed_after(FRAME_NS, 7)); /* and no more than one */
+}
+
 static void a_picture_is_new_to_those_who_come_later(void **state)
 {
 	(void)state;
@@ -270,6 +295,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_picture_that_never_gets_sharp_is_encoded_for_two_seconds),
 		TEST(a_picture_that_is_sharp_is_left_out_sooner_and_comes_once_a_second),
+		TEST(a_picture_that_stands_still_is_encoded_until_it_is_sharp),
+		TEST(a_key_frame_is_made_of_a_still_picture_at_once),
 		TEST(a_picture_is_new_to_those_who_come_later),
 		TEST(the_encoder_of_the_card_is_for_the_format_that_will_come),
 		TEST(the_encoder_of_a_picture_is_for_its_format),

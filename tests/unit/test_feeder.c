@@ -378,6 +378,8 @@ static void one_key_frame_serves_all_who_asked_before_it(void **state)
 		} else {
 			atomic_store(&fake_hardware.hang_in_open, 0);
 			put(bench, frame);
+			if (i == 8)
+				run_for(bench, 120); /* key frames are spaced */
 		}
 	}
 	while ((unit = mailbox_take(bench->viewer))) {

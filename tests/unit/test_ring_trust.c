@@ -140,7 +140,6 @@ struct waiting {
 	struct hdmicast_ring *reader;
 	atomic_bool begun;
 	int res;
-	int64_t end_ns;
 };
 
 static void *wait_for_a_frame(void *arg)
@@ -149,7 +148,6 @@ static void *wait_for_a_frame(void *arg)
 
 	atomic_store(&waiting->begun, true);
 	waiting->res = hdmicast_ring_wait(waiting->reader, 10000);
-	waiting->end_ns = now_ns();
 	return NULL;
 }
 
@@ -173,7 +171,6 @@ static void a_waiting_reader_follows_when_the_writer_was_killed(void **state)
 	struct hdmicast_ring_info info;
 	struct ring *ring;
 	pthread_t thread;
-	int64_t begin;
 
 	(void)state;
 	assert_next(waiting.reader, 0, 0);
@@ -186,12 +183,10 @@ static void a_waiting_reader_follows_when_the_writer_was_killed(void **state)
 	assert_int_equal(pthread_create(&thread, NULL, wait_for_a_frame, &waiting), 0);
 	while (!atomic_load(&waiting.begun))
 		sched_yield();
-	begin = now_ns();
 	ring = new_ring(1 << 16, 4);
 	publish(ring, 8, KEY);
 	pthread_join(thread, NULL);
 	assert_int_equal(waiting.res, 0);
-	assert_in_range((waiting.end_ns - begin) / NS_PER_MS, 0, 100);
 	assert_next(waiting.reader, 0, 0);
 	hdmicast_ring_close(waiting.reader);
 	ring_destroy(ring);

@@ -164,15 +164,15 @@ static void a_frame_a_second_is_written_for_nobody(void **state)
 	int64_t began = now_ns();
 
 	(void)state;
-	for (int i = 1; i <= 3; i++) {
+	for (int i = 1; i <= 2; i++) {
 		AWAIT(wanted == i);
 		publish(true);
 		AWAIT(status().written == (uint64_t)i);
 		AWAIT(!outlet_wanted(outlet));
 		publish(true); /* nobody is there to take it */
 	}
-	assert_true(now_ns() - began >= 2 * NS_PER_S);
-	assert_int_equal(status().written, 3);
+	assert_true(now_ns() - began >= NS_PER_S);
+	assert_int_equal(status().written, 2);
 	assert_false(status().view.readers);
 }
 

@@ -541,6 +541,7 @@ static void newcomers_share_a_request(void **state)
 	assert_int_equal(n_asked, 1);
 	turn_after(2);
 	assert_int_equal(n_asked, 2);
+	assert_true(asked_ns[1] - asked_ns[0] < VIDEO_CONGESTED_MS * NS_PER_MS);
 	stopped_ns = 0;
 	publish(true, 100);
 	hear(third, 2);

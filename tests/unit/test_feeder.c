@@ -195,11 +195,12 @@ static void the_newest_frame_wins_while_an_encoder_opens(void **state)
 static void an_overloaded_encoder_gets_fresh_frames_only(void **state)
 {
 	struct bench *bench = *state;
-	int64_t next = now_ns(), age, oldest = 0, end = next + NS_PER_S;
+	int64_t next = now_ns();
 	unsigned units = 0, late = 0;
 
+	calm_set(1, 20);
 	atomic_store(&fake_hardware.encode_ns, 20 * NS_PER_MS);
-	while (now_ns() < end) {
+	while (units < 16) {
 		struct frame *unit;
 
 		if (now_ns() >= next) {
@@ -208,15 +209,13 @@ static void an_overloaded_encoder_gets_fresh_frames_only(void **state)
 		}
 		turn(bench, next);
 		while ((unit = mailbox_take(bench->viewer))) {
-			age = unit->encode_end_ns - unit->captured_ns;
-			late += age > 40 * NS_PER_MS;
-			if (++units > 10)
-				oldest = MAX(oldest, age);
+			units++;
+			late += unit->encode_end_ns - unit->captured_ns > 40 * NS_PER_MS;
 			frame_unref(unit);
 		}
 		assert_true(bench->keeper.view.in_flight <= 2);
 	}
-	assert_in_range(units, 10, 51); /* 50 is all there is time for */
+	calm_set(1, 4);
 	assert_true(late <= units / 4);
 	assert_true(mailbox_dropped(bench->mailbox) > units);
 }

@@ -7,8 +7,6 @@
 #define LOG_TOPIC "m2m"
 #include "log.h"
 
-#define ROUND_UP(value, to) (((value) + (to)-1) / (to) * (to))
-
 /*
  * A picture on a screen full of text that does not fit is split over buffers, and the Pi's
  * default of 768 KiB is too little for that (raspberrypi/linux #5180, #5232).
@@ -187,7 +185,9 @@ static struct colours colours_of(const struct frame *like)
  */
 static uint32_t aligned_stride(const struct layout *layout, uint32_t width)
 {
-	return ROUND_UP(width * layout->bytes, layout->bytes == 3 ? 192 : 64);
+	const uint32_t to = layout->bytes == 3 ? 192 : 64;
+
+	return (width * layout->bytes + to - 1) / to * to;
 }
 
 /* Whether the source's memory could be the encoder's as it is, as far as we know. */

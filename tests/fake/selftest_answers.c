@@ -46,11 +46,13 @@ static void times_are_true_or_the_same_or_held_for_four_frames(void **state)
 static void a_file_is_every_picture(void **state)
 {
 	static const char text[] = "\xFF\xD8 not a picture \xFF\xD9";
-	char path[] = "/tmp/fake-jpeg-XXXXXX";
-	int fd = mkstemp(path);
+	char path[64];
 	struct v4l2_buffer b;
+	int fd;
 
 	(void)state;
+	snprintf(path, sizeof(path), "/tmp/hdmicast-fake-%d-XXXXXX", (int)getpid());
+	fd = mkstemp(path);
 	assert_int_equal(write(fd, text, sizeof(text)), sizeof(text));
 	close(fd);
 	command("uvc.jpegs %s", path);

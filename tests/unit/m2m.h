@@ -247,6 +247,13 @@ static int free_input(void)
 	return -1;
 }
 
+/* The time of the program that is waited for without a look at it. */
+static __attribute__((unused)) void hurry(void)
+{
+	calm_set(10, 1);
+	alarm(1500);
+}
+
 /* One more picture through an input, when there is a free one. */
 static __attribute__((unused)) int feed(bool want_key)
 {
@@ -330,7 +337,7 @@ static __attribute__((unused)) void stop(void)
 static int run_child(const struct m2m_case *it)
 {
 	preload_calmed();
-	alarm(60);
+	alarm(150);
 	self = it;
 	log_init(LOG_LEVEL_INFO, LOG_COLOUR_NEVER);
 	CHECK(picture_converter_create(&converter) == 0);

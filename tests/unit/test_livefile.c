@@ -16,7 +16,7 @@
 #include "log.h"
 #include "util.h"
 
-static char dir[] = "/tmp/hdmicast-test-XXXXXX";
+static char dir[64];
 
 /* Of the thread that writes; read after its end. */
 static char calls[64];      /* F: fsync of a file, D: of the directory, R: renameat */
@@ -155,6 +155,7 @@ static int make_dir(void **state)
 {
 	(void)state;
 	umask(0);
+	snprintf(dir, sizeof(dir), "/tmp/hdmicast-test-%d-XXXXXX", (int)getpid());
 	return !mkdtemp(dir) || chdir(dir);
 }
 

@@ -127,7 +127,7 @@ static void a_dead_queue_is_said(void)
 	command("eio");
 	command("fail dqbuf eagain 1000");
 	CHECK(settle_all() == -EIO);
-	calm_set(10, 1); /* the stall goes on */
+	hurry(); /* the stall goes on */
 	stop();
 }
 
@@ -150,7 +150,7 @@ static void a_wedged_one_is_said_so(void)
 	open_here();
 	CHECK(feed_many(2) == 0);
 	command("wedge");
-	calm_set(10, 1);
+	hurry();
 	CHECK(feed(false) == 0 || true);
 	CHECK(settle(0, 0, 300) < 0);
 	begin = now_ns();
@@ -158,6 +158,7 @@ static void a_wedged_one_is_said_so(void)
 	CHECK(start(&config) < 0);
 	CHECK(now_ns() - begin > NS_PER_S);
 	calm_set(1, SLOWER);
+	alarm(150);
 	command("reboot");
 	open_here();
 	CHECK(feed_many(2) == 0);

@@ -11,9 +11,9 @@ $(CLOCK_BUILD)/%.o: tests/clock/%.c tests/clock/clock.mk
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CLOCK_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(CLOCK_BUILD)/libtestclock.so: $(CLOCK_OBJ)
+$(CLOCK_BUILD)/libtestclock.so: $(CLOCK_OBJ) tests/clock/clock.map
 	$(call SAY,LINK,$@)
-	$(Q)$(CC) -shared -pthread -Wl,-z,defs -o $@ $^ -ldl
+	$(Q)$(CC) -shared -pthread -Wl,-z,defs -Wl,--version-script=tests/clock/clock.map -o $@ $(CLOCK_OBJ) -ldl
 
 $(CLOCK_BUILD)/selftest: $(CLOCK_BUILD)/selftest.o
 	$(call SAY,LINK,$@)

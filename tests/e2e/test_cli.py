@@ -441,7 +441,7 @@ def the_watchdog_hears_nothing_while_a_driver_hangs():
                 env={"NOTIFY_SOCKET": listener.path, "WATCHDOG_USEC": "300000"}) as daemon:
         daemon.wait_state("online")
         wait_until(lambda: listener.count("WATCHDOG=1"), "it is fed")
-        daemon.tell("hang dqbuf 1000000")
+        daemon.tell("hang dqbuf forever")
         wait_until(lambda: "hanging=dqbuf" in daemon.tell("status"), "the driver hangs")
         daemon.clock.step(16)
         daemon.get("/state")  # a turn of the main thread, with what it was to say before

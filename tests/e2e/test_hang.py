@@ -116,9 +116,9 @@ def run(item):
     with daemon, daemon.connect(PATIENCE) as viewer:
         viewer.sendall(b"GET /stream.h264 HTTP/1.0\r\n\r\n" if case.kind else b"GET /stream HTTP/1.0\r\n\r\n")
         if case.later:
+            daemon.wait_state("online", PATIENCE)
             if case.kind:
                 wait_until(lambda: daemon.state()["h264"]["encoded"] > 0, "H.264 flows", PATIENCE)
-            viewer.recv(1)
             daemon.tell(f"{case.kind + '.' if case.kind else ''}hang {name} forever")
         if case.then:
             case.then(daemon)

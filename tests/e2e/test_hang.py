@@ -64,6 +64,13 @@ def ask_for_a_key_frame(daemon):
     daemon.peer = post(daemon, "POST", "/keyframe", "{}")
 
 
+def leave(daemon):
+    """The network's thread lets go of the pictures that nobody takes now."""
+    wait_until(lambda: "hanging=qbuf" in daemon.tell("status"), "qbuf hangs", PATIENCE)
+    daemon.viewer.close()
+    wait_until(lambda: daemon.state()["stream"]["clients"] == 0, "the viewer is gone", PATIENCE)
+
+
 CAPTURE = {
     **{name: Case() for name in (
         "dqbuf enum_frameintervals g_ctrl g_parm qbuf querybuf querycap queryctrl reqbufs s_fmt s_input s_parm "
@@ -76,7 +83,7 @@ CAPTURE = {
     "s_ctrl": Case(UVC, "--brightness", "10"),
     "s_std": Case(UVC, "--tv-standard", "PAL"),
     "streamoff": Case(then=close_source),
-    "qbuf of what comes back": Case(later=True),
+    "qbuf of what comes back": Case(then=leave, later=True),
     "reqbufs at the end": Case(then=close_source, later=True),
     "s_ctrl on request": Case(then=change_a_control, later=True),
 }
@@ -115,6 +122,7 @@ def run(item):
                     clock=4 if case.kind and not LONG else None)  # a viewer waits for four seconds
     with daemon, daemon.connect(PATIENCE) as viewer:
         viewer.sendall(b"GET /stream.h264 HTTP/1.0\r\n\r\n" if case.kind else b"GET /stream HTTP/1.0\r\n\r\n")
+        daemon.viewer = viewer
         if case.later:
             daemon.wait_state("online", PATIENCE)
             if case.kind:

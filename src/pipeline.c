@@ -264,12 +264,6 @@ static void publish(struct pipeline *pipe, struct frame *frame, int64_t now)
 	frame_unref(frame);
 }
 
-/* For next(): none of what came before is to make it later. */
-static int ms_until(int64_t at_ns)
-{
-	return (int)CLAMP((at_ns - now_ns() + NS_PER_MS - 1) / NS_PER_MS, 0, 1000);
-}
-
 /* Whether only a source that is opened again can give as many frames as are asked for now. */
 static bool is_too_slow(const struct pipeline *pipe)
 {
@@ -317,6 +311,22 @@ static bool is_damaged(const struct pipeline *pipe, int64_t now, int64_t opened_
 	return since_ns && now - MAX(since_ns, opened_ns) >= timeout_ns;
 }
 
+/* As the source's next(), for pictures that can be shown; until the card is due at most. */
+static int next_frame(struct pipeline *pipe, struct source *source, int64_t until_ns,
+	struct frame **out)
+{
+	int res;
+
+	if (pipe->card)
+		until_ns = MIN(until_ns, pipe->card_due_ns);
+	res = pipe->ops->next(source, out, until_ns);
+	if (res == 0 && is_jpeg((*out)->format) && !check_jpeg(pipe, *out)) {
+		frame_unref(*out);
+		return -EAGAIN;
+	}
+	return res;
+}
+
 /* Reads until the source must be closed; returns why. */
 static int read_frames(struct pipeline *pipe, struct source *source)
 {
@@ -328,7 +338,7 @@ static int read_frames(struct pipeline *pipe, struct source *source)
 	int res;
 
 	do {
-		int64_t wake_ns = deadline_ns;
+		int64_t wake_ns = MIN(deadline_ns, now + NS_PER_S); /* to be seen alive */
 		int silence = now - damaged_ns < timeout_ns / 2 ? -EBADMSG : -ETIMEDOUT;
 
 		if (now >= deadline_ns)
@@ -341,15 +351,9 @@ static int read_frames(struct pipeline *pipe, struct source *source)
 		if (now >= frame_ns + timeout_ns)
 			report(pipe, silence, now);
 		else
-			wake_ns = frame_ns + timeout_ns;
+			wake_ns = MIN(wake_ns, frame_ns + timeout_ns);
 		show_card(pipe, now);
-		if (pipe->card)
-			wake_ns = MIN(wake_ns, pipe->card_due_ns);
-		res = pipe->ops->next(source, &frame, ms_until(wake_ns));
-		if (res == 0 && is_jpeg(frame->format) && !check_jpeg(pipe, frame)) {
-			frame_unref(frame);
-			res = -EAGAIN;
-		}
+		res = next_frame(pipe, source, wake_ns, &frame);
 		now = now_ns();
 		if (res == 0) {
 			publish(pipe, frame, now);

@@ -71,11 +71,11 @@ struct source_ops {
 	/* Logs what it found out; an unexpected error, once. May block as long as the driver does. */
 	int (*open)(struct source **out, const struct source_config *config);
 	/*
-	 * The next frame, which the caller owns, or -ETIMEDOUT after timeout_ms (the source is still
+	 * The next frame, which the caller owns, or -ETIMEDOUT at until_ns (the source is still
 	 * good), -EAGAIN for a frame that was dropped and counted, or an error after which it can
 	 * only be closed. Frames may outlive the source.
 	 */
-	int (*next)(struct source *source, struct frame **out, int timeout_ms);
+	int (*next)(struct source *source, struct frame **out, int64_t until_ns);
 	/* What controls there are, with their values; *out is zeroed before. */
 	void (*list)(struct source *source, struct source_controls *out);
 	/*

@@ -204,7 +204,7 @@ static int testcard_open(struct source **out, const struct source_config *config
 }
 
 /* 0 when the frame is due. */
-static int wait_until_due(struct testcard *card, int timeout_ms)
+static int wait_until_due(struct testcard *card, int64_t until_ns)
 {
 	struct pollfd on[] = {
 		{ .fd = card->stop_fd, .events = POLLIN },
@@ -212,7 +212,7 @@ static int wait_until_due(struct testcard *card, int timeout_ms)
 		{ .fd = card->wake_fd, .events = POLLIN },
 	};
 
-	wait_for_events(on, ARRAY_SIZE(on), now_ns() + timeout_ms * NS_PER_MS);
+	wait_for_events(on, ARRAY_SIZE(on), until_ns);
 	if (on[0].revents)
 		return -ECANCELED;
 	return on[1].revents ? 0 : -ETIMEDOUT;
@@ -293,10 +293,10 @@ static int make_frame(struct testcard *card, uint64_t sequence, struct frame **o
 	return 0;
 }
 
-static int testcard_next(struct source *source, struct frame **out, int timeout_ms)
+static int testcard_next(struct source *source, struct frame **out, int64_t until_ns)
 {
 	struct testcard *card = testcard_of(source);
-	int res = wait_until_due(card, timeout_ms);
+	int res = wait_until_due(card, until_ns);
 	uint64_t sequence;
 	int64_t now;
 

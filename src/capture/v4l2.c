@@ -211,14 +211,14 @@ static int read_events(struct v4l2 *dev)
 }
 
 /* 0 when there is a buffer to take. */
-static int wait_for_buffer(struct v4l2 *dev, int timeout_ms)
+static int wait_for_buffer(struct v4l2 *dev, int64_t until_ns)
 {
 	struct pollfd on[] = {
 		{ .fd = dev->fd, .events = POLLIN | POLLPRI },
 		{ .fd = dev->config->stop_fd, .events = POLLIN },
 		{ .fd = dev->config->wake_fd, .events = POLLIN },
 	};
-	int res = wait_for_events(on, ARRAY_SIZE(on), now_ns() + timeout_ms * NS_PER_MS);
+	int res = wait_for_events(on, ARRAY_SIZE(on), until_ns);
 
 	if (on[1].revents)
 		return -ECANCELED;
@@ -284,7 +284,7 @@ static int describe(struct v4l2 *dev, const struct stream_filled *filled)
 	return -EAGAIN;
 }
 
-static int v4l2_next(struct source *source, struct frame **out, int timeout_ms)
+static int v4l2_next(struct source *source, struct frame **out, int64_t until_ns)
 {
 	struct v4l2 *dev = (struct v4l2 *)source;
 	struct stream_filled filled;
@@ -292,7 +292,7 @@ static int v4l2_next(struct source *source, struct frame **out, int timeout_ms)
 	int res;
 
 	stream_requeue(dev->stream);
-	if ((res = wait_for_buffer(dev, timeout_ms)) < 0 || (res = take_buffer(dev, &filled)) < 0)
+	if ((res = wait_for_buffer(dev, until_ns)) < 0 || (res = take_buffer(dev, &filled)) < 0)
 		return res;
 	frame = filled.frame;
 	frame->key = frame->online = true;

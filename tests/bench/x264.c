@@ -59,7 +59,7 @@ static void read_card(const struct run *run, struct frame *frames[N_FRAMES])
 
 	expect(source_testcard.open(&source, &config) == 0, "no test card");
 	for (unsigned i = 0; i < N_FRAMES; i++)
-		expect(source_testcard.next(source, &frames[i], 2000) == 0, "no frame");
+		expect(source_testcard.next(source, &frames[i], now_ns() + 2 * NS_PER_S) == 0, "no frame");
 	source_testcard.close(source);
 }
 

@@ -173,3 +173,19 @@ def each_call_to_a_grabber_may_hang_for_ever():
 @test(seconds=600)
 def each_call_to_an_encoder_may_hang_for_ever():
     try_all("encoder", ENCODER)
+
+
+@test
+def an_encoder_that_another_program_keeps_busy_holds_nobody_up():
+    """Its open() and poll() wait then for that program's call."""
+    config, *options = UVC
+    with Daemon(*options, *M2M, fake=f"{config};m2m:latency=5", violations=False) as daemon, \
+            daemon.connect(PATIENCE) as viewer:
+        viewer.sendall(b"GET /stream.h264 HTTP/1.0\r\n\r\n")
+        wait_until(lambda: daemon.state()["h264"]["encoded"] > 0, "H.264 flows", PATIENCE)
+        daemon.tell("m2m.busy on")
+        before = daemon.state()["source"]["captured"]
+        wait_until(lambda: daemon.state()["source"]["captured"] > before + 10, "pictures go on", PATIENCE)
+        check(daemon.get("/healthz", seconds=PATIENCE).status in (200, 503), "the answer of /healthz")
+        daemon.child.send_signal(signal.SIGTERM)
+        daemon.wait_exit(PATIENCE)

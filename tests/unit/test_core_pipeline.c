@@ -163,11 +163,11 @@ static int wait_stop(int64_t ms)
 	return -ETIMEDOUT;
 }
 
-static int scripted_next(struct source *source, struct frame **out, int timeout_ms)
+static int scripted_next(struct source *source, struct frame **out, int64_t until_ns)
 {
 	struct pollfd stop = { .fd = script.config->stop_fd, .events = POLLIN };
 	const struct step *step;
-	int64_t left_ms;
+	int64_t left_ms, timeout_ms;
 	int res;
 
 	(void)source;
@@ -183,7 +183,8 @@ static int scripted_next(struct source *source, struct frame **out, int timeout_
 		return give_frame(out);
 	case SILENCE:
 		left_ms = (script.silent_until_ns - now_ns()) / NS_PER_MS;
-		res = wait_stop(CLAMP(left_ms, 0, timeout_ms));
+		timeout_ms = (until_ns - now_ns() + NS_PER_MS - 1) / NS_PER_MS;
+		res = wait_stop(MAX(MIN(left_ms, timeout_ms), 0));
 		if (left_ms <= timeout_ms)
 			step_on();
 		return res;

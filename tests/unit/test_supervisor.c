@@ -47,7 +47,7 @@ static int64_t our_now(void)
 #define pipeline_alive_ns        tested_alive_ns
 #include "../../src/pipeline.c" /* NOLINT(bugprone-suspicious-include) */
 
-static int scripted_next(struct source *source, struct frame **out, int timeout_ms)
+static int scripted_next(struct source *source, struct frame **out, int64_t until_ns)
 {
 	(void)source;
 	if (script.drops || script.frames)
@@ -64,8 +64,7 @@ static int scripted_next(struct source *source, struct frame **out, int timeout_
 		(*out)->captured_ns = (*out)->grabbed_ns = script.at_ns;
 		return 0;
 	}
-	assert_true(timeout_ms >= 0);
-	script.at_ns += timeout_ms * NS_PER_MS;
+	script.at_ns = MAX(script.at_ns, until_ns);
 	return -ETIMEDOUT;
 }
 

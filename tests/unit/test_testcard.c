@@ -11,6 +11,7 @@
 #include "capture/source.h"
 #include "draw.h"
 #include "util.h"
+#include "wait.h"
 #include "preload.h"
 
 struct fixture {
@@ -56,7 +57,7 @@ static struct frame *next(struct fixture *fix)
 {
 	struct frame *frame;
 
-	assert_int_equal(source_testcard.next(fix->source, &frame, 2000), 0);
+	assert_int_equal(source_testcard.next(fix->source, &frame, WAIT_FOR_EVER), 0);
 	return frame;
 }
 
@@ -191,7 +192,8 @@ static void test_the_time_limit_holds_and_harms_nothing(void **state)
 	start(fix);
 	first = next(fix);
 	calm_set(1, 20);
-	assert_int_equal(source_testcard.next(fix->source, &none, 10), -ETIMEDOUT);
+	assert_int_equal(source_testcard.next(fix->source, &none, now_ns() + 10 * NS_PER_MS),
+		-ETIMEDOUT);
 	assert_null(none);
 	calm_set(0, 1);
 	own_step(preload_own(), first->captured_ns + NS_PER_S / 2 - now_ns());
@@ -209,7 +211,8 @@ static void test_stop_ends_the_wait_at_once(void **state)
 	frame_unref(next(fix));
 	assert_int_equal(eventfd_write(fix->config.stop_fd, 1), 0);
 	calm_set(0, 1); /* it must not need any time */
-	assert_int_equal(source_testcard.next(fix->source, &frame, 900), -ECANCELED);
+	assert_int_equal(source_testcard.next(fix->source, &frame, now_ns() + 900 * NS_PER_MS),
+		-ECANCELED);
 }
 
 static void test_frames_outlive_the_source(void **state)

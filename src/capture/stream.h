@@ -5,8 +5,8 @@
  *
  * The driver is called by the owner's thread alone, for it may hang in each call; and at the very
  * end by one of its own, when readers kept buffers. Buffers outlive their source: a frame holds
- * its stream. When its last reference goes, on whatever thread, the
- * buffer waits for the owner to queue it again.
+ * its stream. When its last reference goes, on whatever thread, the buffer waits for the owner to
+ * queue it again.
  */
 #ifndef CAPTURE_STREAM_H
 #define CAPTURE_STREAM_H

@@ -218,8 +218,7 @@ class Daemon:
             self.options += ["--port", str(self.port)]
         self.fake, self.exit_status, self.violations = fake, exit_status, violations
         self.env = {name: value for name, value in os.environ.items()
-                    if not name.startswith(("HDMICAST_", "NOTIFY_", "LISTEN_", "WATCHDOG_", "JOURNAL_",
-                                                    "FAKE_"))}
+                    if not name.startswith(("HDMICAST_", "FAKE_", "NOTIFY_", "LISTEN_", "WATCHDOG_", "JOURNAL_"))}
         self.env["HDMICAST_FAKE"] = fake or ""
         if isinstance(clock, int):
             clock = Clock(clock)

@@ -44,8 +44,8 @@ int main(int argc, char *argv[])
 	while (hdmicast_ring_wait(ring, -1) == 0) {
 		if (hdmicast_ring_next(ring, &frame))
 			continue;
-		missed +=
-			frame.lost; /* and one more, in the next one's, if this is overwritten meanwhile */
+		/* And one more, in the next one's, if this is overwritten meanwhile. */
+		missed += frame.lost;
 		copy = realloc(copy, frame.size + 1);
 		if (!copy || hdmicast_ring_copy(ring, &frame, copy, frame.size))
 			continue;

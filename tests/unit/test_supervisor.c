@@ -64,6 +64,7 @@ static int scripted_next(struct source *source, struct frame **out, int64_t unti
 		(*out)->captured_ns = (*out)->grabbed_ns = script.at_ns;
 		return 0;
 	}
+	assert_true(until_ns <= script.at_ns + NS_PER_S); /* it is to be seen alive */
 	script.at_ns = MAX(script.at_ns, until_ns);
 	return -ETIMEDOUT;
 }

@@ -188,10 +188,11 @@ static void ask_device(struct settings *settings, struct connection *conn,
 	connection_hold(conn, &holder, settings, ANSWER_MS);
 }
 
-/* Whose client is gone may hang, too. */
+/* Whose client is gone may hang, too; of one that is there on_expired() takes care. */
 static bool is_pending(struct settings *settings)
 {
-	if (settings->pending && now_ns() - settings->since_ns >= ANSWER_MS * NS_PER_MS)
+	if (settings->pending && !settings->conn &&
+		now_ns() - settings->since_ns >= ANSWER_MS * NS_PER_MS)
 		give_up(settings);
 	return settings->pending;
 }

@@ -4,6 +4,7 @@
 import itertools
 import json
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -212,6 +213,12 @@ def a_control_that_the_device_refuses_changes_nothing():
         patch(daemon, brightness=9)
 
 
+def send_change(peer, body):
+    """A request whose answer is not waited for."""
+    peer.sendall(b"PATCH /settings HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
+                 b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+
+
 @test
 def one_change_at_a_time_waits_for_the_device():
     """Else the answer to the first would take back what the second has set."""
@@ -220,15 +227,34 @@ def one_change_at_a_time_waits_for_the_device():
         daemon.wait_state("online")
         daemon.clock.stretch(50)  # the first is given up after a while
         daemon.tell("hang s_ctrl forever")
-        body = b'{"brightness": 9, "h264-bitrate": 900}'
-        peer.sendall(b"PATCH /settings HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
-                     b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+        send_change(peer, b'{"brightness": 9, "h264-bitrate": 900}')
         wait_until(lambda: request(daemon, {}).status == 409, "the device was asked", every=0)
         check_refused(daemon, request(daemon, {"quality": 11}), 409, None, "another change")
         daemon.tell("release s_ctrl")
         equal(Reply(answer).status, 200, "the status of the first")
         patch(daemon, quality=12)
         equal(values(daemon)["quality"], 12, "the quality")
+
+
+@test
+def whose_time_is_over_hears_so_also_when_another_one_asks_at_that_moment():
+    """The network thread sees both in one turn, the question first."""
+    with Daemon(*UVC, fake="uvc:size=640x480", violations=False, clock=1) as daemon, daemon.connect() as peer, \
+            peer.makefile("rb") as answer, daemon.connect() as other, other.makefile("rb") as refusal:
+        daemon.wait_state("online")
+        daemon.clock.stop()
+        daemon.tell("hang s_ctrl forever")
+        send_change(peer, b'{"brightness": 9}')
+        wait_until(lambda: "hanging=s_ctrl" in daemon.tell("status"), "the device was asked")
+        os.kill(daemon.process.pid, signal.SIGSTOP)
+        send_change(other, b'{"quality": 11}')
+        daemon.clock.step(3)
+        os.kill(daemon.process.pid, signal.SIGCONT)
+        equal(Reply(refusal).status, 409, "the status of the second")
+        equal(Reply(answer).status, 504, "the status of the first")
+        daemon.tell("release s_ctrl")
+        daemon.clock.stretch(1)
+        wait_until(lambda: request(daemon, {"quality": 12}).status == 200, "changes are made again")
 
 
 @test
@@ -411,11 +437,10 @@ def what_was_changed_outlives_a_restart():
 def a_kept_control_is_set_when_the_device_is_opened():
     folder = free_name()
     os.mkdir(folder)
-    for _ in range(2):
+    for kept in (False, True):
         with Daemon(*UVC, "--state-dir", folder, fake="uvc:size=640x480") as daemon:
             daemon.wait_state("online")
-            if os.listdir(folder):
-                equal(values(daemon)["brightness"], -7, "brightness")
+            equal(values(daemon)["brightness"] == -7, kept, "whether the brightness is the one that was set")
             patch(daemon, brightness=-7)
 
 

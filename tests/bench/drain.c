@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
  * Reads N multipart streams at once as cheaply as it can and says how many frames came and how
- * old they were: drain PORT CLIENTS SECONDS [PATH]. The age of a frame is the moment its last
- * byte was read minus the driver's timestamp, both CLOCK_MONOTONIC of this machine.
+ * old they were: drain PORT CLIENTS SECONDS [PATH]. SECONDS 0: until its standard input ends, and
+ * all have had ten pictures. The age of a frame is the moment its last byte was read minus the
+ * driver's timestamp, both CLOCK_MONOTONIC of this machine.
  * Of any other path than /stream it only counts the bytes. One line of JSON on stdout.
  */
 #include <arpa/inet.h>
@@ -15,6 +16,7 @@
 #include "util.h"
 
 #define MAX_AGES 200000
+#define ENOUGH   10 /* pictures */
 
 struct reader {
 	int fd;
@@ -140,16 +142,44 @@ static int by_value(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+static unsigned count_least(const struct reader *readers, int clients)
+{
+	unsigned least = UINT32_MAX;
+
+	for (int i = 0; i < clients; i++)
+		least = MIN(least, readers[i].frames);
+	return least;
+}
+
+static bool is_stdin_over(void)
+{
+	struct pollfd end = { .fd = STDIN_FILENO, .events = POLLIN };
+	char byte;
+
+	return poll(&end, 1, 0) > 0 && read(STDIN_FILENO, &byte, 1) == 0;
+}
+
+/* end_ns 0: see above. */
+static bool is_over(int64_t end_ns, const struct reader *readers, int clients)
+{
+	static bool is_told;
+
+	if (end_ns)
+		return now_ns() >= end_ns;
+	is_told = is_told || is_stdin_over();
+	return is_told && count_least(readers, clients) >= ENOUGH;
+}
+
 int main(int argc, char *argv[])
 {
-	int clients = argc > 2 ? atoi(argv[2]) : 1, seconds = argc > 3 ? atoi(argv[3]) : 5;
+	int clients = argc > 2 ? atoi(argv[2]) : 1, limit_s = argc > 3 ? atoi(argv[3]) : 5;
 	const char *path = argc > 4 ? argv[4] : "/stream?extra_headers=1";
 	struct reader *readers = xcalloc((size_t)MAX(clients, 1), sizeof(*readers));
 	int epoll = epoll_create1(EPOLL_CLOEXEC);
-	unsigned frames = 0, least = UINT32_MAX;
+	unsigned frames = 0, least;
 	bool is_multipart = strncmp(path, "/stream?", 8) == 0;
 	uint64_t bytes = 0;
-	int64_t end_ns;
+	double seconds;
 
 	for (int i = 0; i < clients; i++) {
 		struct epoll_event event = { .events = EPOLLIN, .data.ptr = &readers[i] };
@@ -159,18 +189,18 @@ int main(int argc, char *argv[])
 		epoll_ctl(epoll, EPOLL_CTL_ADD, readers[i].fd, &event);
 	}
 	count_from_ns = now_ns() + NS_PER_S;
-	end_ns = count_from_ns + seconds * NS_PER_S;
-	while (now_ns() < end_ns) {
+	while (!is_over(limit_s ? count_from_ns + limit_s * NS_PER_S : 0, readers, clients)) {
 		struct epoll_event events[64];
 		int ready = epoll_wait(epoll, events, 64, 100);
 
 		for (int i = 0; i < ready; i++)
 			read_some(events[i].data.ptr);
 	}
+	seconds = (double)(now_ns() - count_from_ns) / NS_PER_S;
+	least = count_least(readers, clients);
 	for (int i = 0; i < clients; i++) {
 		frames += readers[i].frames;
 		bytes += readers[i].bytes;
-		least = MIN(least, readers[i].frames);
 	}
 	qsort(ages_ms, n_ages, sizeof(*ages_ms), by_value);
 	printf("{\"fps\": %.2f, \"least_fps\": %.2f, \"p50_ms\": %.3f, \"p95_ms\": %.3f, \"mbit\": "

@@ -99,13 +99,14 @@ def truncated_pictures_are_taken_when_asked_for():
 
 
 @test
-def a_small_picture_is_below_the_minimum_only_if_it_is():
-    with Daemon(*OPTIONS, "--min-frame-size", 8192, fake="uvc:fps=30,size=320x180,quality=5,look=black") as daemon:
-        wait_until(lambda: daemon.drops() or daemon.source()["online"], "something happens")
-        if daemon.source()["online"]:
-            equal(daemon.drops(), {}, "drops")
-        else:
-            equal(set(daemon.drops()), {"small"}, "the reason")
+def a_small_picture_is_dropped_only_below_the_minimum():
+    small = "uvc:fps=30,size=320x180,quality=5,look=black"
+    with Daemon(*OPTIONS, "--min-frame-size", 8192, fake=small) as daemon:
+        wait_until(daemon.drops, "a drop")
+        equal((set(daemon.drops()), daemon.source()["online"]), ({"small"}, False), "the reason")
+    with Daemon(*OPTIONS, fake=small) as daemon:
+        daemon.wait_state("online")
+        equal(daemon.drops(), {}, "drops")
 
 
 @test

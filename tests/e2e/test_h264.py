@@ -211,7 +211,7 @@ def every_access_unit_comes_once_in_order_and_decodes():
 
 @test
 def curl_and_ffmpeg_play_it():
-    with Daemon(*CARD) as daemon:
+    with Daemon(*CARD, clock=CALM) as daemon:
         url = f"http://127.0.0.1:{daemon.port}/stream.h264"
         play = ["ffmpeg", "-nostdin", "-v", "warning", "-f", "h264", "-i", url, "-frames:v", "40", "-f", "null", "-"]
         done = subprocess.run(play, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False, timeout=PATIENCE)
@@ -370,7 +370,7 @@ def without_an_encoder_it_says_why():
         equal(daemon.get("/stream.h264", "HEAD").status, 503, "HEAD")
         equal(h264(daemon)["state"], "off", "the state")
         equal(daemon.get("/snapshot").status, 200, "/snapshot meanwhile")
-    with Daemon(*CARD[:-1], "m2m") as daemon:
+    with Daemon(*CARD[:-1], "m2m", "--h264-m2m-device", "/dev/nothing") as daemon:
         reply = daemon.get("/stream.h264")
         equal((reply.status, reply.headers["retry-after"]), (503, "5"), "with no encoder in hardware")
         check(b"no hardware encoder" in reply.body, f"the reason is {reply.body!r}")

@@ -28,9 +28,12 @@ def allow_many_files():
 
 
 def drain(daemon, clients, seconds):
-    """Starts the benchmark's reader: all clients in one C program, for Python cannot keep up."""
+    """Starts the benchmark's reader: all clients in one C program, for Python cannot keep up.
+
+    It ends after so many seconds; 0: when its standard input has ended, and each has had ten pictures.
+    """
     return subprocess.Popen([BUILD / "bench" / "drain", str(daemon.port), str(clients), str(seconds)],
-                            stdout=subprocess.PIPE, text=True)
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 @test(alone=True)
@@ -39,8 +42,9 @@ def two_hundred_viewers_of_full_hd_get_the_full_rate_for_little_memory_each():
     with Daemon(*FULL_HD, fake="uvc:fps=30,mode=cheap") as daemon, drain(daemon, 2, 1) as two:
         two.communicate()
         before = daemon.process.rss_kib()
-        with drain(daemon, 200, 5 if LONG else 20) as crowd:
+        with drain(daemon, 200, 5 if LONG else 0) as crowd:
             wait_until(lambda: daemon.state()["stream"]["clients"] == 200, "200 clients in /state")
+            crowd.stdin.close()
             most = before
             while crowd.poll() is None:
                 most = max(most, daemon.process.rss_kib())

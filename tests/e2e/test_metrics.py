@@ -84,10 +84,10 @@ def metrics_count_what_happens():
         daemon.wait_state("online")
         before = Metrics(daemon)
         equal(before.get("hdmicast_clients", kind="mp4"), 0, "MP4 viewers")
-        stack.enter_context(daemon.stream()).parts(5)
+        list(stack.enter_context(daemon.stream()).parts(5))
         movies = [stack.enter_context(Mp4(daemon)) for _ in range(2)]
         for movie in movies:
-            for _ in range(12):
+            for _ in range(24):
                 movie.box()
         after = Metrics(daemon)
         for kind, count in (("mjpeg", 1), ("mp4", 2), ("avc", 0), ("h264", 0)):
@@ -156,7 +156,7 @@ def a_driver_that_hangs_is_unhealthy_until_it_goes_on():
 
 @test
 def without_an_encoder_that_works_it_is_unhealthy():
-    with Daemon("--source", "testcard", "--h264-encoder", "m2m") as daemon:
+    with Daemon("--source", "testcard", "--h264-encoder", "m2m", "--h264-m2m-device", "/dev/nothing") as daemon:
         equal(daemon.get("/healthz").status, 200, "status before anybody wanted H.264")
         equal(daemon.get("/stream.h264").status, 503, "the status of the stream")
         reply = daemon.get("/healthz")

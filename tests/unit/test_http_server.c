@@ -933,8 +933,13 @@ static void a_unix_socket_has_its_mode_and_goes_with_us(void **state)
 static void what_cannot_be_opened_is_an_error(void **state)
 {
 	struct server *second = NULL;
+	char path[64];
+	int fd;
 
 	(void)state;
+	snprintf(path, sizeof(path), "/tmp/hdmicast-test-%d-XXXXXX", (int)getpid());
+	fd = mkstemp(path); /* no socket */
+	assert_true(fd >= 0);
 	start(NULL, NULL);
 	opt.port = atoi(strrchr(server_url(server), ':') + 1);
 	assert_int_equal(server_create(&second, base, pipeline, &opt), -EADDRINUSE);
@@ -943,10 +948,12 @@ static void what_cannot_be_opened_is_an_error(void **state)
 	opt.static_path = "";
 	opt.systemd = true;
 	assert_int_equal(server_create(&second, base, pipeline, &opt), -EINVAL);
-	opt.unix_path = "/etc/passwd";
+	opt.unix_path = path;
 	opt.unix_rm = true;
 	assert_int_equal(server_create(&second, base, pipeline, &opt), -EEXIST);
 	assert_null(second);
+	assert_int_equal(unlink(path), 0); /* it is there still */
+	close(fd);
 }
 
 #define TEST(name) cmocka_unit_test_teardown(name, stop)

@@ -151,7 +151,7 @@ static void a_wedged_one_is_said_so(void)
 	CHECK(feed_many(2) == 0);
 	command("wedge");
 	hurry();
-	CHECK(feed(false) == 0 || true);
+	feed(false); /* which it may refuse already */
 	CHECK(settle(0, 0, 300) < 0);
 	begin = now_ns();
 	stop();

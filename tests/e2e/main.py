@@ -8,6 +8,7 @@ it is instrumented, $HDMICAST another daemon to test. $E2E_LONG=1 measures, too,
 nothing else to do, and takes the long windows.
 """
 
+import contextlib
 import importlib
 import os
 import select
@@ -20,9 +21,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import harness  # noqa: E402
-from leftovers import sweep  # noqa: E402
+from cores import cores  # noqa: E402
+from leftovers import ENDING, end_when_told, sweep  # noqa: E402
 
-AT_ONCE = max(2, os.cpu_count() or 1) + 2  # most tests wait most of the time
+AT_ONCE = max(2, cores()) + 2  # most tests wait most of the time
 
 
 def fold(text):
@@ -61,15 +63,26 @@ class Job:
         sys.stdout.flush()
         self.pid = os.fork()
         if not self.pid:
-            os.setpgid(0, 0)
-            signal.signal(signal.SIGUSR2, lambda *_: None)  # --notify-parent means us
-            os.dup2(writing, 1)
-            os.close(reading)
-            os.close(writing)
-            run_here(test)
-            os._exit(0)
+            try:
+                self.be_child(reading, writing)
+            finally:
+                os._exit(0)
+        with contextlib.suppress(OSError):  # the child does so, too: whoever is first
+            os.setpgid(self.pid, self.pid)
         os.close(writing)
         self.pipe, self.output = reading, b""
+
+    def be_child(self, reading, writing):
+        """Runs the test, whose output is ours to read."""
+        os.setpgid(0, 0)
+        for number in ENDING:  # the runner's business
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+        signal.signal(signal.SIGUSR2, lambda *_: None)  # --notify-parent means us
+        os.dup2(writing, 1)
+        os.close(reading)
+        os.close(writing)
+        run_here(self.test)
 
     def read(self):
         """False at its end."""
@@ -96,17 +109,34 @@ class Job:
         return lines
 
 
+@contextlib.contextmanager
+def undisturbed():
+    """We are told to end before or after: no job is forgotten, or finished twice."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+
+
 def run(tests, at_once, report):
     waiting, running = list(tests), []
-    while waiting or running:
-        while waiting and len(running) < at_once:
-            running.append(Job(waiting.pop(0)))
-        readable, _, _ = select.select([job.pipe for job in running], [], [], 0.5)
-        for job in list(running):
-            ended = job.pipe in readable and not job.read()
-            if ended or job.is_late():
-                running.remove(job)
-                report(job, job.finish(late=not ended))
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                with undisturbed():
+                    running.append(Job(waiting.pop(0)))
+            readable, _, _ = select.select([job.pipe for job in running], [], [], 0.5)
+            for job in list(running):
+                ended = job.pipe in readable and not job.read()
+                if ended or job.is_late():
+                    with undisturbed():
+                        running.remove(job)
+                        lines = job.finish(late=not ended)
+                    report(job, lines)
+    finally:
+        for job in running:  # when we are told to end
+            job.finish()
 
 
 def main():
@@ -129,6 +159,7 @@ def main():
             print(f"# {time.monotonic() - job.began:.1f} s")
         sys.stdout.flush()
 
+    end_when_told()
     sweep()
     try:
         run([test for test in tests if not test.alone], AT_ONCE, report)

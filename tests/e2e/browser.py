@@ -34,7 +34,7 @@ class Browser:
         options = {"binary": shutil.which("chromium"),
                    "args": ["--headless=new", "--no-sandbox", *self.drawing, "--disable-dev-shm-usage",
                             "--disable-background-networking", "--disable-component-update", "--disable-sync",
-                            "--disable-quic", "--no-first-run", "--window-size=1000,700",
+                            "--disable-quic", "--no-first-run", "--no-proxy-server", "--window-size=1000,700",
                             f"--host-resolver-rules=MAP {INSECURE} 127.0.0.1", f"--user-data-dir={folder()}/profile"]}
         answer = self.call("POST", "session", {"capabilities": {"alwaysMatch": {"goog:chromeOptions": options,
                                                                                 "goog:loggingPrefs": {"browser": "ALL"},

@@ -8,6 +8,7 @@ the exit status is another one than was expected.
 
 import base64
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -29,6 +30,10 @@ CLOCK = BUILD / "clock" / "libtestclock.so"
 SAN = os.environ.get("SAN", "")
 LONG = bool(os.environ.get("E2E_LONG"))
 PATIENCE = 60.0  # seconds until something counts as never: no promise, for a busy machine is slow
+
+for variable in ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"):
+    os.environ.pop(variable, None)  # no proxy knows our daemons
+    os.environ.pop(variable.upper(), None)
 
 sys.path[:0] = [str(ROOT / "tests" / name) for name in ("", "fake", "clock")]
 import ctl  # noqa: E402
@@ -120,21 +125,29 @@ free_port.probes = []
 
 def free_name(suffix=""):
     """A path in this test's own folder, which is removed after it."""
-    free_name.count += 1
-    return os.path.join(folder(), f"{free_name.count}{suffix}")
+    return os.path.join(folder(), f"{next(free_name.count)}{suffix}")
 
 
-free_name.count = 0
+free_name.count = itertools.count(1)  # threads count, too
 
 
 def folder():
-    """Of this process; main.py removes it."""
-    if not folder.path:
-        folder.path = tempfile.mkdtemp(prefix=f"{RUN}-")
-    return folder.path
+    """Of this process; main.py removes it. In /tmp, where others look for what was left, whatever $TMPDIR says."""
+    with folder.lock:
+        if not folder.path:
+            folder.path = tempfile.mkdtemp(prefix=f"{RUN}-", dir="/tmp")
+        return folder.path
 
 
-folder.path = None
+folder.path, folder.lock = None, threading.Lock()
+
+
+def for_everybody(path):
+    """A copy of a program that any user can start, whose checkout may be its owner's alone; folder() opens for it."""
+    os.chmod(folder(), 0o755)
+    copy = shutil.copy(path, free_name(f"-{os.path.basename(path)}"))
+    os.chmod(copy, 0o755)
+    return copy
 
 
 # ---- the process
@@ -206,11 +219,12 @@ class Process:
 class Daemon:
     """The program under test, as a context. `fake` is the configuration of fake devices (see
     tests/fake/fake.h), whose first device is at `node`; without it there are no devices at all.
-    `clock`: a Clock(), or how many times slower its time goes.
+    `clock`: a Clock(), or how many times slower its time goes. `command`: which starts it; `program`:
+    another one than the build's, as for_everybody(DAEMON), which a `user` gets by itself.
     """
 
     def __init__(self, *options, fake=None, node="/dev/fake-uvc", link=None, exit_status=0, ready=True, env=None,
-                 port=None, listen=True, command=None, violations=True, clock=None, **popen):
+                 port=None, listen=True, command=None, program=None, violations=True, clock=None, **popen):
         self.options = [str(option) for option in options]
         self.port = port or free_port()
         self.unix = None
@@ -234,7 +248,8 @@ class Daemon:
             if node != "/dev/video0" and not any(option.startswith(("--device", "-d")) for option in self.options):
                 self.options += ["--device", node]
         self.env.update(env or {})
-        self.command = [*(command or []), str(DAEMON), *self.options]
+        program = program or (for_everybody(DAEMON) if "user" in popen else DAEMON)
+        self.command = [*(command or []), str(program), *self.options]
         self.wait_ready, self.popen = ready, popen
         self.lines, self.arrived = [], threading.Condition()
         self.child = None

@@ -10,8 +10,8 @@ import threading
 import time
 from collections import namedtuple
 
-from harness import (BUILD, LONG, PATIENCE, SAN, Daemon, Failure, Skip, check, equal, figure, folder, free_name, no_rates,
-                     rate_of, test, wait_until)
+from harness import (BUILD, DAEMON, LONG, PATIENCE, SAN, Daemon, Failure, Skip, check, equal, figure, folder,
+                     for_everybody, free_name, no_rates, rate_of, test, wait_until)
 from test_h264 import Unit, check_decodes, check_units, h264
 
 CARD = ("--source", "testcard", "--resolution", "320x240", "--h264-encoder", "x264")
@@ -344,11 +344,12 @@ def what_another_user_left_is_said():
     with rings("h264") as (video, options):
         for name in (video, f"{video}.ctl"):
             os.close(os.open(f"/dev/shm/{name}", os.O_CREAT, 0o600))
-            with Daemon(*CARD, *options, command=("setpriv", "--reuid=65534", "--clear-groups")) as daemon:
+            with Daemon(*CARD, *options, program=for_everybody(DAEMON),
+                        command=("setpriv", "--reuid=65534", "--clear-groups")) as daemon:
                 line = daemon.wait_log(f"no ring {video}: ")
                 check("belongs to another user" in line, line)
             os.unlink(f"/dev/shm/{name}")
-        with Daemon(*CARD, *options, "--h264-ring-group", 0,
+        with Daemon(*CARD, *options, "--h264-ring-group", 0, program=for_everybody(DAEMON),
                     command=("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")) as daemon:
             line = daemon.wait_log(f"no ring {video}: ")
             check("not in that group" in line, line)

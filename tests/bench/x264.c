@@ -14,12 +14,11 @@
 #include "encoder/encoder.h"
 #include "util.h"
 
-#define N_FRAMES   90
-#define PAGE       30 /* frames */
-#define TEXT_SIZE  16
-#define LINE       20
-#define SCROLL     6 /* pixels a frame */
-#define BYTES_PATH "/tmp/hdmicast-bench-x264.h264"
+#define N_FRAMES  90
+#define PAGE      30 /* frames */
+#define TEXT_SIZE 16
+#define LINE      20
+#define SCROLL    6 /* pixels a frame */
 
 struct run {
 	const char *scene;
@@ -39,6 +38,8 @@ static const struct run runs[] = {
 	{ "pages", 1920, 1080, 30, 5000 },
 	{ "scroll", 1920, 1080, 30, 5000 },
 };
+
+static char bytes_path[64]; /* what the encoder gave, for ffmpeg */
 
 static void expect(bool holds, const char *what)
 {
@@ -150,10 +151,10 @@ static void encode(const struct run *run, struct frame *frames[N_FRAMES], struct
 		.tuning = { .bitrate_kbps = run->kbps, .fps = run->fps },
 		.device = "",
 	};
-	AUTO(auto_fclose) FILE *to = fopen(BYTES_PATH, "wb");
+	AUTO(auto_fclose) FILE *to = fopen(bytes_path, "wb");
 	struct encoder *encoder;
 
-	expect(to, "cannot write to " BYTES_PATH);
+	expect(to, "cannot write to /tmp");
 	expect(encoder_x264.open(&encoder, &config) == 0, "open");
 	encode_all(encoder, frames, result, to);
 	encoder_x264.close(encoder);
@@ -174,17 +175,19 @@ static void compare(struct frame *frames[N_FRAMES], struct result *result)
 {
 	size_t luma = (size_t)frames[0]->width * frames[0]->height, size = luma + luma / 2;
 	AUTO(auto_free) uint8_t *decoded = malloc(size);
-	FILE *from = popen("ffmpeg -v error -f h264 -i " BYTES_PATH " -fps_mode passthrough"
-			   " -f rawvideo -",
-		"r");
+	char command[160];
+	FILE *from;
 
+	snprintf(command, sizeof(command),
+		"ffmpeg -v error -f h264 -i %s -fps_mode passthrough -f rawvideo -", bytes_path);
+	from = popen(command, "r");
 	expect(from && decoded, "no ffmpeg");
 	for (unsigned i = 0; i < N_FRAMES; i++) {
 		expect(fread(decoded, size, 1, from) == 1, "frames are missing");
 		result->psnr[i] = psnr(decoded, frames[i]->plane[0].data, luma);
 	}
 	pclose(from);
-	unlink(BYTES_PATH);
+	unlink(bytes_path);
 }
 
 static void show(const struct run *run, const struct result *result)
@@ -230,6 +233,8 @@ static void do_run(const struct run *run)
 
 int main(int argc, char *argv[])
 {
+	/* With our pid: see tests/leftovers.py. */
+	snprintf(bytes_path, sizeof(bytes_path), "/tmp/hdmicast-bench-%d-x264.h264", (int)getpid());
 	for (size_t i = 0; i < ARRAY_SIZE(runs); i++) {
 		struct run run = runs[i];
 

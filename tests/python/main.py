@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs the tests of python/hdmicast.py, or those whose name contains one of the words given.
 
-One line for each, `ok NAME` or `not ok NAME: reason`, and the sums last. The time of the tests and of
-their writers goes four times slower, so that being late on a busy machine is less late.
+One line for each, `ok NAME`, `not ok NAME: reason` or `skipped: NAME: reason`, and the sums last. The
+time of the tests and of their writers goes four times slower, so that being late on a busy machine is
+less late.
 """
 
 import atexit
@@ -32,6 +33,10 @@ class Result(unittest.TestResult):
     def addSuccess(self, test):
         super().addSuccess(test)
         print(f"ok {self.name(test)}", flush=True)
+
+    def addSkip(self, test, reason):
+        super().addSkip(test, reason)
+        print(f"skipped: {self.name(test)}: {reason}", flush=True)
 
     def stopTest(self, test):
         super().stopTest(test)
@@ -68,7 +73,9 @@ def main():
              if not words or any(word in test.id() for word in words)]
     result = Result()
     unittest.TestSuite(found).run(result)
-    print(f"{len(found) - result.bad} passed, {result.bad} failed")
+    n_skipped = len(result.skipped)
+    print(f"{len(found) - result.bad - n_skipped} passed, {result.bad} failed" +
+          (f", {n_skipped} skipped" if n_skipped else ""))
     sys.exit(result.bad > 0)
 
 

@@ -7,6 +7,7 @@ Its virtio port is QEMU's stdin and stdout: one JSON object per line, in both di
 
 import json
 import os
+import shutil
 import subprocess
 import threading
 
@@ -23,7 +24,7 @@ class Machine:
                 "-device", "virtserialport,chardev=host,name=host"]
         console = "stdio" if shell else f"file:{out}/console"
         self.process = subprocess.Popen(
-            ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max",
+            [*bound_to_us(), "qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max",
              "-smp", "2", "-m", "2048", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
              "-kernel", kernel_image(), "-initrd", str(build.INITRAMFS),
              "-append", "console=ttyS0 quiet panic=-1 mitigations=off",
@@ -58,6 +59,11 @@ class Machine:
         """Answers the guest's last request."""
         self.process.stdin.write(json.dumps(message).encode() + b"\n")
         self.process.stdin.flush()
+
+
+def bound_to_us():
+    """What starts a program that dies with us, also when we are killed."""
+    return ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 
 
 def kernel_image():

@@ -34,17 +34,28 @@ def cut(data, units):
     return None
 
 
+def ask(daemon, seconds):
+    """A connection and the reply to a viewer on it. Who is told to ask again later, as by a busy machine, does so."""
+    deadline = time.monotonic() + seconds
+    while True:
+        connection = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=seconds)
+        connection.request("GET", "/stream.h264")
+        response = connection.getresponse()
+        if response.status == 200:
+            return connection, response
+        said = response.read(500)
+        connection.close()
+        if response.status != 503 or waiting.JUDGES_TIMES or time.monotonic() > deadline:
+            raise AssertionError(f"/stream.h264: {response.status} {said!r}")
+
+
 def read(daemon, units, seconds=15):
     """So many access units, read as a viewer does; the daemon may take that long for them."""
     seconds = waiting.limit(seconds)
-    connection = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=seconds)
     deadline = time.monotonic() + seconds
+    connection, response = ask(daemon, seconds)
     data = b""
     try:
-        connection.request("GET", "/stream.h264")
-        response = connection.getresponse()
-        if response.status != 200:
-            raise AssertionError(f"/stream.h264: {response.status} {response.read(500)!r}")
         while (whole := cut(data, units)) is None:
             if time.monotonic() > deadline:
                 raise AssertionError(f"{len(data)} bytes, but not {units} access units in {seconds} s")
@@ -61,15 +72,12 @@ class Viewer:
     """Somebody who watches all the time and looks at nothing; used with `with`."""
 
     def __init__(self, daemon):
-        self.connection = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=waiting.PATIENCE)
+        self.daemon, self.connection, self.response = daemon, None, None
         self.thread = threading.Thread(target=self.watch, daemon=True)
         self.received = 0
 
     def __enter__(self):
-        self.connection.request("GET", "/stream.h264")
-        self.response = self.connection.getresponse()
-        if self.response.status != 200:
-            raise AssertionError(f"/stream.h264: {self.response.status} {self.response.read(500)!r}")
+        self.connection, self.response = ask(self.daemon, waiting.PATIENCE)
         self.thread.start()
         return self
 

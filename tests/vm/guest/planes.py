@@ -11,6 +11,8 @@ import vivid
 # Which of four bytes are the first luma, U and V; luma is every second byte.
 PACKED = {"YUYV": (0, 1, 3), "UYVY": (1, 0, 2)}
 
+MOST_BUFFERS = 32  # VIDEO_MAX_FRAME: for one second the machine may do something else
+
 
 def average(first, second):
     """(a + b + 1) / 2 of each two bytes, all at once: a or b, less half of where they differ."""
@@ -55,7 +57,8 @@ def capture(device, pixel_format, width, height, count=1):
     padded = (row + 63) // 64 * 64
     vivid.v4l2(device, f"--set-fmt-video=width={width},height={height},pixelformat={pixel_format},"
                        f"bytesperline={padded}")
-    vivid.v4l2(device, "--stream-mmap", "--stream-skip=2", f"--stream-count={count}", f"--stream-to={path}")
+    buffers = 4 if count == 1 else MOST_BUFFERS
+    vivid.v4l2(device, f"--stream-mmap={buffers}", "--stream-skip=2", f"--stream-count={count}", f"--stream-to={path}")
     data = path.read_bytes()
     path.unlink()
     size = row * height if packed else row * height * 3 // 2

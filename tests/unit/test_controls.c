@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
- * Image controls: what is changed while a device runs, all or nothing, and what is listed.
+ * Image controls: what is set at the start, what is changed while a device runs, all or nothing,
+ * and what is listed.
  * controls.c is compiled in here, over a driver of our own.
  */
 #include <setjmp.h>
@@ -23,6 +24,7 @@ static struct fake {
 	uint32_t id;
 	int min, max, step, value;
 	int error; /* of S_CTRL */
+	bool watched;
 } driver[4];
 
 static int query(struct v4l2_queryctrl *out)
@@ -46,6 +48,13 @@ static int query(struct v4l2_queryctrl *out)
 	return 0;
 }
 
+static int subscribe(const struct v4l2_event_subscription *to)
+{
+	for (struct fake *at = driver; at < driver + ARRAY_SIZE(driver); at++)
+		at->watched |= to->type == V4L2_EVENT_CTRL && to->id == at->id;
+	return 0;
+}
+
 static int driver_ioctl(int fd, unsigned long request, void *arg)
 {
 	struct v4l2_control *control = arg;
@@ -53,6 +62,8 @@ static int driver_ioctl(int fd, unsigned long request, void *arg)
 	(void)fd;
 	if (request == VIDIOC_QUERYCTRL)
 		return query(arg);
+	if (request == VIDIOC_SUBSCRIBE_EVENT)
+		return subscribe(arg);
 	if (request != VIDIOC_G_CTRL && request != VIDIOC_S_CTRL)
 		return -ENOTTY;
 	for (struct fake *at = driver; at < driver + ARRAY_SIZE(driver); at++) {
@@ -80,10 +91,10 @@ static enum option_control_id which;
 static int setup(void **state)
 {
 	static const struct fake fresh[] = {
-		{ V4L2_CID_BRIGHTNESS, -10, 10, 1, 1, 0 },
-		{ V4L2_CID_CONTRAST, 0, 100, 5, 50, 0 },
-		{ V4L2_CID_HUE, 0, 10, 1, 4, 0 },
-		{ V4L2_CID_HUE_AUTO, 0, 1, 1, 1, 0 },
+		{ V4L2_CID_BRIGHTNESS, -10, 10, 1, 1, 0, false },
+		{ V4L2_CID_CONTRAST, 0, 100, 5, 50, 0, false },
+		{ V4L2_CID_HUE, 0, 10, 1, 4, 0, false },
+		{ V4L2_CID_HUE_AUTO, 0, 1, 1, 1, 0, false },
 	};
 
 	(void)state;
@@ -118,6 +129,55 @@ static void a_value_ends_what_the_device_chooses(void **state)
 	wish[CONTROL_HUE].mode = CONTROL_AUTO;
 	assert_int_equal(tested_change(3, wish, &which), 0);
 	assert_values(1, 50, 7, 1);
+}
+
+static void apply(const struct options *opt)
+{
+	tested_apply(3, opt);
+}
+
+static void without_image_default_nothing_is_set_at_the_start(void **state)
+{
+	(void)state;
+	apply(&(struct options){ 0 });
+	assert_values(1, 50, 4, 1);
+}
+
+static void image_default_is_for_all_that_nothing_else_is_asked_of(void **state)
+{
+	struct options opt = { .image_default = true };
+
+	(void)state;
+	driver[3].value = 0;
+	opt.control[CONTROL_BRIGHTNESS] = set_to(-3);
+	apply(&opt);
+	assert_values(-3, 100, 10, 1);
+}
+
+static void a_value_at_the_start_ends_what_the_device_chooses(void **state)
+{
+	struct options opt = { 0 };
+
+	(void)state;
+	opt.control[CONTROL_HUE] = set_to(7);
+	apply(&opt);
+	assert_values(1, 50, 7, 0);
+	opt.control[CONTROL_HUE].mode = CONTROL_AUTO;
+	apply(&opt);
+	assert_values(1, 50, 7, 1);
+}
+
+static void what_cannot_be_at_the_start_hinders_nothing_else(void **state)
+{
+	struct options opt = { 0 };
+
+	(void)state;
+	opt.control[CONTROL_BRIGHTNESS] = set_to(11);
+	opt.control[CONTROL_CONTRAST] = set_to(51); /* steps of 5 */
+	opt.control[CONTROL_GAIN] = set_to(1);
+	opt.control[CONTROL_HUE].mode = CONTROL_DEFAULT;
+	apply(&opt);
+	assert_values(1, 50, 10, 0);
 }
 
 static void what_cannot_be_is_known_before_anything_is_set(void **state)
@@ -160,14 +220,30 @@ static void all_are_listed_with_the_options_that_set_them(void **state)
 	assert_true(list.control[3].chooses);
 }
 
+static void each_that_is_listed_is_watched_for_changes_of_others(void **state)
+{
+	struct source_controls list = { 0 };
+
+	(void)state;
+	tested_list(3, &list);
+	for (unsigned i = 0; i < ARRAY_SIZE(driver); i++)
+		assert_true(driver[i].watched);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(what_is_asked_for_is_set_and_nothing_else, setup),
 		cmocka_unit_test_setup(a_value_ends_what_the_device_chooses, setup),
+		cmocka_unit_test_setup(without_image_default_nothing_is_set_at_the_start, setup),
+		cmocka_unit_test_setup(image_default_is_for_all_that_nothing_else_is_asked_of,
+			setup),
+		cmocka_unit_test_setup(a_value_at_the_start_ends_what_the_device_chooses, setup),
+		cmocka_unit_test_setup(what_cannot_be_at_the_start_hinders_nothing_else, setup),
 		cmocka_unit_test_setup(what_cannot_be_is_known_before_anything_is_set, setup),
 		cmocka_unit_test_setup(what_was_set_before_a_refusal_is_set_back, setup),
 		cmocka_unit_test_setup(all_are_listed_with_the_options_that_set_them, setup),
+		cmocka_unit_test_setup(each_that_is_listed_is_watched_for_changes_of_others, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -40,6 +40,7 @@ static struct {
 	short revents[3];
 	struct option_size mode;
 	uint32_t width; /* what it makes of the mode's */
+	int n_inputs, input;
 } driver;
 
 static int64_t our_now(void)
@@ -100,6 +101,14 @@ static int tell_event(struct v4l2_event *event)
 	return event->type ? 0 : -ENOENT;
 }
 
+static int choose(const int *input)
+{
+	if (*input >= driver.n_inputs)
+		return -EINVAL;
+	driver.input = *input;
+	return 0;
+}
+
 static int our_xioctl(int fd, unsigned long request, void *arg)
 {
 	(void)fd;
@@ -111,7 +120,7 @@ static int our_xioctl(int fd, unsigned long request, void *arg)
 	case VIDIOC_STREAMON: return stream(true);
 	case VIDIOC_STREAMOFF: return stream(false);
 	case VIDIOC_DQEVENT: return tell_event(arg);
-	case VIDIOC_S_INPUT:
+	case VIDIOC_S_INPUT: return choose(arg);
 	case VIDIOC_SUBSCRIBE_EVENT: return 0;
 	default: return -ENOTTY;
 	}
@@ -246,6 +255,7 @@ static int setup(void **state)
 		.min_frame_size = 128,
 		.dv_timings = true,
 		.raw_sink.name = "" };
+	driver.n_inputs = 1;
 	driver.flags = V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC;
 	driver.bytes = 64 * 32;
 	driver.stamp_ns = NOW;
@@ -407,6 +417,26 @@ static void without_dv_timings_the_resolution_is_what_was_asked_for(void **state
 	tested_v4l2.close(source);
 }
 
+static void the_input_is_the_one_that_was_asked_for(void **state)
+{
+	(void)state;
+	driver.n_inputs = 3;
+	opt.input = 2;
+	open_it();
+	assert_int_equal(driver.input, 2);
+	tested_v4l2.close(source);
+	opt.input = 3;
+	assert_int_equal(tested_v4l2.open(&source, &config), -EINVAL);
+}
+
+static void a_device_that_knows_no_inputs_has_the_first(void **state)
+{
+	(void)state;
+	driver.n_inputs = 0;
+	open_it();
+	tested_v4l2.close(source);
+}
+
 static void assert_dropped(enum drop_reason reason, uint32_t flags, uint32_t bytes)
 {
 	struct frame *none = NULL;
@@ -487,6 +517,8 @@ int main(void)
 		TEST(the_drivers_gaps_are_told_and_its_steps_back_are_not),
 		TEST(columns_that_a_receiver_leaves_unwritten_are_cut),
 		TEST(without_dv_timings_the_resolution_is_what_was_asked_for),
+		TEST(the_input_is_the_one_that_was_asked_for),
+		TEST(a_device_that_knows_no_inputs_has_the_first),
 		TEST(what_is_no_picture_is_counted_by_reason),
 		TEST(each_end_of_a_wait_has_its_error),
 		TEST(a_link_that_is_too_slow_is_known_from_the_refusal_to_start),

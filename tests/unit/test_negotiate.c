@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
- * What is asked of a device and what is made of its answers: format, stride, rate. format.c is
+ * What is asked of a device and what is made of its answers: format, stride, colours, rate. format.c is
  * compiled in here, over a driver of our own.
  */
 #include <setjmp.h>
@@ -22,6 +22,7 @@ static struct {
 	struct v4l2_fract intervals[8];
 	bool stepwise;
 	struct v4l2_fract set;
+	uint32_t colorspace, encoding, quantization;
 } driver;
 
 static bool has(uint32_t fourcc)
@@ -43,6 +44,9 @@ static int set_fmt(struct v4l2_pix_format *pix)
 	}
 	if (driver.stride)
 		pix->bytesperline = driver.stride;
+	pix->colorspace = driver.colorspace;
+	pix->ycbcr_enc = driver.encoding;
+	pix->quantization = driver.quantization;
 	return 0;
 }
 
@@ -161,6 +165,51 @@ static void mjpeg_and_jpeg_are_two_names_for_one_thing(void **state)
 	assert_true(format.compressed);
 }
 
+static void rgb_and_bgr_are_swapped_for_who_asks_so(void **state)
+{
+	(void)state;
+	driver.formats[0] = V4L2_PIX_FMT_RGB24;
+	driver.formats[1] = V4L2_PIX_FMT_BGR24;
+	driver.formats[2] = V4L2_PIX_FMT_YUYV;
+	assert_int_equal(negotiate(V4L2_PIX_FMT_RGB24, 640), 0);
+	assert_int_equal(format.fourcc, V4L2_PIX_FMT_RGB24);
+	opt.format_swap_rgb = true;
+	assert_int_equal(negotiate(V4L2_PIX_FMT_RGB24, 640), 0);
+	assert_int_equal(format.fourcc, V4L2_PIX_FMT_BGR24);
+	assert_int_equal(format.driver_fourcc, V4L2_PIX_FMT_RGB24);
+	assert_int_equal(negotiate(V4L2_PIX_FMT_BGR24, 640), 0);
+	assert_int_equal(format.fourcc, V4L2_PIX_FMT_RGB24);
+	assert_int_equal(negotiate(V4L2_PIX_FMT_YUYV, 640), 0);
+	assert_int_equal(format.fourcc, V4L2_PIX_FMT_YUYV);
+}
+
+static void assert_colours(uint32_t colorspace, enum frame_matrix matrix, enum frame_range range)
+{
+	driver.colorspace = colorspace;
+	assert_int_equal(negotiate(driver.formats[0], 640), 0);
+	assert_int_equal(format.matrix, matrix);
+	assert_int_equal(format.range, range);
+}
+
+static void colours_mean_what_the_device_says_of_them(void **state)
+{
+	(void)state;
+	driver.formats[0] = V4L2_PIX_FMT_UYVY;
+	assert_colours(V4L2_COLORSPACE_REC709, MATRIX_709, RANGE_LIMITED);
+	assert_colours(V4L2_COLORSPACE_SMPTE170M, MATRIX_601, RANGE_LIMITED);
+	driver.encoding = V4L2_YCBCR_ENC_601;
+	driver.quantization = V4L2_QUANTIZATION_FULL_RANGE;
+	assert_colours(V4L2_COLORSPACE_REC709, MATRIX_601, RANGE_FULL);
+	driver.encoding = V4L2_YCBCR_ENC_709;
+	driver.quantization = V4L2_QUANTIZATION_LIM_RANGE;
+	assert_colours(V4L2_COLORSPACE_JPEG, MATRIX_709, RANGE_LIMITED);
+	driver.encoding = V4L2_YCBCR_ENC_DEFAULT;
+	driver.quantization = V4L2_QUANTIZATION_DEFAULT;
+	assert_colours(V4L2_COLORSPACE_JPEG, MATRIX_601, RANGE_FULL);
+	driver.formats[0] = V4L2_PIX_FMT_GREY;
+	assert_colours(V4L2_COLORSPACE_SRGB, MATRIX_601, RANGE_FULL);
+}
+
 static unsigned rate(int fps)
 {
 	opt.desired_fps = fps;
@@ -208,6 +257,8 @@ int main(void)
 		TEST(a_stride_that_a_driver_leaves_out_is_the_packed_width),
 		TEST(another_format_is_taken_where_there_is_not_the_one_asked_for),
 		TEST(mjpeg_and_jpeg_are_two_names_for_one_thing),
+		TEST(rgb_and_bgr_are_swapped_for_who_asks_so),
+		TEST(colours_mean_what_the_device_says_of_them),
 		TEST(the_slowest_rate_that_is_fast_enough_is_set),
 		TEST(a_rate_that_is_a_hair_slower_will_do),
 		TEST(any_rate_is_set_as_asked_where_the_device_has_them_all),

@@ -611,6 +611,16 @@ static void mistakes_are_named_in_one_line(void **state)
 	assert_wrong("--max-clients 0", "--max-clients|0|65535");
 }
 
+static void options_that_contradict_each_other_are_named(void **state)
+{
+	struct options opt;
+
+	(void)state;
+	assert_wrong("--h264-min-qp 31 --h264-max-qp 30", "--h264-min-qp|h264-max-qp");
+	assert_wrong("--h264-max-qp 30 --h264-min-qp 31", "--h264-min-qp|h264-max-qp");
+	assert_runs(&opt, "--h264-min-qp 30 --h264-max-qp 30");
+}
+
 static void a_missing_value_is_named_with_what_it_may_be(void **state)
 {
 	(void)state;
@@ -802,6 +812,7 @@ int main(void)
 		cmocka_unit_test(the_last_value_counts),
 		cmocka_unit_test(levels_of_the_log_have_names),
 		cmocka_unit_test(mistakes_are_named_in_one_line),
+		cmocka_unit_test(options_that_contradict_each_other_are_named),
 		cmocka_unit_test(a_missing_value_is_named_with_what_it_may_be),
 		cmocka_unit_test(the_password_is_kept_and_wiped_from_the_arguments),
 		cmocka_unit_test(help_names_every_option),

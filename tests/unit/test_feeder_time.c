@@ -228,6 +228,18 @@ static void the_encoder_of_a_picture_is_for_its_format(void **state)
 	assert_int_equal(keeper.config.like.plane[0].stride, SIDE);
 }
 
+static void an_encoder_is_what_the_options_ask_for(void **state)
+{
+	(void)state;
+	opt.h264_profile = AVC_HIGH;
+	opt.h264_m2m_device = "/dev/video11";
+	opt.h264_boost = true;
+	assert_true(feed_after(0, 1));
+	assert_int_equal(keeper.config.profile, AVC_HIGH);
+	assert_string_equal(keeper.config.device, "/dev/video11");
+	assert_true(keeper.config.boost);
+}
+
 static void a_key_frame_that_was_not_taken_is_made_of_the_next(void **state)
 {
 	struct frame *frame;
@@ -300,6 +312,7 @@ int main(void)
 		TEST(a_picture_is_new_to_those_who_come_later),
 		TEST(the_encoder_of_the_card_is_for_the_format_that_will_come),
 		TEST(the_encoder_of_a_picture_is_for_its_format),
+		TEST(an_encoder_is_what_the_options_ask_for),
 		TEST(a_key_frame_that_was_not_taken_is_made_of_the_next),
 		TEST(a_key_frame_that_is_on_its_way_is_not_asked_for_again),
 		TEST(a_key_frame_that_was_lost_is_asked_for_again_after_half_a_second),

@@ -115,6 +115,19 @@ static void a_size_beyond_the_hardware_is_a_matter_of_that_size(void **state)
 	assert_ptr_equal(failover_pick(&failover, AT(10)), &fake_hardware_ops);
 }
 
+static void a_size_beyond_software_is_a_matter_of_that_size(void **state)
+{
+	struct failover failover = make(H264_ENCODER_X264);
+
+	(void)state;
+	failover_note_failure(&failover, &fake_software_ops, -ERANGE, AT(10));
+	assert_null(failover_pick(&failover, AT(1000)));
+	assert_int_equal(failover_next_ns(&failover), INT64_MAX);
+	failover_note_size(&failover);
+	assert_ptr_equal(failover_pick(&failover, AT(10)), &fake_software_ops);
+	assert_says(&failover, NULL, AT(10), "");
+}
+
 static void stuck_hardware_is_left_alone(void **state)
 {
 	struct failover failover = make(H264_ENCODER_AUTO);
@@ -198,6 +211,7 @@ int main(void)
 		cmocka_unit_test(failures_in_a_row_bring_software_and_longer_and_longer_pauses),
 		cmocka_unit_test(success_is_a_fresh_start),
 		cmocka_unit_test(a_size_beyond_the_hardware_is_a_matter_of_that_size),
+		cmocka_unit_test(a_size_beyond_software_is_a_matter_of_that_size),
 		cmocka_unit_test(stuck_hardware_is_left_alone),
 		cmocka_unit_test(what_was_stuck_is_called_so_until_it_works),
 		cmocka_unit_test(what_cannot_be_is_said_in_words),

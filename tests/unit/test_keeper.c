@@ -278,6 +278,41 @@ static void an_encoder_that_fails_is_opened_again_then_replaced(void **state)
 	assert_int_equal(bench->keeper.failures, 2);
 }
 
+static bool has_failed(struct bench *bench)
+{
+	return bench->keeper.failures == (unsigned)fake_hardware.opened;
+}
+
+/* One failure, then so many access units, then another one: what is chosen then. */
+static const struct encoder_ops *fail_twice(struct bench *bench, unsigned units)
+{
+	want(bench, 64, 64);
+	for (unsigned i = 0; i < 2; i++) {
+		run_until(bench, is_hardware);
+		for (unsigned n = 0; i && n < units; n++) {
+			submit(bench, false);
+			run_until(bench, is_idle);
+			take_number(bench);
+		}
+		atomic_store(&fake_hardware.collect_error, -EIO);
+		submit(bench, false);
+		run_until(bench, has_failed);
+		atomic_store(&fake_hardware.collect_error, 0);
+	}
+	run_until(bench, is_running);
+	return bench->keeper.ops;
+}
+
+static void failures_count_on_until_a_hundred_access_units_came_out(void **state)
+{
+	assert_ptr_equal(fail_twice(*state, 99), &fake_software_ops);
+}
+
+static void a_hundred_access_units_make_up_for_a_failure(void **state)
+{
+	assert_ptr_equal(fail_twice(*state, 100), &fake_hardware_ops);
+}
+
 static void hardware_comes_back_when_a_probe_succeeds(void **state)
 {
 	struct bench *bench = *state;
@@ -360,6 +395,8 @@ int main(void)
 		TEST(a_driver_that_never_returns_is_left_behind),
 		TEST(an_encoder_that_hangs_in_open_is_left_behind),
 		TEST(an_encoder_that_fails_is_opened_again_then_replaced),
+		TEST(failures_count_on_until_a_hundred_access_units_came_out),
+		TEST(a_hundred_access_units_make_up_for_a_failure),
 		TEST(hardware_comes_back_when_a_probe_succeeds),
 		TEST(a_probe_that_fails_changes_nothing),
 		TEST(tuning_reaches_the_encoder_and_what_holds_comes_back),

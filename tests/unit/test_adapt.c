@@ -18,6 +18,7 @@ struct world {
 	unsigned n_lines, line_kbps[3];
 	unsigned least_stream; /* the encoder makes no less */
 	unsigned need_kbps;    /* what the picture takes */
+	unsigned above;        /* the limit, in percent: how much more it makes */
 	bool others;
 };
 
@@ -44,6 +45,7 @@ static void look(struct world *world)
 		.viewers = world->n_lines,
 		.others = world->others };
 
+	stream += stream * world->above / 100;
 	if (world->adapt.fps)
 		stream = stream * world->adapt.fps / 30;
 	look.stream_kbps = stream;
@@ -142,6 +144,54 @@ static void a_line_that_recovers_gets_all_again(void **state)
 	assert_int_equal(world.adapt.kbps, 0);
 }
 
+/* From the last change of the limit on. */
+static int64_t time_until_the_next_change(struct world *world)
+{
+	int64_t begin_ns = world->adapt.changed_ns;
+
+	for (unsigned i = 0; i < 100 && world->adapt.changed_ns == begin_ns; i++)
+		look(world);
+	return world->adapt.changed_ns - begin_ns;
+}
+
+static void a_lower_limit_has_a_second_to_show(void **state)
+{
+	struct world world = make(1, 100, 0);
+
+	(void)state;
+	go(&world, 1);
+	assert_int_equal(kbps(&world), WANTED / 8);
+	assert_int_equal(time_until_the_next_change(&world), NS_PER_S);
+	assert_int_equal(kbps(&world), 300);
+}
+
+static void a_limit_is_raised_every_two_seconds(void **state)
+{
+	struct world world = make(1, 1000, 0);
+
+	(void)state;
+	go(&world, 3);
+	world.line_kbps[0] = 10000;
+	time_until_the_next_change(&world);
+	for (unsigned i = 0; i < 2; i++) {
+		unsigned before = kbps(&world);
+
+		assert_int_equal(time_until_the_next_change(&world), 2 * NS_PER_S);
+		assert_true(kbps(&world) > before);
+	}
+}
+
+static void a_limit_is_raised_every_second_for_a_line_that_is_free(void **state)
+{
+	struct world world = make(1, 1000, 10000);
+
+	(void)state;
+	go(&world, 3);
+	world.n_lines = 2;
+	time_until_the_next_change(&world);
+	assert_int_equal(time_until_the_next_change(&world), NS_PER_S);
+}
+
 static void what_is_not_used_is_not_raised(void **state)
 {
 	struct world world = make(1, 1000, 0);
@@ -178,6 +228,19 @@ static void frames_are_left_out_when_bits_cannot_be(void **state)
 	go(&world, 60);
 	assert_int_equal(world.adapt.fps, 0);
 	assert_int_equal(world.adapt.kbps, 0);
+}
+
+static void an_encoder_that_is_a_little_above_its_limit_leaves_no_frames_out(void **state)
+{
+	struct world world = make(1, 500, 0);
+
+	(void)state;
+	world.above = 10;
+	for (unsigned i = 0; i < 60; i++) {
+		go(&world, 1);
+		assert_int_equal(world.adapt.fps, 0);
+	}
+	assert_in_range(kbps(&world), 350, 450);
 }
 
 static void a_rate_that_was_too_much_is_tried_again_seldom(void **state)
@@ -221,9 +284,13 @@ int main(void)
 		cmocka_unit_test(two_slow_lines_get_what_the_faster_takes),
 		cmocka_unit_test(a_fast_viewer_that_comes_gets_all_soon),
 		cmocka_unit_test(a_line_that_recovers_gets_all_again),
+		cmocka_unit_test(a_lower_limit_has_a_second_to_show),
+		cmocka_unit_test(a_limit_is_raised_every_two_seconds),
+		cmocka_unit_test(a_limit_is_raised_every_second_for_a_line_that_is_free),
 		cmocka_unit_test(what_is_not_used_is_not_raised),
 		cmocka_unit_test(nothing_goes_below_the_floor),
 		cmocka_unit_test(frames_are_left_out_when_bits_cannot_be),
+		cmocka_unit_test(an_encoder_that_is_a_little_above_its_limit_leaves_no_frames_out),
 		cmocka_unit_test(a_rate_that_was_too_much_is_tried_again_seldom),
 		cmocka_unit_test(it_is_forgotten_when_nobody_watches),
 	};

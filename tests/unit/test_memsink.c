@@ -620,7 +620,7 @@ static void check_raw(uint32_t format, const uint32_t stride[3], const uint32_t 
 	const uint32_t out_stride[3])
 {
 	struct memsink *sink = open_sink(&abi_7, "raw");
-	struct frame frame = { .format = format, .width = 8, .height = 4, .key = true };
+	struct frame frame = { .format = format, .width = 8, .height = rows[0], .key = true };
 	struct peer peer = attach();
 	uint8_t plane[3][256];
 	size_t at = abi_7.header, used = 0;
@@ -652,6 +652,9 @@ static void raw_planes_lie_as_v4l2_has_them(void **state)
 	check_raw(V4L2_PIX_FMT_NV16, THREE(16, 16, 0), THREE(4, 4, 0), THREE(16, 16, 0));
 	check_raw(V4L2_PIX_FMT_NV24, THREE(16, 32, 0), THREE(4, 4, 0), THREE(16, 32, 0));
 	check_raw(V4L2_PIX_FMT_YUV420, THREE(16, 8, 8), THREE(4, 2, 2), THREE(16, 8, 8));
+	/* Of an odd number of rows the last one has colours, too. */
+	check_raw(V4L2_PIX_FMT_NV12, THREE(16, 16, 0), THREE(5, 3, 0), THREE(16, 16, 0));
+	check_raw(V4L2_PIX_FMT_YUV420, THREE(16, 8, 8), THREE(5, 3, 3), THREE(16, 8, 8));
 	/* From memory of their own, with a stride that one piece of memory cannot have. */
 	check_raw(V4L2_PIX_FMT_YUV420, THREE(16, 16, 16), THREE(4, 2, 2), THREE(16, 8, 8));
 }

@@ -74,6 +74,20 @@ static void a_boost_is_level_4_2(void)
 	stop();
 }
 
+/* G3 is of the Pi's: others know themselves what they can do, and no boost is needed. */
+static void other_hardware_may_do_more_than_a_pi(void)
+{
+	struct encoder_config config = config_here();
+
+	config.tuning.fps = 60;
+	config.tuning.bitrate_kbps = 30000;
+	CHECK(start(&config) == 0);
+	CHECK(encoder->level == 42 && encoder->tuning.fps == 60);
+	CHECK(encoder->tuning.bitrate_kbps == 30000);
+	CHECK(feed_many(2) == 0 && n_units == 2);
+	stop();
+}
+
 /* G12, G21, G22: what makes the firmware hang is never asked for. */
 static void what_hangs_the_hardware_is_raised(void)
 {
@@ -137,6 +151,38 @@ static void rate_and_period_change_while_frames_flow(void)
 	CHECK(n_keys > 6 && after < before);
 	stop();
 	check_pictures(6);
+}
+
+/* E17 */
+static void the_rate_changes_while_frames_flow(void)
+{
+	struct encoder_tuning tuning;
+
+	open_here();
+	CHECK(feed_many(3) == 0 && counted("fps") == 30);
+	tuning = encoder->tuning;
+	tuning.fps = 20;
+	CHECK(encoder->ops->tune(encoder, &tuning) == 0);
+	CHECK(encoder->tuning.fps == 20);
+	CHECK(feed_many(3) == 0 && counted("fps") == 20 && n_units == 6);
+	stop();
+}
+
+/* C9: the hardware hears of it, and takes it up at the next key frame. */
+static void the_range_of_qp_changes_while_frames_flow(void)
+{
+	struct encoder_tuning tuning;
+
+	open_here();
+	CHECK(feed_many(3) == 0 && counted("min_qp") == 16 && counted("max_qp") == 51);
+	tuning = encoder->tuning;
+	tuning.min_qp = 30;
+	tuning.max_qp = 45;
+	CHECK(encoder->ops->tune(encoder, &tuning) == 0);
+	CHECK(encoder->tuning.min_qp == 30 && encoder->tuning.max_qp == 45);
+	CHECK(feed(true) == 0 && feed_many(3) == 0 && n_units == 7);
+	CHECK(counted("min_qp") == 30 && counted("max_qp") == 45);
+	stop();
 }
 
 /* C3, C8: what is refused stays as it was, and everything goes on. */
@@ -237,6 +283,8 @@ static const struct m2m_case cases[] = {
 	CASE("rates_are_clamped_to_the_level", rates_are_clamped_to_the_level, "m2m",
 		V4L2_PIX_FMT_MJPEG, 1920, 1080),
 	CASE("a_boost_is_level_4_2", a_boost_is_level_4_2, "m2m", V4L2_PIX_FMT_MJPEG, 1920, 1080),
+	CASE("other_hardware_may_do_more_than_a_pi", other_hardware_may_do_more_than_a_pi,
+		"m2m:variant=spec", V4L2_PIX_FMT_MJPEG, 1920, 1080),
 	CASE("what_hangs_the_hardware_is_raised", what_hangs_the_hardware_is_raised, "m2m",
 		V4L2_PIX_FMT_MJPEG, 1920, 1080),
 	PLAIN(key_frames_come_with_their_period, "m2m"),
@@ -247,6 +295,8 @@ static const struct m2m_case cases[] = {
 		480),
 	PLAIN(without_a_period_key_frames_come_when_asked_for, "m2m"),
 	PLAIN(rate_and_period_change_while_frames_flow, "m2m"),
+	PLAIN(the_rate_changes_while_frames_flow, "m2m"),
+	PLAIN(the_range_of_qp_changes_while_frames_flow, "m2m"),
 	PLAIN(a_refused_control_is_not_the_end, "m2m"),
 	PLAIN(parameter_sets_stand_before_each_key_frame, "m2m"),
 	CASE("parameter_sets_that_come_once", parameter_sets_stand_before_each_key_frame,

@@ -28,6 +28,19 @@ static void dropped_frames_are_counted(void)
 	stop();
 }
 
+/* G16: by itself, and once, whether the firmware remembers it or not. */
+static void a_key_frame_that_was_dropped_is_asked_for_again(void)
+{
+	open_here();
+	CHECK(feed_many(3) == 0);
+	command("drop 1");
+	CHECK(feed(true) == 0 && settle_all() == 0);
+	CHECK(n_units == 3 && encoder->lost == 1 && counted("forced") == 1);
+	CHECK(feed_many(2) == 0 && n_units == 5 && counted("forced") == 2);
+	CHECK(keys[3] && !keys[4] && order[3] == 4);
+	stop();
+}
+
 /* G16, old kernels: each drop costs a buffer, until none is left; that is for the watchdog. */
 static void lost_buffers_are_no_busy_loop(void)
 {
@@ -50,6 +63,26 @@ static void pieces_are_joined(void)
 	CHECK(n_units == 12 && encoder->lost == 0 && counted("pieces") > 12);
 	stop();
 	check_pictures(3);
+}
+
+/* G17: a unit that fills its last buffer may go on. Nobody knows, so the next is a key frame. */
+static void a_unit_whose_end_is_doubtful_is_followed_by_a_key_frame(void)
+{
+	size_t size;
+
+	open_here();
+	CHECK(feed_many(3) == 0 && n_keys == 1);
+	size = sizes[1];
+	stop();
+	submitted = n_units = n_keys = 0;
+	command("split %zu", size);
+	open_here();
+	CHECK(feed_many(1) == 0);
+	CHECK(feed(false) == 0 && settle_all() == 0);
+	CHECK(sizes[1] == size && !keys[1] && encoder->lost == 0);
+	CHECK(feed_many(2) == 0 && n_units == 4);
+	CHECK(keys[2] && !keys[3]);
+	stop();
 }
 
 /* G18: what is damaged is not passed on, and what builds on it is healed. */
@@ -167,11 +200,15 @@ static void a_wedged_one_is_said_so(void)
 
 static const struct m2m_case cases[] = {
 	PLAIN(dropped_frames_are_counted, "m2m"),
+	PLAIN(a_key_frame_that_was_dropped_is_asked_for_again, "m2m"),
 	PLAIN(lost_buffers_are_no_busy_loop, "m2m"),
 	CASE("pieces_are_joined", pieces_are_joined, "m2m:split=4096", V4L2_PIX_FMT_MJPEG, 1280,
 		720),
 	CASE("small_pieces_of_a_driver_with_headers_apart", pieces_are_joined,
 		"m2m:variant=mediatek,split=1500", V4L2_PIX_FMT_MJPEG, 1280, 720),
+	CASE("a_unit_whose_end_is_doubtful_is_followed_by_a_key_frame",
+		a_unit_whose_end_is_doubtful_is_followed_by_a_key_frame, "m2m", V4L2_PIX_FMT_MJPEG,
+		640, 480),
 	PLAIN(a_damaged_unit_is_dropped_and_a_key_frame_follows, "m2m"),
 	PLAIN(waiting_costs_nothing, "m2m"),
 	CASE("two_frames_are_in_flight", two_frames_are_in_flight, "m2m:latency=40",

@@ -178,6 +178,57 @@ static void memory_that_gets_out_of_reach_is_copied(void)
 	free_sources(sources, SOURCES);
 }
 
+/* B12: the same when the firmware has no room for it; it is not asked again. */
+static void what_the_firmware_does_not_import_is_copied(void)
+{
+	struct encoder_config config = imported_config(self->width * 2);
+
+	CHECK(start(&config) == 0);
+	CHECK(feed_sources(2) == 0 && n_units == 2);
+	command("import-error 1 qbuf");
+	CHECK(feed_source(&sources[2], false) == -ENOTSUP);
+	CHECK(!encoder->ops->takes(encoder, &sources[2].frame) && !sources[2].out);
+	CHECK(encoder->lost == 1);
+	CHECK(feed_many(10) == 0 && n_units == 12 && encoder->lost == 1);
+	CHECK(counted("sessions") == 1);
+	stop();
+	check_pictures(3);
+	free_sources(sources, SOURCES);
+}
+
+/* B12: and when it says so only at its turn, that frame is lost, and the next is imported. */
+static void a_frame_whose_import_fails_late_is_lost_alone(void)
+{
+	struct encoder_config config = imported_config(self->width * 2);
+
+	CHECK(start(&config) == 0);
+	CHECK(feed_sources(2) == 0 && n_units == 2);
+	command("import-error 1 flag");
+	CHECK(feed_source(&sources[2], false) == 0 && settle_all() == 0);
+	CHECK(n_units == 2 && encoder->lost == 1 && !sources[2].out);
+	CHECK(encoder->ops->takes(encoder, &sources[2].frame));
+	CHECK(feed_sources(10) == 0 && n_units == 12 && encoder->lost == 1);
+	CHECK(counted("copied") == 0);
+	stop();
+	check_pictures(3);
+	free_sources(sources, SOURCES);
+}
+
+/* B12: one that never comes back is for the keeper to notice; it goes back when it is closed. */
+static void a_frame_whose_import_is_lost_is_held_until_the_end(void)
+{
+	struct encoder_config config = imported_config(self->width * 2);
+
+	CHECK(start(&config) == 0);
+	CHECK(feed_sources(2) == 0 && n_units == 2);
+	command("import-error 1 lost");
+	CHECK(feed_source(&sources[2], false) == 0);
+	CHECK(settle(0, 0, 500) == -ETIMEDOUT && sources[2].out && encoder->lost == 0);
+	CHECK(encoder_count_pending(encoder) == 1);
+	stop();
+	free_sources(sources, SOURCES);
+}
+
 /* B12: a grabber that was opened again has other buffers, and the bindings follow. */
 static void a_grabber_may_be_opened_again(void)
 {
@@ -199,6 +250,21 @@ static void a_grabber_may_be_opened_again(void)
 	stop();
 	check_pictures(3);
 	free_sources(sources, 5 * SOURCES);
+}
+
+/* B12: each new binding takes the place of an old one, whose memory nobody else can free. */
+static void a_grabber_that_was_closed_is_let_go_of(void)
+{
+	struct encoder_config config = imported_config(self->width * 2);
+
+	CHECK(start(&config) == 0);
+	CHECK(feed_sources(2 * SOURCES) == 0 && counted("reimports") == 0);
+	make_sources(&sources[SOURCES], SOURCES, self->width * 2, "fake-contiguous");
+	for (unsigned i = 0; i < 2 * SOURCES; i++)
+		CHECK(feed_source(&sources[SOURCES + i % SOURCES], false) == 0);
+	CHECK(settle_all() == 0 && counted("reimports") == SOURCES);
+	stop();
+	free_sources(sources, 2 * SOURCES);
 }
 
 /* §4.4: a stride that the encoder does not take is no stride to import. */
@@ -227,8 +293,17 @@ static const struct m2m_case cases[] = {
 		"m2m:dmabuf-noncontiguous", V4L2_PIX_FMT_UYVY, 640, 480),
 	CASE("memory_that_gets_out_of_reach_is_copied", memory_that_gets_out_of_reach_is_copied,
 		"m2m", V4L2_PIX_FMT_UYVY, 640, 480),
+	CASE("what_the_firmware_does_not_import_is_copied",
+		what_the_firmware_does_not_import_is_copied, "m2m", V4L2_PIX_FMT_UYVY, 640, 480),
+	CASE("a_frame_whose_import_fails_late_is_lost_alone",
+		a_frame_whose_import_fails_late_is_lost_alone, "m2m", V4L2_PIX_FMT_UYVY, 640, 480),
+	CASE("a_frame_whose_import_is_lost_is_held_until_the_end",
+		a_frame_whose_import_is_lost_is_held_until_the_end, "m2m", V4L2_PIX_FMT_UYVY, 640,
+		480),
 	CASE("a_grabber_may_be_opened_again", a_grabber_may_be_opened_again, "m2m",
 		V4L2_PIX_FMT_UYVY, 320, 240),
+	CASE("a_grabber_that_was_closed_is_let_go_of", a_grabber_that_was_closed_is_let_go_of,
+		"m2m", V4L2_PIX_FMT_UYVY, 320, 240),
 	CASE("another_stride_is_not_imported", another_stride_is_not_imported, "m2m",
 		V4L2_PIX_FMT_UYVY, 640, 480),
 	/* E10, G6: a kernel that grants it and then does not start. */

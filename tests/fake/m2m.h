@@ -72,7 +72,7 @@ struct m2m {
 	bool scattered;         /* no import works */
 	unsigned import_errors; /* imports to come that fail: … */
 	char import_failure;    /* … q(buf) says so, or the picture has a f(lag) or is l(ost) */
-	bool colour, pre2022;
+	bool colour, pre2017, pre2022;
 	uint32_t rejected; /* the control that the firmware refuses */
 	uint32_t split;    /* largest coded buffer; 0 */
 	size_t cma_bytes;

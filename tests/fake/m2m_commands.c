@@ -71,12 +71,12 @@ static int run_count(struct device *dev, int argc, char **argv, char *reply)
 static int run_switch(struct device *dev, int argc, char **argv, char *reply)
 {
 	struct m2m *m2m = m2m_of(dev);
+	bool *to = !strcmp(argv[0], "pre2017")   ? &m2m->pre2017
+		   : !strcmp(argv[0], "pre2022") ? &m2m->pre2022
+						 : &m2m->scattered;
 
 	(void)reply;
-	return parse_switch(argc > 1 ? argv[1] : NULL,
-		       !strcmp(argv[0], "pre2022") ? &m2m->pre2022 : &m2m->scattered)
-		       ? 0
-		       : -EINVAL;
+	return parse_switch(argc > 1 ? argv[1] : NULL, to) ? 0 : -EINVAL;
 }
 
 static int run_import_error(struct device *dev, int argc, char **argv, char *reply)
@@ -169,6 +169,7 @@ const struct command m2m_commands[] = {
 	{ "dmabuf-noncontiguous", "on|off", run_switch },
 	{ "import-error", "[n] [flag|qbuf|lost] pictures whose import fails, and how it shows",
 		run_import_error },
+	{ "pre2017", "on|off: selections know the single-planar types only", run_switch },
 	{ "pre2022", "on|off: drop loses a CAPTURE buffer, too", run_switch },
 	{ "split", "bytes: size of coded buffers; 0", run_split },
 	{ "vui", "none|limited", run_vui },

@@ -10,10 +10,11 @@ static uint32_t least(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
-/* Both kinds of types are accepted here. */
-static bool selects_output(uint32_t type)
+/* Both kinds of types are accepted here; before 4.13 drivers got them as they were, and knew one. */
+static bool selects_output(const struct m2m_ctx *ctx, uint32_t type)
 {
-	return type == V4L2_BUF_TYPE_VIDEO_OUTPUT || type == V4L2_BUF_TYPE_VIDEO_OUTPUT_MPLANE;
+	return type == V4L2_BUF_TYPE_VIDEO_OUTPUT ||
+	       (type == V4L2_BUF_TYPE_VIDEO_OUTPUT_MPLANE && !ctx->m2m->pre2017);
 }
 
 int m2m_g_selection(struct handle *h, void *arg)
@@ -21,7 +22,7 @@ int m2m_g_selection(struct handle *h, void *arg)
 	const struct m2m_ctx *ctx = ctx_of(h);
 	struct v4l2_selection *s = arg;
 
-	if (!selects_output(s->type))
+	if (!selects_output(ctx, s->type))
 		return -EINVAL;
 	switch (s->target) {
 	case V4L2_SEL_TGT_CROP:
@@ -42,7 +43,7 @@ int m2m_s_selection(struct handle *h, void *arg)
 	struct m2m_ctx *ctx = ctx_of(h);
 	struct v4l2_selection *s = arg;
 
-	if (!selects_output(s->type) || s->target != V4L2_SEL_TGT_CROP)
+	if (!selects_output(ctx, s->type) || s->target != V4L2_SEL_TGT_CROP)
 		return -EINVAL;
 	s->r.left = s->r.top = 0;
 	s->r.width = least(s->r.width, ctx->raw.width);

@@ -142,6 +142,24 @@ static void g39_venus_pads_and_wants_a_crop(void **state)
 	assert_int_equal(m2m_set(&m2m, CID(REPEAT_SEQ_HEADER), 1), -EINVAL);
 }
 
+static void g39_old_kernels_know_a_crop_by_one_name_only(void **state)
+{
+	struct v4l2_selection s = {
+		.type = M2M_OUT, .target = V4L2_SEL_TGT_CROP, .r = { 0, 0, 1366, 768 }
+	};
+
+	(void)state;
+	use("venus");
+	assert_int_equal(m2m_format(&m2m, M2M_OUT, V4L2_PIX_FMT_NV12, 1366, 768, 0, &m2m.raw), 0);
+	command("m2m.pre2017 on");
+	assert_int_equal(request(m2m.fd, VIDIOC_S_SELECTION, &s), -EINVAL);
+	s.type = V4L2_BUF_TYPE_VIDEO_OUTPUT;
+	assert_int_equal(request(m2m.fd, VIDIOC_S_SELECTION, &s), 0);
+	command("m2m.pre2017 off");
+	s.type = M2M_OUT;
+	assert_int_equal(request(m2m.fd, VIDIOC_S_SELECTION, &s), 0);
+}
+
 /* Every raw format of every variant gives a key frame. */
 static void each_format_is_encoded(void **state)
 {
@@ -211,6 +229,7 @@ const struct CMUnitTest m2m_variant_tests[] = {
 	TEST(g39_coda_is_single_planar),
 	TEST(g39_mediatek_has_planes_of_their_own),
 	TEST(g39_venus_pads_and_wants_a_crop),
+	TEST(g39_old_kernels_know_a_crop_by_one_name_only),
 	TEST(each_format_is_encoded),
 	TEST(two_handles_share_the_vpu),
 	TEST(nodes_are_listed_in_dev),

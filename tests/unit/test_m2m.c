@@ -265,6 +265,9 @@ static const struct m2m_case cases[] = {
 		1366, 768),
 	CASE("venus_pads_and_crops", what_went_in_comes_out, "m2m:variant=venus",
 		V4L2_PIX_FMT_MJPEG, 1366, 768),
+	/* Before 4.13 a selection knew the single-planar name of the queue only. */
+	CASE("venus_pads_and_crops_with_old_kernels", what_went_in_comes_out,
+		"m2m:variant=venus,pre2017", V4L2_PIX_FMT_MJPEG, 1366, 768),
 	CASE("wider_than_a_pi_can", a_size_beyond_it_is_refused, "m2m", V4L2_PIX_FMT_MJPEG, 2048,
 		1080),
 	CASE("more_macroblocks_than_a_pi_can", a_size_beyond_it_is_refused, "m2m",

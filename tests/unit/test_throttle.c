@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+/* What the throttle tells the encoder, whose stream one line cannot take, on a clock of the test's. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+/* A second copy, beside the one in the program, whose encoder and viewer are ours. */
+#define throttle_create          tested_create
+#define throttle_destroy         tested_destroy
+#define throttle_set_sinks       tested_set_sinks
+#define throttle_wake            tested_wake
+#define throttle_describe        tested_describe
+#define pipeline_get_h264_status our_status
+#define pipeline_limit_h264      our_limit
+#define video_measure            our_measure
+#define video_viewers            our_viewers
+#include "../../src/http/throttle.c"
+
+#include "clock.h"
+
+static struct encoder_limit told; /* to the encoder */
+static unsigned n_looks;
+
+void our_status(struct pipeline *pipeline, struct h264_status *out)
+{
+	(void)pipeline;
+	*out = (struct h264_status){ .wanted.bitrate_kbps = 4000,
+		.tuning.fps = told.fps ? told.fps : 30 };
+}
+
+void our_limit(struct pipeline *pipeline, const struct encoder_limit *limit)
+{
+	(void)pipeline;
+	told = *limit;
+}
+
+void our_measure(struct video *video, struct video_load *out)
+{
+	(void)video;
+	*out = (struct video_load){
+		.viewers = 1, .congested = 1, .stream_kbps = told.bitrate_kbps
+	};
+	n_looks++;
+}
+
+unsigned our_viewers(const struct video *video)
+{
+	(void)video;
+	return 1;
+}
+
+/* A minute of watching. */
+static void watch(const struct options *opt)
+{
+	struct event_base *base = event_base_new();
+	struct throttle *throttle = throttle_create(base, NULL, NULL, opt);
+
+	told = (struct encoder_limit){ 0 };
+	n_looks = 0;
+	throttle_wake(throttle);
+	for (unsigned i = 0; i < 120; i++) {
+		clock_pass(ADAPT_PERIOD_MS * NS_PER_MS);
+		event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+	}
+	throttle_destroy(throttle);
+	event_base_free(base);
+}
+
+static void the_encoder_is_limited_as_far_as_the_options_let(void **state)
+{
+	static const struct encoder_limit least[] = { { 300, 15 }, { 1234, 7 }, { 25, 30 } };
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(least); i++) {
+		const struct options opt = { .h264_adaptive = 1,
+			.h264_min_bitrate_kbps = (int)least[i].bitrate_kbps,
+			.h264_min_fps = (int)least[i].fps };
+
+		watch(&opt);
+		assert_int_equal(told.bitrate_kbps, least[i].bitrate_kbps);
+		assert_int_equal(told.fps, least[i].fps < 30 ? least[i].fps : 0);
+	}
+}
+
+static void without_adaptation_nobody_looks(void **state)
+{
+	const struct options opt = { .h264_min_bitrate_kbps = 300, .h264_min_fps = 15 };
+
+	(void)state;
+	watch(&opt);
+	assert_int_equal(n_looks, 0);
+	assert_int_equal(told.bitrate_kbps, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_encoder_is_limited_as_far_as_the_options_let),
+		cmocka_unit_test(without_adaptation_nobody_looks),
+	};
+
+	log_init(LOG_LEVEL_ERROR - 1, LOG_COLOUR_NEVER);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

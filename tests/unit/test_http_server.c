@@ -73,6 +73,7 @@ static int stop(void **state)
 	pipeline_destroy(pipeline);
 	event_base_free(base);
 	server = NULL;
+	line_room = -1;
 	return alive;
 }
 
@@ -874,6 +875,58 @@ static int find_other_end(int fd)
 	return -1;
 }
 
+/* Time goes by until the server has closed its end. */
+static void assert_given_up(int fd)
+{
+	int64_t until = now_ns() + PATIENCE_NS;
+
+	while (find_other_end(fd) >= 0 && now_ns() < until) {
+		pass_ms(50);
+		turn();
+	}
+	assert_int_equal(find_other_end(fd), -1);
+	close(fd);
+}
+
+static void who_takes_nothing_of_a_reply_is_closed(void **state)
+{
+	int fd;
+
+	(void)state;
+	start("--server-timeout", "1");
+	line_room = 20;
+	fd = ask("GET /state HTTP/1.1");
+	hear(fd, "200 OK");
+	assert_given_up(fd);
+}
+
+static void who_stops_taking_after_a_while_is_closed(void **state)
+{
+	int fd;
+
+	(void)state;
+	start("--server-timeout", "1");
+	fd = watch("GET /stream HTTP/1.1");
+	pass_ms(1500);
+	turn();
+	assert_int_equal(server_clients(server), 1); /* there was nothing to take */
+	line_room = 0;
+	publish(1);
+	assert_given_up(fd);
+}
+
+/* It has heard why, and sends no more. */
+static void who_does_not_close_after_it_was_refused_is_closed(void **state)
+{
+	int fd;
+
+	(void)state;
+	start(NULL, NULL);
+	fd = ask("POST /state HTTP/1.1\r\nContent-Length: 9");
+	hear(fd, NULL);
+	assert_given_up(fd);
+}
+
 static void nothing_waits_in_the_kernel(void **state)
 {
 	int fd, end, value = 0;
@@ -992,6 +1045,9 @@ int main(void)
 		TEST(a_head_that_is_too_long_is_431),
 		TEST(who_asks_for_nothing_makes_room),
 		TEST(without_descriptors_nothing_is_accepted_for_a_while),
+		TEST(who_takes_nothing_of_a_reply_is_closed),
+		TEST(who_stops_taking_after_a_while_is_closed),
+		TEST(who_does_not_close_after_it_was_refused_is_closed),
 		TEST(nothing_waits_in_the_kernel),
 		TEST(a_peer_that_vanished_is_given_up_by_the_kernel),
 		TEST(a_unix_socket_has_its_mode_and_goes_with_us),

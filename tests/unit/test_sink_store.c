@@ -16,6 +16,7 @@
 static struct outlet *outlet;
 static struct store store;
 static atomic_uint n_released, n_released_in_lock, written, n_unlocked;
+static uint64_t told;            /* of frames that were lost, with the one that was written */
 static atomic_bool is_published; /* the first one, and only its reader has it */
 static bool is_free;             /* set before start, as what follows */
 static unsigned n_full;          /* tries to open it that fail */
@@ -82,7 +83,8 @@ static void unlock(struct store *self)
 
 static int write_frame(struct store *self, const struct frame *frame, uint64_t dropped)
 {
-	(void)self, (void)dropped;
+	(void)self;
+	told = dropped;
 	written = (unsigned)frame->sequence;
 	return 0;
 }
@@ -110,6 +112,7 @@ static struct sink *start(bool is_it_free)
 	struct sink *sink;
 
 	n_released = n_released_in_lock = written = n_unlocked = 0;
+	told = 0;
 	is_published = false;
 	is_free = is_it_free;
 	config.outlet = outlet = outlet_create(NULL, NULL);
@@ -134,6 +137,18 @@ static void no_frame_is_kept_while_readers_keep_the_lock(void **state)
 	sink_destroy(sink);
 	outlet_destroy(outlet);
 	assert_int_equal(n_released, 2);
+}
+
+static void readers_hear_how_many_frames_were_lost_before_theirs(void **state)
+{
+	struct sink *sink = start(true);
+
+	(void)state;
+	for (int64_t until_ns = now_ns() + PATIENCE_NS; !written;)
+		assert_true(now_ns() < until_ns);
+	assert_int_equal(told, 1); /* the second picture came while the first waited */
+	sink_destroy(sink);
+	outlet_destroy(outlet);
 }
 
 static void a_frame_that_readers_keep_out_is_skipped(void **state)
@@ -169,6 +184,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(no_frame_is_kept_while_readers_keep_the_lock),
+		cmocka_unit_test(readers_hear_how_many_frames_were_lost_before_theirs),
 		cmocka_unit_test(a_frame_that_readers_keep_out_is_skipped),
 		cmocka_unit_test(room_is_looked_for_again_soon),
 	};

@@ -983,6 +983,28 @@ static void a_unix_socket_has_its_mode_and_goes_with_us(void **state)
 	server = NULL;
 }
 
+/* As at the start of the machine. The address is for documents: no network has it. */
+static void an_address_that_is_not_there_yet_is_listened_on(void **state)
+{
+	static const char url[] = "http://203.0.113.7:";
+
+	(void)state;
+	start("--host", "203.0.113.7");
+	assert_memory_equal(server_url(server), url, strlen(url));
+}
+
+static void the_address_of_all_is_for_ipv4_too(void **state)
+{
+	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	(void)state;
+	if (fd < 0)
+		skip(); /* there is no IPv6 here */
+	close(fd);
+	start("--host", "::");
+	assert_answer("GET /state HTTP/1.1", "200 OK");
+}
+
 static void what_cannot_be_opened_is_an_error(void **state)
 {
 	struct server *second = NULL;
@@ -1051,6 +1073,8 @@ int main(void)
 		TEST(nothing_waits_in_the_kernel),
 		TEST(a_peer_that_vanished_is_given_up_by_the_kernel),
 		TEST(a_unix_socket_has_its_mode_and_goes_with_us),
+		TEST(an_address_that_is_not_there_yet_is_listened_on),
+		TEST(the_address_of_all_is_for_ipv4_too),
 		TEST(what_cannot_be_opened_is_an_error),
 	};
 

@@ -365,10 +365,12 @@ os.execv(sys.argv[3], sys.argv[3:])
 
 @test
 def systemd_may_pass_the_socket():
-    for kind in ("unix", "tcp"):
+    """It is taken without the option, too."""
+    for kind, *options in (("unix", "--systemd"), ("tcp", "--systemd"), ("tcp",)):
         path, port = free_name(".sock"), free_port()
         command = [sys.executable, "-c", PASS_SOCKET, kind, path if kind == "unix" else str(port)]
-        with Daemon(*CARD, "--systemd", port=port, listen=False, command=command, close_fds=False) as daemon:
+        with Daemon(*CARD, *options, port=port, listen=False, command=command, close_fds=False) as daemon:
+            equal(daemon.count_log(f":{port}/"), kind == "tcp", "whether it tells the port")
             daemon.unix = path if kind == "unix" else None
             equal(daemon.get("/state").status, 200, f"/state over {kind}")
             with daemon.stream() as stream:

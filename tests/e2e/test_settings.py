@@ -257,6 +257,23 @@ def whose_time_is_over_hears_so_also_when_another_one_asks_at_that_moment():
 
 
 @test
+def whose_client_left_keeps_nobody_waiting_for_a_device_that_hangs():
+    with Daemon(*UVC, "--debug", fake="uvc:size=640x480", violations=False, clock=1) as daemon:
+        daemon.wait_state("online")
+        daemon.clock.stop()
+        daemon.tell("hang s_ctrl forever")
+        with daemon.connect() as peer:
+            name = "{}:{}".format(*peer.getsockname())
+            send_change(peer, b'{"brightness": 9}')
+            wait_until(lambda: "hanging=s_ctrl" in daemon.tell("status"), "the device was asked")
+        daemon.wait_log(f"{name}: closed: closed by the peer")
+        equal(request(daemon, {"quality": 11}).status, 409, "the status before its time is over")
+        daemon.clock.step(3)
+        patch(daemon, quality=12)
+        daemon.tell("release s_ctrl")
+
+
+@test
 def controls_outlive_the_device_and_wait_for_it():
     with Daemon(*UVC, fake="uvc:size=640x480") as daemon:
         daemon.wait_state("online")

@@ -80,7 +80,8 @@ class Metrics:
 @test
 def metrics_count_what_happens():
     ring = os.path.basename(folder())
-    with Daemon(*YUYV, "--h264-ring", ring, fake="uvc:fps=30,fmt=YUYV") as daemon, contextlib.ExitStack() as stack:
+    with Daemon(*YUYV, "--h264-ring", ring, "--h264-adaptive", 0, fake="uvc:fps=30,fmt=YUYV") as daemon, \
+            contextlib.ExitStack() as stack:
         daemon.wait_state("online")
         before = Metrics(daemon)
         equal(before.get("hdmicast_clients", kind="mp4"), 0, "MP4 viewers")
@@ -96,6 +97,8 @@ def metrics_count_what_happens():
             equal(grown > 0, count > 0, f"whether bytes of {kind} were sent")
         check(after.get("hdmicast_sent_bytes_total", kind="other") > 0, "this very reply was not counted")
         check(after.get("hdmicast_h264_key_frames_total") >= 1, "no key frame")
+        equal(after.get("hdmicast_h264_bitrate_bits_per_second"), daemon.state()["h264"]["bitrate_in_force"] * 1000,
+              "the bitrate")
         for medium in ("jpeg", "h264"):
             frames = after.get("hdmicast_frames_published_total", medium=medium)
             check(frames > 3, f"{frames} frames of {medium}")

@@ -86,6 +86,19 @@ def who_cannot_get_the_stream_asks_later_and_later():
 
 
 @test(seconds=300)
+def a_path_that_was_asked_for_and_is_refused_is_tried_later_and_later():
+    """Twenty times at most, lest the page never comes to rest."""
+    refuse = """
+        lab.answers["stream.avc"] = () =>
+            lab.moments("stream.avc").length < 20 ? lab.answer({}, 503) : new Promise(() => {});
+    """
+    with page("?path=webcodecs", DECODER + STREAM + refuse) as browser:
+        advance(browser, 6000)
+        equal(gaps(moments(browser, "stream.avc"))[:6], [200, 400, 800, 1000, 1000, 1000], "ms between attempts")
+        equal(moments(browser, "stream"), [], "requests for another path")
+
+
+@test(seconds=300)
 def who_notices_that_the_daemon_is_back_does_not_wait_any_longer():
     with page("?path=mjpeg", "lab.back = lab.answers.state; delete lab.answers.state;") as browser:
         advance(browser, 10450)
@@ -164,6 +177,7 @@ def what_the_daemon_may_be_able_to_do_again_is_tried_again():
         advance(browser, 1500)
         equal([len(moments(browser, name)) for name in ("stream.avc", "stream.mp4")], [2, 1],
               "requests after the decoder failed")
+        equal(browser.run("return lab.decoder.state"), "closed", "the decoder that was left")
         browser.run("lab.state.source.resolution = { width: 320, height: 240 }")
         advance(browser, 3000)
         equal(len(moments(browser, "stream.avc")), 3, "requests for H.264 of another size")
@@ -224,7 +238,8 @@ def a_number_is_sent_when_it_can_be_and_not_otherwise():
 
 @test(seconds=300)
 def keys_belong_to_the_page_only_where_nobody_types_and_alone():
-    with page("?path=mjpeg", STREAM) as browser:
+    save = "HTMLAnchorElement.prototype.click = function () { lab.saved = this.pathname; };"
+    with page("?path=mjpeg", STREAM + save) as browser:
         def is_shown(key, more="", where="document.body"):
             event = f"new KeyboardEvent('keydown', {{ key: '{key}', bubbles: true, {more} }})"
             browser.run(f"{where}.dispatchEvent({event})")
@@ -236,7 +251,11 @@ def keys_belong_to_the_page_only_where_nobody_types_and_alone():
         equal(is_shown("c"), ["stats", "settings"], "what is open after C")
         field = "document.getElementById('set-quality')"
         equal(is_shown("c", where=field), ["stats", "settings"], "what is open after C in a field")
+        is_shown("p", where=field)
+        equal(browser.run("return lab.saved"), None, "what P saves in a field")
         equal(is_shown("Escape", where=field), ["stats"], "what is open after Escape in a field")
+        is_shown("p")
+        equal(browser.run("return lab.saved"), "/snapshot", "what P saves")
 
 
 @test(seconds=300)
@@ -296,6 +315,27 @@ def a_decoder_begins_with_a_key_frame_and_goes_to_one_when_it_is_behind():
         browser.run("lab.decoder.decodeQueueSize = 0")
         equal(push((0, 7), (1, 8), (0, 9)), [["key 3", "delta 4", "key 8", "delta 9"], 5, 1], "frames afterwards")
         equal(browser.run("return lab.decoder.configs.length"), 1, "how often it was told the same")
+
+
+# When key frames begin, and the newest frame ends.
+UNREMOVED = """
+return (async () => {
+    const played = Object.assign(Object.create(MsePlayer.prototype), { video: { currentTime: 0 } });
+    const asked = [];
+    for (const [key, edge] of [[0, 20], [0, 20.1], [0, 30], [31, 31.5], [31, 51], [31, 51.1]]) {
+        Object.assign(played, { keys: [key], edge }).removeOld();
+        await lab.settle();
+        asked.push(lab.moments("keyframe").length);
+    }
+    return asked;
+})();
+"""
+
+
+@test(seconds=300)
+def without_key_frames_to_remove_up_to_one_is_asked_for_after_twenty_seconds():
+    with page("?path=mjpeg", "lab.answers.keyframe = () => lab.answer({});") as browser:
+        equal(browser.run(UNREMOVED), [0, 1, 1, 1, 1, 2], "key frames that were asked for")
 
 
 INLET = """

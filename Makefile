@@ -58,10 +58,10 @@ ALL_CPPFLAGS = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DVERSION='"$(VERSION)"' -Is
 ALL_CFLAGS   = -std=gnu11 -pthread $(WARN) $(HARDEN) $(SANFLAG) $(VECTOR) $(CFLAGS)
 ALL_LDFLAGS  = -pthread -pie -Wl,-z,relro,-z,now -Wl,--as-needed -Wl,--gc-sections $(SANFLAG) $(LDFLAGS)
 
-SRC   := $(sort $(wildcard src/*.c src/capture/*.c src/convert/*.c src/encoder/*.c src/http/*.c src/shm/*.c))
+SRC   := $(filter-out src/dump/%,$(sort $(wildcard src/*.c src/*/*.c)))
 SRC   := $(filter-out $(if $(X264),,src/encoder/x264.c),$(SRC))
 OBJ   := $(SRC:%.c=$(BUILD)/%.o)
-DUMP  := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard src/dump/*.c)) src/log.c src/window.c src/shm/layout.c)
+DUMP  := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard src/dump/*.c)) src/base/log.c src/base/window.c src/shm/layout.c)
 LIB   := $(filter-out $(BUILD)/src/main.o,$(OBJ))
 UNIT  := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(sort $(wildcard tests/unit/test_*.c)))
 PYTEST := $(BUILD)/python/writer

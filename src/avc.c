@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-#include "util.h"
+#include "base/util.h"
 
 #define ASPECT_EXTENDED   255
 #define MAX_SIZE_MBS      4096 /* 65536 pixels: far beyond any level, and no product overflows */

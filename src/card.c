@@ -7,8 +7,8 @@
 
 #include <ctype.h>
 
+#include "base/util.h"
 #include "draw.h"
-#include "util.h"
 
 #define LINES_MAX   16
 #define COLUMNS_MAX 60 /* longer lines are hard to follow */

@@ -5,11 +5,11 @@
 #include <pthread.h>
 #include <sys/eventfd.h>
 
-#include "util.h"
-#include "wait.h"
+#include "base/util.h"
+#include "base/wait.h"
 
 #define LOG_TOPIC "capture"
-#include "log.h"
+#include "base/log.h"
 
 enum state { IDLE, ASKED, BEGUN, DONE };
 

@@ -5,8 +5,8 @@
 #include <assert.h>
 #include <linux/videodev2.h>
 
+#include "base/util.h"
 #include "font.h"
-#include "util.h"
 
 /* Samples per pixel and direction when a character is scaled: grey edges at any size. */
 #define SUBSAMPLES 4

@@ -5,7 +5,7 @@
 #include <stdarg.h>
 
 #define LOG_TOPIC "frames"
-#include "log.h"
+#include "base/log.h"
 
 static const char *const names[DROP_REASONS] = {
 	[DROP_EMPTY] = "empty",

@@ -9,7 +9,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#include "util.h"
+#include "base/util.h"
 
 enum drop_reason {
 	DROP_EMPTY,     /* zero bytes */

@@ -7,7 +7,7 @@
 
 #include <pthread.h>
 
-#include "util.h"
+#include "base/util.h"
 
 /* A frame and its memory in one: getting one from the pool allocates nothing. */
 struct pooled {

@@ -2,7 +2,7 @@
 /* Where a picture's time goes: see latency.h. */
 #include "latency.h"
 
-#include "util.h"
+#include "base/util.h"
 
 static const char *const names[STAGES] = {
 	[STAGE_GRAB] = "grab",

@@ -7,8 +7,8 @@
 #ifndef LATENCY_H
 #define LATENCY_H
 
+#include "base/histogram.h"
 #include "frame.h"
-#include "histogram.h"
 
 enum latency_stage {
 	STAGE_GRAB,    /* from the first pixel until the driver gave it to us */

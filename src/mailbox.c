@@ -10,8 +10,8 @@
 #include <pthread.h>
 #include <sys/eventfd.h>
 
-#include "util.h"
-#include "wait.h"
+#include "base/util.h"
+#include "base/wait.h"
 
 struct mailbox {
 	unsigned depth; /* set at creation */

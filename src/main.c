@@ -11,16 +11,16 @@
 #include <sys/resource.h>
 #include <sys/time.h>
 
+#include "base/notify.h"
 #include "http/live.h"
 #include "http/server.h"
-#include "notify.h"
 #include "options.h"
 #include "pipeline.h"
 #include "reason.h"
 #include "shm/sinks.h"
 
 #define LOG_TOPIC "main"
-#include "log.h"
+#include "base/log.h"
 
 /* A pipeline that has not gone round its loop for this long is stuck: systemd is told nothing. */
 #define STUCK_NS (15 * NS_PER_S)

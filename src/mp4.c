@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "avc.h"
-#include "util.h"
+#include "base/util.h"
 
 #define TRACK       1
 #define LENGTH_SIZE 4 /* bytes before each NAL unit */

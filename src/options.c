@@ -13,7 +13,7 @@
 #include <strings.h>
 
 #define LOG_TOPIC "options"
-#include "log.h"
+#include "base/log.h"
 
 enum type {
 	GROUP,   /* a heading */

@@ -10,17 +10,17 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 
+#include "base/rate.h"
+#include "base/wait.h"
 #include "capture/source.h"
 #include "card.h"
 #include "convert/jpegcheck.h"
 #include "convert/jpegfix.h"
 #include "encoder/jpeg.h"
-#include "rate.h"
 #include "reason.h"
-#include "wait.h"
 
 #define LOG_TOPIC "capture"
-#include "log.h"
+#include "base/log.h"
 
 /* Grabbers may take three seconds to send their first frame after STREAMON. */
 #define FIRST_FRAME_NS (5 * NS_PER_S)

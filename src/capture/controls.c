@@ -4,10 +4,10 @@
 
 #include <linux/videodev2.h>
 
-#include "util.h"
+#include "base/util.h"
 
 #define LOG_TOPIC "v4l2"
-#include "log.h"
+#include "base/log.h"
 
 static const struct {
 	const char *name;

@@ -6,7 +6,7 @@
 #include <fcntl.h>
 
 #define LOG_TOPIC "v4l2"
-#include "log.h"
+#include "base/log.h"
 
 static void read_identity(const struct v4l2_capability *cap, struct source_identity *out)
 {

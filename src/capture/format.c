@@ -2,10 +2,10 @@
 /* Pixel formats: see format.h. */
 #include "capture/format.h"
 
-#include "util.h"
+#include "base/util.h"
 
 #define LOG_TOPIC "v4l2"
-#include "log.h"
+#include "base/log.h"
 
 #define STRIDE_ALIGN 64u
 

@@ -7,11 +7,11 @@
 
 #include <linux/videodev2.h>
 
-#include "util.h"
-#include "wait.h"
+#include "base/util.h"
+#include "base/wait.h"
 
 #define LOG_TOPIC "hdmi"
-#include "log.h"
+#include "base/log.h"
 
 #define SETTLE_MS    100
 #define SETTLE_TRIES 10

@@ -6,12 +6,12 @@
 #include <pthread.h>
 #include <sys/mman.h>
 
-#include "thread.h"
-#include "util.h"
-#include "wait.h"
+#include "base/thread.h"
+#include "base/util.h"
+#include "base/wait.h"
 
 #define LOG_TOPIC "v4l2"
-#include "log.h"
+#include "base/log.h"
 
 #define RETURN_MS 300
 

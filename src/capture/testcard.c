@@ -16,12 +16,12 @@
 #include <inttypes.h>
 #include <sys/timerfd.h>
 
+#include "base/util.h"
+#include "base/wait.h"
 #include "draw.h"
-#include "util.h"
-#include "wait.h"
 
 #define LOG_TOPIC "testcard"
-#include "log.h"
+#include "base/log.h"
 
 #define DEFAULT_FPS    30
 #define MAX_FPS        120

@@ -2,16 +2,16 @@
 /*
  * The V4L2 source: one capture node, its input, signal, format and rate, and the frames that come.
  */
+#include "base/wait.h"
 #include "capture/controls.h"
 #include "capture/device.h"
 #include "capture/format.h"
 #include "capture/hdmi.h"
 #include "capture/source.h"
 #include "capture/stream.h"
-#include "wait.h"
 
 #define LOG_TOPIC "v4l2"
-#include "log.h"
+#include "base/log.h"
 
 #define MAX_BUFFERS 32 /* of a queue, in all kernels before 6.9 */
 #define MAX_IMPORTS 30 /* of those an encoder can import, beside two of its own */

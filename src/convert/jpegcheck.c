@@ -7,7 +7,7 @@
 
 #include <jpeglib.h>
 
-#include "util.h"
+#include "base/util.h"
 
 #define MAX_MEMORY (64L * 1024 * 1024)
 

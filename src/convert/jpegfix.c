@@ -7,7 +7,7 @@
  */
 #include "convert/jpegfix.h"
 
-#include "util.h"
+#include "base/util.h"
 
 #define MAX_WIDTH  15360
 #define MAX_HEIGHT 8640

@@ -7,8 +7,8 @@
 
 #include <jpeglib.h>
 
+#include "base/util.h"
 #include "convert/planar.h"
-#include "util.h"
 
 /* Rows of a strip: one row of MCUs, 16×16 pixels with colour, 8×8 without. */
 #define STRIP_ROWS 16

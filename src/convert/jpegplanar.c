@@ -14,8 +14,8 @@
 
 #include <jpeglib.h>
 
+#include "base/util.h"
 #include "convert/jpegfix.h"
-#include "util.h"
 
 #define ARENA_SIZE ((size_t)64 * 1024)
 

@@ -6,9 +6,9 @@
 
 #include <libyuv.h>
 
+#include "base/util.h"
 #include "convert/jpegplanar.h"
 #include "convert/picture_strip.h"
-#include "util.h"
 
 struct picture_converter {
 	struct jpegplanar *jpeg;

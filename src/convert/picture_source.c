@@ -4,8 +4,8 @@
 
 #include <libyuv.h>
 
+#include "base/util.h"
 #include "convert/picture_strip.h"
-#include "util.h"
 
 struct raw_source {
 	uint32_t fourcc;

@@ -8,8 +8,8 @@
 
 #include <libyuv.h>
 
+#include "base/util.h"
 #include "convert/picture_strip.h"
-#include "util.h"
 
 #define GREY_CHROMA 128
 

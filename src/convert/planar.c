@@ -13,8 +13,8 @@
 
 #include <libyuv.h>
 
+#include "base/util.h"
 #include "convert/picture_shape.h"
-#include "util.h"
 
 /* Even, for 4:2:0; 16 rows of 4K in and out are 350 KiB. */
 #define BAND_ROWS 16

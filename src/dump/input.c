@@ -2,10 +2,10 @@
 /* What rings and sinks have in common: see input.h. */
 #include "dump/input.h"
 
-#include "util.h"
+#include "base/util.h"
 
 #define LOG_TOPIC "dump"
-#include "log.h"
+#include "base/log.h"
 
 /* Others may write any time: of one that cannot be, no age is to be had. */
 static int64_t if_past(int64_t ns, int64_t now)

@@ -5,14 +5,14 @@
  */
 #include <signal.h>
 
+#include "base/util.h"
 #include "dump/input.h"
 #include "dump/options.h"
 #include "dump/output.h"
 #include "dump/stats.h"
-#include "util.h"
 
 #define LOG_TOPIC "dump"
-#include "log.h"
+#include "base/log.h"
 
 static volatile sig_atomic_t is_stopped;
 

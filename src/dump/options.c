@@ -6,7 +6,7 @@
 #include <stddef.h>
 
 #define LOG_TOPIC "options"
-#include "log.h"
+#include "base/log.h"
 
 enum type {
 	GROUP,   /* a heading */

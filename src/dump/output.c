@@ -4,10 +4,10 @@
 
 #include <fcntl.h>
 
-#include "util.h"
+#include "base/util.h"
 
 #define LOG_TOPIC "dump"
-#include "log.h"
+#include "base/log.h"
 
 struct output {
 	const struct dump_options *opt;

@@ -2,12 +2,12 @@
 /* Frames of a ring, by its reader's library. */
 #include <linux/videodev2.h>
 
+#include "base/util.h"
 #include "dump/input.h"
 #include "shm/hdmicast-ring.h"
-#include "util.h"
 
 #define LOG_TOPIC "dump"
-#include "log.h"
+#include "base/log.h"
 
 struct ring_input {
 	struct input base;

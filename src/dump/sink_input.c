@@ -12,13 +12,13 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "base/util.h"
 #include "dump/input.h"
 #include "shm/hdmicast-ring.h"
 #include "shm/layout.h"
-#include "util.h"
 
 #define LOG_TOPIC "dump"
-#include "log.h"
+#include "base/log.h"
 
 #define LOOK_NS NS_PER_MS
 

@@ -2,8 +2,8 @@
 /* See stats.h. */
 #include "dump/stats.h"
 
-#include "util.h"
-#include "window.h"
+#include "base/util.h"
+#include "base/window.h"
 
 struct stats {
 	const struct dump_options *opt;

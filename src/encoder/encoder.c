@@ -10,10 +10,10 @@
 #include <assert.h>
 #include <linux/videodev2.h>
 
-#include "util.h"
+#include "base/util.h"
 
 #define LOG_TOPIC "encoder"
-#include "log.h"
+#include "base/log.h"
 
 /* Access units kept for reuse: a few wait for readers, and a key frame needs larger ones. */
 #define SPARE_UNITS 4

@@ -2,7 +2,7 @@
 /* Which encoder to open: see failover.h. */
 #include "encoder/failover.h"
 
-#include "util.h"
+#include "base/util.h"
 
 /* A second failure in a row means that reopening does not help. */
 #define TOLERATED 1

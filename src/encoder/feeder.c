@@ -2,10 +2,10 @@
 /* Feeds the encoder: see feeder.h. */
 #include "encoder/feeder.h"
 
-#include "util.h"
+#include "base/util.h"
 
 #define LOG_TOPIC "h264"
-#include "log.h"
+#include "base/log.h"
 
 /* A storm of requests for key frames costs no more than this. */
 #define KEY_SPACING_NS (100 * NS_PER_MS)

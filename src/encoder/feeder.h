@@ -15,12 +15,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/rate.h"
 #include "convert/picture.h"
 #include "drops.h"
 #include "encoder/keeper.h"
 #include "encoder/still.h"
 #include "options.h"
-#include "rate.h"
 
 /* The owner may read all of it; only asked_ns and damaged_ns on other threads. */
 struct feeder {

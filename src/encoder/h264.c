@@ -9,15 +9,15 @@
 
 #include <sys/eventfd.h>
 
+#include "base/rate.h"
+#include "base/thread.h"
+#include "base/util.h"
+#include "base/wait.h"
 #include "encoder/feeder.h"
 #include "encoder/keeper.h"
-#include "rate.h"
-#include "thread.h"
-#include "util.h"
-#include "wait.h"
 
 #define LOG_TOPIC "h264"
-#include "log.h"
+#include "base/log.h"
 
 /* Encoders that nobody watches are kept that long, then their memory is of more use to others. */
 #define IDLE_NS (60 * NS_PER_S)

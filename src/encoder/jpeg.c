@@ -19,13 +19,13 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 
+#include "base/util.h"
+#include "base/wait.h"
 #include "convert/jpegfix.h"
 #include "convert/jpegpack.h"
-#include "util.h"
-#include "wait.h"
 
 #define LOG_TOPIC "jpeg"
-#include "log.h"
+#include "base/log.h"
 
 /* The default of 8 MiB is only address space, but it counts against limits. */
 #define STACK_SIZE (256 * 1024)

@@ -4,11 +4,11 @@
 
 #include <sys/eventfd.h>
 
-#include "util.h"
-#include "wait.h"
+#include "base/util.h"
+#include "base/wait.h"
 
 #define LOG_TOPIC "h264"
-#include "log.h"
+#include "base/log.h"
 
 /* A frame takes 36 ms where encoders are slowest; opening one takes a tenth of a second. */
 #define ENCODE_NS NS_PER_S

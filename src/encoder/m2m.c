@@ -9,16 +9,16 @@
  */
 #include <poll.h>
 
+#include "base/util.h"
 #include "encoder/encoder.h"
 #include "encoder/m2m_control.h"
 #include "encoder/m2m_device.h"
 #include "encoder/m2m_format.h"
 #include "encoder/m2m_input.h"
 #include "encoder/m2m_unit.h"
-#include "util.h"
 
 #define LOG_TOPIC "m2m"
-#include "log.h"
+#include "base/log.h"
 
 /* A frame that went in and that nothing came of for so long was dropped by the rate control. */
 #define DROPPED_NS (200 * NS_PER_MS)

@@ -2,10 +2,10 @@
 /* Controls of hardware encoders: see m2m_control.h. */
 #include "encoder/m2m_control.h"
 
-#include "util.h"
+#include "base/util.h"
 
 #define LOG_TOPIC "m2m"
-#include "log.h"
+#include "base/log.h"
 
 /*
  * Without key frames: one in nine hours at 30 fps. 0 means different things to different drivers,

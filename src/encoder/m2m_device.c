@@ -6,12 +6,12 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 
+#include "base/util.h"
 #include "convert/picture.h"
 #include "encoder/m2m_format.h"
-#include "util.h"
 
 #define LOG_TOPIC "m2m"
-#include "log.h"
+#include "base/log.h"
 
 #define INTERRUPTIONS 10
 #define NODES         256

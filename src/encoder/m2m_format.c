@@ -2,10 +2,10 @@
 /* Formats of hardware encoders: see m2m_format.h. */
 #include "encoder/m2m_format.h"
 
-#include "util.h"
+#include "base/util.h"
 
 #define LOG_TOPIC "m2m"
-#include "log.h"
+#include "base/log.h"
 
 /*
  * A picture on a screen full of text that does not fit is split over buffers, and the Pi's

@@ -5,10 +5,10 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
-#include "util.h"
+#include "base/util.h"
 
 #define LOG_TOPIC "m2m"
-#include "log.h"
+#include "base/log.h"
 
 static size_t round_to_page(size_t size)
 {

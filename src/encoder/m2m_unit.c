@@ -3,10 +3,10 @@
 #include "encoder/m2m_unit.h"
 
 #include "avc.h"
-#include "util.h"
+#include "base/util.h"
 
 #define LOG_TOPIC "m2m"
-#include "log.h"
+#include "base/log.h"
 
 /* A second piece is made together with the first; this is for drivers that are badly held up. */
 #define PIECES_NS (100 * NS_PER_MS)

@@ -10,11 +10,11 @@
 
 #include <sys/eventfd.h>
 
-#include "thread.h"
-#include "wait.h"
+#include "base/thread.h"
+#include "base/wait.h"
 
 #define LOG_TOPIC "h264"
-#include "log.h"
+#include "base/log.h"
 
 /* How long an encoder may keep silent before it is asked again. */
 #define COLLECT_MS 50

@@ -2,10 +2,10 @@
 /* Pictures that stand still: see still.h. */
 #include "encoder/still.h"
 
-#include "util.h"
+#include "base/util.h"
 
 #define LOG_TOPIC "h264"
-#include "log.h"
+#include "base/log.h"
 
 #define SAMPLES 1024
 

@@ -19,10 +19,10 @@
 
 #include <x264.h>
 
-#include "util.h"
+#include "base/util.h"
 
 #define LOG_TOPIC "x264"
-#include "log.h"
+#include "base/log.h"
 
 #define PRESET      "superfast"
 #define MOST_LEVEL  51

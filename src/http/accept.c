@@ -11,7 +11,7 @@
 #include <event2/listener.h>
 
 #define LOG_TOPIC "http"
-#include "log.h"
+#include "base/log.h"
 
 #define PAUSE_S 1
 

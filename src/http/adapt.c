@@ -2,7 +2,7 @@
 /* How far the stream is to be limited: see adapt.h. */
 #include "http/adapt.h"
 
-#include "util.h"
+#include "base/util.h"
 
 #define CERTAIN     2               /* looks in a row: one may be a hiccup, or a line's start */
 #define SETTLE_NS   NS_PER_S        /* until a lower limit shows */

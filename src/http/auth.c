@@ -5,7 +5,7 @@
  */
 #include "http/auth.h"
 
-#include "util.h"
+#include "base/util.h"
 
 static char *encode_base64(const unsigned char *data, size_t size)
 {

@@ -16,7 +16,7 @@
 #include "http/line.h"
 
 #define LOG_TOPIC "http"
-#include "log.h"
+#include "base/log.h"
 
 #define MAX_DISCARDED (64 * 1024) /* bytes that a peer may send while nobody listens to it */
 #define LINGER_MS     1000

@@ -18,9 +18,9 @@
 #include <event2/buffer.h>
 #include <event2/event.h>
 
+#include "base/util.h"
 #include "http/piece.h"
 #include "http/request.h"
-#include "util.h"
 
 struct connection;
 struct connection_set;

@@ -2,8 +2,8 @@
 /* The bytes in which access units are sent: see framing.h. */
 #include "http/framing.h"
 
+#include "base/util.h"
 #include "mp4.h"
-#include "util.h"
 
 #define AVC_HEAD_SIZE 24
 #define AVC_KEY       (1 << 0)

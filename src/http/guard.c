@@ -5,7 +5,7 @@
 #include <arpa/inet.h>
 #include <strings.h>
 
-#include "util.h"
+#include "base/util.h"
 
 static bool ends_with(const char *text, const char *end)
 {

@@ -12,7 +12,7 @@
 #include "http/reply.h"
 
 #define LOG_TOPIC "http"
-#include "log.h"
+#include "base/log.h"
 
 #define WAIT_MS       4000 /* for the first key frame */
 #define LOOK_AGAIN_MS 500  /* meanwhile: whether the encoder has failed */

@@ -5,7 +5,7 @@
  */
 #include "http/hub.h"
 
-#include "util.h"
+#include "base/util.h"
 
 struct hub {
 	const struct options *opt;

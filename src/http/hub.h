@@ -12,9 +12,9 @@
 
 #include <event2/event.h>
 
+#include "base/rate.h"
 #include "mailbox.h"
 #include "options.h"
-#include "rate.h"
 
 /* A picture as the network thread handles it. */
 struct exposure {

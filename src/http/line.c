@@ -8,7 +8,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-#include "util.h"
+#include "base/util.h"
 
 bool line_is_empty(int fd)
 {

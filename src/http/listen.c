@@ -17,8 +17,8 @@
 #include <sys/un.h>
 
 #define LOG_TOPIC "http"
-#include "log.h"
-#include "util.h"
+#include "base/log.h"
+#include "base/util.h"
 
 #define BACKLOG    1024
 #define SYSTEMD_FD 3

@@ -2,11 +2,11 @@
 /* The options as they are now: see live.h. */
 #include "http/live.h"
 
+#include "base/util.h"
 #include "http/livefile.h"
-#include "util.h"
 
 #define LOG_TOPIC "settings"
-#include "log.h"
+#include "base/log.h"
 
 struct live {
 	struct options given; /* by the command line */

@@ -5,11 +5,11 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "thread.h"
-#include "util.h"
+#include "base/thread.h"
+#include "base/util.h"
 
 #define LOG_TOPIC "settings"
-#include "log.h"
+#include "base/log.h"
 
 #define NEW_NAME     LIVEFILE_NAME ".new"
 #define DAMAGED_NAME LIVEFILE_NAME ".damaged"

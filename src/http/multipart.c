@@ -2,9 +2,9 @@
 /* The bytes of a multipart stream: see multipart.h. */
 #include "http/multipart.h"
 
+#include "base/util.h"
 #include "http/piece.h"
 #include "http/reply.h"
-#include "util.h"
 
 #define BOUNDARY "boundarydonotcross"
 

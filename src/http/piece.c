@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "util.h"
+#include "base/util.h"
 
 /* Not the head's room, which is large. */
 void piece_init(struct piece *piece)

@@ -9,7 +9,7 @@
 
 #include <event2/http.h>
 
-#include "util.h"
+#include "base/util.h"
 
 static const struct {
 	const char *name;

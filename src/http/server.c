@@ -15,7 +15,7 @@
 #include "http/reply.h"
 
 #define LOG_TOPIC "http"
-#include "log.h"
+#include "base/log.h"
 
 /* Open files that are not connections, and some to spare. */
 #define RESERVED_FILES 40

@@ -15,7 +15,7 @@
 #include "http/reply.h"
 
 #define LOG_TOPIC "http"
-#include "log.h"
+#include "base/log.h"
 
 #define MAX_KEY 256 /* characters, before encoding: it is listed in /state */
 

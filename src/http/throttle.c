@@ -2,11 +2,11 @@
 /* Limits the encoder to what lines take: see throttle.h. */
 #include "http/throttle.h"
 
+#include "base/util.h"
 #include "http/adapt.h"
-#include "util.h"
 
 #define LOG_TOPIC "http"
-#include "log.h"
+#include "base/log.h"
 
 struct throttle {
 	struct pipeline *pipeline;

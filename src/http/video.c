@@ -6,8 +6,8 @@
 #include "http/video.h"
 
 #include "avc.h"
+#include "base/util.h"
 #include "http/connection.h"
-#include "util.h"
 
 /*
  * How long the network thread may be busy with other things before everyone skips to a key frame:

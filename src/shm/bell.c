@@ -11,9 +11,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/util.h"
 #include "shm/hdmicast-ring.h"
 #include "shm/shared.h"
-#include "util.h"
 
 /* A reader that fails the others makes one frame of so many late for them. */
 #define MISTRUST 1000

@@ -6,7 +6,7 @@
 #include <float.h>
 #include <strings.h>
 
-#include "util.h"
+#include "base/util.h"
 
 /* uStreamer 6.10 to 6.45; TinyPilot has 6.36. */
 struct header_7 {

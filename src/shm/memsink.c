@@ -14,12 +14,12 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "base/util.h"
 #include "shm/hdmicast-ring.h"
 #include "shm/layout.h"
-#include "util.h"
 
 #define LOG_TOPIC "sink"
-#include "log.h"
+#include "base/log.h"
 
 #define LOCK_LOOK_NS (200 * NS_PER_US) /* flock(2) cannot be polled */
 

@@ -14,9 +14,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/util.h"
 #include "shm/bell.h"
 #include "shm/shared.h"
-#include "util.h"
 
 /* One ring's control object would be another one's ring. */
 #define CONTROL_SUFFIX ".ctl"

@@ -12,10 +12,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/util.h"
 #include "shm/bell.h"
 #include "shm/object.h"
 #include "shm/shared.h"
-#include "util.h"
 
 #define ALIGNMENT     64u
 #define MIN_BYTES     4096u

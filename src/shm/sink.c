@@ -7,12 +7,12 @@
 
 #include <sys/eventfd.h>
 
-#include "thread.h"
-#include "util.h"
-#include "wait.h"
+#include "base/thread.h"
+#include "base/util.h"
+#include "base/wait.h"
 
 #define LOG_TOPIC "sink"
-#include "log.h"
+#include "base/log.h"
 
 #define OPEN_NS     (10 * NS_PER_S)   /* from try to try */
 #define ROOM_NS     (200 * NS_PER_MS) /* … after the first, when there was no room */

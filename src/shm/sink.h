@@ -10,10 +10,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/window.h"
 #include "drops.h"
 #include "mailbox.h"
 #include "shm/store.h"
-#include "window.h"
 
 struct sink;
 

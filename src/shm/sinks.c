@@ -2,7 +2,7 @@
 /* The sinks: see sinks.h. */
 #include "shm/sinks.h"
 
-#include "util.h"
+#include "base/util.h"
 
 struct sinks {
 	struct sink *sink[SINKS_KINDS][MEDIA]; /* set at creation; NULL: not asked for */

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* A memsink as something to write frames to: see store.h. */
+#include "base/util.h"
 #include "shm/layout.h"
 #include "shm/memsink.h"
 #include "shm/store.h"
-#include "util.h"
 
 struct memsink_store {
 	struct store store;

@@ -5,12 +5,12 @@
  * Nobody knows how large raw pictures are before the first one comes. A ring for them is small
  * until then, and is made anew for a larger picture, unless its size was given; readers follow.
  */
+#include "base/util.h"
 #include "shm/ring.h"
 #include "shm/store.h"
-#include "util.h"
 
 #define LOG_TOPIC "ring"
-#include "log.h"
+#include "base/log.h"
 
 /* Pictures that a ring is made for, and with how few it has to grow: JPEGs differ in size. */
 #define ROOM_FOR 8

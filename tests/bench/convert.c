@@ -15,8 +15,8 @@
 #include <linux/videodev2.h>
 #include <turbojpeg.h>
 
+#include "base/util.h"
 #include "convert/picture.h"
-#include "util.h"
 
 #define WIDTH    1920
 #define HEIGHT   1080

@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
-#include "util.h"
+#include "base/util.h"
 
 #define MAX_AGES 200000
 #define ENOUGH   10 /* pictures */

@@ -17,9 +17,9 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "base/util.h"
 #include "shm/memsink.h"
 #include "shm/ring.h"
-#include "util.h"
 
 #define MANY        16
 #define MAX_READERS (3 * MANY) /* of three rings at once */

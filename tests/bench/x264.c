@@ -9,10 +9,10 @@
  */
 #include <math.h>
 
+#include "base/util.h"
 #include "capture/source.h"
 #include "draw.h"
 #include "encoder/encoder.h"
-#include "util.h"
 
 #define N_FRAMES  90
 #define PAGE      30 /* frames */

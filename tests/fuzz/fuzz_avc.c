@@ -4,11 +4,11 @@
  * was given, a parameter set that was rewritten must say what it was told to and else the same, and
  * an access unit must never be larger than its memory.
  */
+#include "base/util.h"
 #include "encoder/encoder.h"
-#include "util.h"
 
 #define LOG_TOPIC "fuzz"
-#include "log.h"
+#include "base/log.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

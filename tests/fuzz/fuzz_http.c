@@ -8,12 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/util.h"
 #include "http/auth.h"
 #include "http/guard.h"
 #include "http/live.h"
 #include "http/request.h"
 #include "http/static.h"
-#include "util.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

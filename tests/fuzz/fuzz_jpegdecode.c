@@ -6,9 +6,9 @@
  */
 #include <linux/videodev2.h>
 
+#include "base/util.h"
 #include "convert/jpegfix.h"
 #include "convert/picture.h"
-#include "util.h"
 
 /* Larger ones take long and find nothing more. */
 #define MAX_PIXELS (512 * 512)

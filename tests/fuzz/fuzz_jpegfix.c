@@ -4,8 +4,8 @@
  * piece of exactly that size), must give its reason when it refuses, and must find nothing left to
  * mend in what it made.
  */
+#include "base/util.h"
 #include "convert/jpegfix.h"
-#include "util.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

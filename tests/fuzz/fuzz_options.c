@@ -6,8 +6,8 @@
 #include <assert.h>
 #include <fcntl.h>
 
+#include "base/util.h"
 #include "options.h"
-#include "util.h"
 
 #define MAX_ARGS 64
 

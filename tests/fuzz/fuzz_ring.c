@@ -14,8 +14,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/util.h"
 #include "shm/ring.h"
-#include "util.h"
 
 #define PAGE  4096u
 #define SLOTS 4u

@@ -12,8 +12,8 @@
  */
 #include <inttypes.h>
 
+#include "base/util.h"
 #include "shm/ring.h"
-#include "util.h"
 
 static int put(struct ring *ring, const char *words)
 {

@@ -18,8 +18,8 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
+#include "base/util.h"
 #include "shm/ring.h"
-#include "util.h"
 
 #define READERS     16
 #define SLOWER      100

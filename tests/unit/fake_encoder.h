@@ -13,8 +13,8 @@
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 
+#include "base/util.h"
 #include "encoder/encoder.h"
-#include "util.h"
 
 struct fake_knobs {
 	atomic_int open_error, submit_error, collect_error;

@@ -12,8 +12,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "base/log.h"
 #include "encoder/encoder.h"
-#include "log.h"
 #include "m2m_play.h"
 
 #define CHECK(...)                                                                    \

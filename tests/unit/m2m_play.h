@@ -15,8 +15,8 @@
 #include <cmocka.h>
 #include <linux/videodev2.h>
 
+#include "base/util.h"
 #include "preload.h"
-#include "util.h"
 
 #define NODE   "/dev/fake-m2m"
 #define SLOWER 4 /* how much slower the time of a case goes: what is late there is very late */

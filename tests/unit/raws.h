@@ -10,8 +10,8 @@
 #include <stdint.h>
 #include <sys/mman.h>
 
+#include "base/util.h"
 #include "frame.h"
-#include "util.h"
 
 #define PAGE 4096
 

@@ -12,8 +12,8 @@
 
 #include <cmocka.h>
 
+#include "base/util.h"
 #include "shm/ring.h"
-#include "util.h"
 
 static inline const char *ring_name(void)
 {

@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
+#include "base/util.h"
 #include "http/adapt.h"
-#include "util.h"
 
 #define WANTED 4000
 

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "avc.h"
-#include "util.h"
+#include "base/util.h"
 
 /* Parameter sets of real encoders, and what they say. */
 struct sample {

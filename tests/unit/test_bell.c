@@ -9,9 +9,9 @@
 
 #include <cmocka.h>
 
+#include "base/util.h"
 #include "shm/bell.h"
 #include "shm/ring_attach.h"
-#include "util.h"
 
 #define SLEEPERS  16
 #define ROUNDS    20

@@ -14,11 +14,11 @@
 #include <pthread.h>
 #include <sys/mman.h>
 
+#include "base/util.h"
 #include "capture/controls.h"
 #include "capture/device.h"
 #include "capture/format.h"
 #include "capture/hdmi.h"
-#include "util.h"
 
 #undef fail /* cmocka's; v4l2.c has its own */
 

@@ -7,8 +7,8 @@
 #include <cmocka.h>
 #include <linux/videodev2.h>
 
+#include "base/util.h"
 #include "card.h"
-#include "util.h"
 
 #define TITLE  "No signal"
 #define HINT   "Check the HDMI cable and that the machine is on and awake."

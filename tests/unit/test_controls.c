@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "util.h"
+#include "base/util.h"
 
 static int driver_ioctl(int fd, unsigned long request, void *arg);
 #define xioctl          driver_ioctl

@@ -13,7 +13,7 @@
 #include <cmocka.h>
 #include <linux/videodev2.h>
 
-#include "util.h"
+#include "base/util.h"
 
 #define CAPTURE  (V4L2_CAP_VIDEO_CAPTURE | V4L2_CAP_STREAMING)
 #define METADATA (V4L2_CAP_META_CAPTURE | V4L2_CAP_STREAMING)

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 #include <malloc.h>
 
-#include "util.h"
+#include "base/util.h"
 
 static unsigned n_released;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* What is said, how often and in which words: log, counts of bad frames, reasons. */
-#include "log.h"
+#include "base/log.h"
 
 #include <fcntl.h>
 #include <pthread.h>

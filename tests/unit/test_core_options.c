@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #define LOG_TOPIC "test"
-#include "log.h"
+#include "base/log.h"
 
 #define MAX_ARGS 64
 

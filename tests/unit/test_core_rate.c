@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* --desired-fps by time: the right number of frames, evenly spaced, whatever the source sends. */
-#include "rate.h"
+#include "base/rate.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "util.h"
+#include "base/util.h"
 
 #define START_NS (1000 * NS_PER_S)
 

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 #include <linux/videodev2.h>
 
-#include "util.h"
+#include "base/util.h"
 
 #undef fail /* cmocka's; v4l2.c has its own */
 

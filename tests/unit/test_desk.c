@@ -9,8 +9,8 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 
+#include "base/util.h"
 #include "desk.h"
-#include "util.h"
 
 static struct option_control wish[CONTROLS];
 static struct desk *desk;

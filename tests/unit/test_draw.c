@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
+#include "base/util.h"
 #include "draw.h"
-#include "util.h"
 
 static const struct draw_color red = { 57, 96, 224 };
 

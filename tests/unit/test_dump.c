@@ -8,9 +8,9 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "base/util.h"
 #include "dump/input.h"
 #include "dump/stats.h"
-#include "util.h"
 
 static int64_t clock_ns;
 static struct stats *stats;

@@ -7,8 +7,8 @@
 #include <cmocka.h>
 #include <linux/videodev2.h>
 
+#include "base/util.h"
 #include "encoder/encoder.h"
-#include "util.h"
 
 #define SPS "27640028ac2b402802dd00f1226a"
 #define PPS "28ee025cb0"

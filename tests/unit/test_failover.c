@@ -8,9 +8,9 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "base/util.h"
 #include "encoder/failover.h"
 #include "fake_encoder.h"
-#include "util.h"
 
 #define AT(seconds) ((int64_t)(seconds)*NS_PER_S)
 

@@ -9,10 +9,10 @@
 #include <linux/videodev2.h>
 #include <sys/eventfd.h>
 
+#include "base/wait.h"
 #include "encoder/feeder.h"
 #include "fake_encoder.h"
 #include "preload.h"
-#include "wait.h"
 
 #define ANSWER_MS 10000
 #define SIDE      64

@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
+#include "base/util.h"
 #include "http/guard.h"
-#include "util.h"
 
 static const struct options plain = { .user = "", .unix_path = "", .allow_origin = "" };
 static const struct options named = { .user = "me", .unix_path = "", .allow_origin = "" };

@@ -8,10 +8,10 @@
 #include <cmocka.h>
 #include <poll.h>
 
+#include "base/util.h"
 #include "clock.h"
 #include "draw.h"
 #include "encoder/h264.h"
-#include "util.h"
 
 #define ANSWER_MS 20000 /* of real time, against hanging for ever */
 

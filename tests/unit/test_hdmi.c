@@ -13,7 +13,7 @@
 #include <poll.h>
 #include <stdbool.h>
 
-#include "util.h"
+#include "base/util.h"
 
 #define MOST_READINGS 100
 

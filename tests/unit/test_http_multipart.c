@@ -7,8 +7,8 @@
 #include <cmocka.h>
 #include <sys/syscall.h>
 
+#include "base/util.h"
 #include "http/multipart.h"
-#include "util.h"
 
 static char picture[] = "PICTURE";
 static unsigned released;

@@ -9,8 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/util.h"
 #include "http/piece.h"
-#include "util.h"
 
 #define TEST(name) cmocka_unit_test(name)
 

@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
+#include "base/util.h"
 #include "http/request.h"
-#include "util.h"
 
 static struct request req;
 

@@ -18,8 +18,8 @@
 #include <sys/uio.h>
 #include <sys/un.h>
 
+#include "base/log.h"
 #include "http/server.h"
-#include "log.h"
 #include "preload.h"
 
 #define PATIENCE_NS (15 * NS_PER_S)

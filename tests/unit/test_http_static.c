@@ -7,8 +7,8 @@
 #include <cmocka.h>
 #include <sys/stat.h>
 
+#include "base/util.h"
 #include "http/static.h"
-#include "util.h"
 
 static char root[64];
 

@@ -14,10 +14,10 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
+#include "base/log.h"
+#include "base/util.h"
 #include "http/connection.h"
 #include "http/video.h"
-#include "log.h"
-#include "util.h"
 
 #define PATIENCE_NS (60 * NS_PER_S / slower)
 #define MAX_ASKED   1000

@@ -14,9 +14,9 @@
 #include <pthread.h>
 #include <sys/resource.h>
 
+#include "base/util.h"
 #include "encoder/jpeg.h"
 #include "jpegs.h"
-#include "util.h"
 
 #define ANSWER_MS 20000
 

@@ -7,9 +7,9 @@
 
 #include <cmocka.h>
 
+#include "base/util.h"
 #include "convert/jpegcheck.h"
 #include "jpegs.h"
-#include "util.h"
 
 #define WIDTH  320
 #define HEIGHT 240

@@ -11,9 +11,9 @@
 
 #include <cmocka.h>
 
+#include "base/util.h"
 #include "convert/jpegfix.h"
 #include "jpegs.h"
-#include "util.h"
 
 #define WIDTH  160
 #define HEIGHT 120

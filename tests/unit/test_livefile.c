@@ -12,9 +12,9 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "base/log.h"
+#include "base/util.h"
 #include "http/livefile.h"
-#include "log.h"
-#include "util.h"
 
 static char dir[64];
 

@@ -18,9 +18,9 @@
 #define m2m_device_close tested_close
 #define m2m_ioctl        tested_ioctl
 
+#include "base/util.h"
 #include "convert/picture.h"
 #include "encoder/m2m_format.h"
-#include "util.h"
 
 #define M2M       (V4L2_CAP_VIDEO_M2M_MPLANE | V4L2_CAP_STREAMING)
 #define M2M_PLAIN (V4L2_CAP_VIDEO_M2M | V4L2_CAP_STREAMING)

@@ -8,8 +8,8 @@
 #include <cmocka.h>
 #include <linux/videodev2.h>
 
+#include "base/util.h"
 #include "encoder/m2m_input.h"
-#include "util.h"
 
 #define WIDTH  64U
 #define HEIGHT 32U

@@ -21,7 +21,7 @@
 
 #include "shm/hdmicast-ring.h"
 #include "shm/memsink.h"
-#include "util.h"
+#include "base/util.h"
 #include "preload.h"
 
 #define TTL_NS (10 * NS_PER_S)

@@ -10,8 +10,8 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "base/util.h"
 #include "mp4.h"
-#include "util.h"
 
 /* Of x264's baseline, and of the Pi's encoder. */
 #define SPS_322x182                                                                        \

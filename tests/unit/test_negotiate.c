@@ -12,7 +12,7 @@
 #include <linux/videodev2.h>
 #include <stdbool.h>
 
-#include "util.h"
+#include "base/util.h"
 
 static struct {
 	uint32_t formats[4]; /* that it has; the first replaces what it does not */

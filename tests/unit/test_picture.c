@@ -13,10 +13,10 @@
 #include <math.h>
 #include <turbojpeg.h>
 
+#include "base/util.h"
 #include "convert/picture.h"
 #include "jpegs.h"
 #include "raws.h"
-#include "util.h"
 
 /* Rounding in the format's own step, in the range step, in the matrix step, and of R, G and B. */
 #define TOLERANCE 2.6

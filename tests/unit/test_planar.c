@@ -13,9 +13,9 @@
 #include <linux/videodev2.h>
 #include <math.h>
 
+#include "base/util.h"
 #include "convert/planar.h"
 #include "raws.h"
-#include "util.h"
 
 /* Rounding in the format's own step, in the range step and in the matrix step. */
 #define TOLERANCE 2.0

@@ -15,7 +15,7 @@
 #include <sys/mman.h>
 
 #include "shm/sink.h"
-#include "util.h"
+#include "base/util.h"
 #include "preload.h"
 
 #define PATIENCE_NS (15 * NS_PER_S)

@@ -8,8 +8,8 @@
 #include <cmocka.h>
 #include <linux/videodev2.h>
 
+#include "base/util.h"
 #include "shm/sink.h"
-#include "util.h"
 
 #define PATIENCE_NS (60 * NS_PER_S)
 

@@ -8,9 +8,9 @@
 #include <cmocka.h>
 #include <linux/videodev2.h>
 
+#include "base/util.h"
 #include "clock.h"
 #include "encoder/still.h"
-#include "util.h"
 
 #define WIDTH  640
 #define HEIGHT 480

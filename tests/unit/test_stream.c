@@ -15,7 +15,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 
-#include "util.h"
+#include "base/util.h"
 
 #define COUNT 5
 

@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
+#include "base/util.h"
 #include "draw.h"
-#include "util.h"
 
 #define NOW_NS (1000 * NS_PER_S)
 

@@ -10,8 +10,8 @@
 
 #include "capture/source.h"
 #include "draw.h"
-#include "util.h"
-#include "wait.h"
+#include "base/util.h"
+#include "base/wait.h"
 #include "preload.h"
 
 struct fixture {

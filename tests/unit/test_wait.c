@@ -9,8 +9,8 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 
-#include "util.h"
-#include "wait.h"
+#include "base/util.h"
+#include "base/wait.h"
 
 static int looks;
 

@@ -7,9 +7,9 @@
 #include <cmocka.h>
 #include <linux/videodev2.h>
 
+#include "base/util.h"
 #include "draw.h"
 #include "encoder/encoder.h"
-#include "util.h"
 
 #ifdef WITH_X264
 

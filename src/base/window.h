@@ -3,8 +3,8 @@
  * What was measured in the last ten seconds: how much there was, and its percentiles. Of more than
  * WINDOW_SAMPLES, the newest. Zeroed memory is a fresh one. No locks: one thread at a time.
  */
-#ifndef WINDOW_H
-#define WINDOW_H
+#ifndef BASE_WINDOW_H
+#define BASE_WINDOW_H
 
 #include <stdint.h>
 

@@ -3,8 +3,8 @@
  * Small helpers that every file may use: scope guards, allocation, ioctl, time.
  * A scope guard restores errno, so that a function may log or return -errno after it ran.
  */
-#ifndef UTIL_H
-#define UTIL_H
+#ifndef BASE_UTIL_H
+#define BASE_UTIL_H
 
 #include <errno.h>
 #include <stdint.h>

@@ -4,13 +4,13 @@
  * includes this header. Under systemd lines carry journal priorities; elsewhere they look like
  * "-- INFO  [12.345 http] -- text", which existing log readers strip.
  */
-#ifndef LOG_H
-#define LOG_H
+#ifndef BASE_LOG_H
+#define BASE_LOG_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "util.h"
+#include "base/util.h"
 
 enum log_level {
 	LOG_LEVEL_ERROR = -2,

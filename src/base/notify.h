@@ -4,12 +4,12 @@
  * stable and may be spoken without the library). libsystemd would bring five more libraries into
  * a process that is meant to be small; without systemd all of this does nothing.
  */
-#ifndef NOTIFY_H
-#define NOTIFY_H
+#ifndef BASE_NOTIFY_H
+#define BASE_NOTIFY_H
 
 #include <stdint.h>
 
-#include "util.h"
+#include "base/util.h"
 
 /* Before anything else: takes the environment's word and removes it for children. */
 void notify_init(void);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* Histograms of times: see histogram.h. */
-#include "histogram.h"
+#include "base/histogram.h"
 
-#include "util.h"
+#include "base/util.h"
 
 /* Narrow around the frame intervals of video, 8 to 40 ms. */
 static const unsigned bound_us[HISTOGRAM_BUCKETS - 1] = { 1000, 2000, 3000, 5000, 7500, 10000,

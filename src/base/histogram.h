@@ -3,8 +3,8 @@
  * How long things take, as counts in fixed buckets from 1 ms to 5 s. No lock and no allocation: any
  * thread adds and any reads. Who reads meanwhile sees each number as of some moment a little apart.
  */
-#ifndef HISTOGRAM_H
-#define HISTOGRAM_H
+#ifndef BASE_HISTOGRAM_H
+#define BASE_HISTOGRAM_H
 
 #include <stdatomic.h>
 #include <stdint.h>

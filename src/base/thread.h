@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* How threads are started here: small stacks, and no signals, which are the main thread's. */
-#ifndef THREAD_H
-#define THREAD_H
+#ifndef BASE_THREAD_H
+#define BASE_THREAD_H
 
 #include <pthread.h>
 #include <signal.h>

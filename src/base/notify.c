@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* systemd's notification socket: see notify.h. */
-#include "notify.h"
+#include "base/notify.h"
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -3,8 +3,8 @@
  * How threads wait for each other: eventfds, and poll with a deadline. What the kernel refuses for
  * a moment (memory, mostly) is no reason to end: it is as if nothing had happened yet.
  */
-#ifndef WAIT_H
-#define WAIT_H
+#ifndef BASE_WAIT_H
+#define BASE_WAIT_H
 
 #include <poll.h>
 #include <stdint.h>

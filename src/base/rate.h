@@ -3,8 +3,8 @@
  * Small facts about a sequence of frames: how many a second there are, how fast its source is,
  * and which of them a limiter lets through. No locks: one thread ticks, any may read.
  */
-#ifndef RATE_H
-#define RATE_H
+#ifndef BASE_RATE_H
+#define BASE_RATE_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

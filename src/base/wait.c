@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* Waiting for events: see wait.h. */
-#include "wait.h"
+#include "base/wait.h"
 
 #include <sys/eventfd.h>
 
-#include "util.h"
+#include "base/util.h"
 
 #define LOG_TOPIC "wait"
-#include "log.h"
+#include "base/log.h"
 
 /* An error that lasts must not become a loop that spins. */
 #define REFUSED_NS (10 * NS_PER_MS)

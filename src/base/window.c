@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* See window.h. Adding is cheap, looking sorts. */
-#include "window.h"
+#include "base/window.h"
 
-#include "util.h"
+#include "base/util.h"
 
 void window_add(struct window *window, int64_t at_ns, int64_t value)
 {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* Meters and limiters of frame rates: see rate.h. */
-#include "rate.h"
+#include "base/rate.h"
 
-#include "util.h"
+#include "base/util.h"
 
 void rate_tick(struct rate *rate, int64_t at_ns)
 {

@@ -3,7 +3,7 @@
  * One line is one write(2), so lines of several threads never mix. Whether stderr is the journal
  * is decided as systemd.exec(5) says: $JOURNAL_STREAM names the device and inode of the stream.
  */
-#include "log.h"
+#include "base/log.h"
 
 #include <stdarg.h>
 #include <sys/prctl.h>

@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#include "frame.h"
+#include "media/frame.h"
 
 /*
  * Draws a card: `title` large ("No signal"; shown in capitals), `hint` below it and word-wrapped,

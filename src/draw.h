@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "frame.h"
+#include "media/frame.h"
 
 /* Full-range BT.601. */
 struct draw_color {

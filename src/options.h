@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-#include "avc.h"
+#include "media/h264_bitstream.h"
 
 /* An image control of the device: left alone, reset, automatic, or set to a value. */
 struct option_control {

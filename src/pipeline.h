@@ -8,9 +8,9 @@
 #define PIPELINE_H
 
 #include "desk.h"
-#include "drops.h"
 #include "encoder/h264.h"
-#include "mailbox.h"
+#include "media/drops.h"
+#include "media/mailbox.h"
 #include "options.h"
 
 struct pipeline;

@@ -9,7 +9,7 @@
 #include <linux/videodev2.h>
 #include <stdbool.h>
 
-#include "frame.h"
+#include "media/frame.h"
 #include "options.h"
 
 /* What device and we agreed on. */

@@ -17,8 +17,8 @@
 
 #include <stdbool.h>
 
-#include "drops.h"
-#include "frame.h"
+#include "media/drops.h"
+#include "media/frame.h"
 #include "options.h"
 
 /* Which device it was, so that it is found again under another name. Zeroed at first. */

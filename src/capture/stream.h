@@ -14,7 +14,7 @@
 #include <linux/videodev2.h>
 #include <stdbool.h>
 
-#include "frame.h"
+#include "media/frame.h"
 
 struct stream;
 

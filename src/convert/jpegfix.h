@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "drops.h"
+#include "media/drops.h"
 
 /* Tables, end marker and two runs of the picture; the rest is for more than one AVI1 segment. */
 #define JPEGFIX_PARTS 8

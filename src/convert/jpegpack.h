@@ -7,7 +7,7 @@
 #ifndef CONVERT_JPEGPACK_H
 #define CONVERT_JPEGPACK_H
 
-#include "frame.h"
+#include "media/frame.h"
 
 /* One for each thread. */
 struct jpegpack;

@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "frame.h"
+#include "media/frame.h"
 
 /* A view of memory for one raw picture; owns nothing. */
 struct picture {

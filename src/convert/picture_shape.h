@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "frame.h"
+#include "media/frame.h"
 
 /* More is not a picture, and would overflow libyuv's ints. */
 #define PICTURE_MAX_SIDE   65535

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "frame.h"
+#include "media/frame.h"
 
 /* How much colour there is beside the brightness. */
 enum planar_subsampling { PLANAR_420, PLANAR_GREY };

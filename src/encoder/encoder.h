@@ -15,8 +15,8 @@
 #include <stdint.h>
 
 #include "convert/picture.h"
-#include "frame.h"
-#include "avc.h"
+#include "media/frame.h"
+#include "media/h264_bitstream.h"
 
 #define ENCODER_INPUTS    2 /* at most: one is encoded while the next is filled */
 #define ENCODER_IN_FLIGHT 4 /* more than ever are submitted and not collected */

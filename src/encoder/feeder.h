@@ -17,9 +17,9 @@
 
 #include "base/rate.h"
 #include "convert/picture.h"
-#include "drops.h"
 #include "encoder/keeper.h"
 #include "encoder/still.h"
+#include "media/drops.h"
 #include "options.h"
 
 /* The owner may read all of it; only asked_ns and damaged_ns on other threads. */

@@ -13,9 +13,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "drops.h"
 #include "encoder/encoder.h"
-#include "mailbox.h"
+#include "media/drops.h"
+#include "media/mailbox.h"
 #include "options.h"
 
 struct h264_encoder;

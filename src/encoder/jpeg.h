@@ -9,8 +9,8 @@
 
 #include <stdbool.h>
 
-#include "drops.h"
-#include "mailbox.h"
+#include "media/drops.h"
+#include "media/mailbox.h"
 #include "options.h"
 
 struct jpeg_encoder;

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #include "encoder/m2m_device.h"
-#include "frame.h"
+#include "media/frame.h"
 
 #define M2M_BUFFERS 32 /* of a queue, at most: VB2_MAX_FRAME; imported ones take no memory */
 

@@ -2,8 +2,8 @@
 /* Bitstream out of a hardware encoder: see m2m_unit.h. */
 #include "encoder/m2m_unit.h"
 
-#include "avc.h"
 #include "base/util.h"
+#include "media/h264_bitstream.h"
 
 #define LOG_TOPIC "m2m"
 #include "base/log.h"

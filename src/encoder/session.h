@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #include "encoder/encoder.h"
-#include "mailbox.h"
+#include "media/mailbox.h"
 
 struct session;
 

@@ -3,7 +3,7 @@
 #include "http/framing.h"
 
 #include "base/util.h"
-#include "mp4.h"
+#include "media/mp4.h"
 
 #define AVC_HEAD_SIZE 24
 #define AVC_KEY       (1 << 0)

@@ -10,8 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "avc.h"
 #include "http/piece.h"
+#include "media/h264_bitstream.h"
 
 /* Where a viewer's stream is. Zeroed memory is its beginning. */
 struct framing {

@@ -13,7 +13,7 @@
 #include <event2/event.h>
 
 #include "base/rate.h"
-#include "mailbox.h"
+#include "media/mailbox.h"
 #include "options.h"
 
 /* A picture as the network thread handles it. */

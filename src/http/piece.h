@@ -11,7 +11,7 @@
 
 #include <event2/buffer.h>
 
-#include "frame.h"
+#include "media/frame.h"
 
 #define PIECE_HEAD_MAX 2304 /* an initialization segment, the head of a fragment, and chunks' */
 

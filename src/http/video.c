@@ -5,9 +5,9 @@
  */
 #include "http/video.h"
 
-#include "avc.h"
 #include "base/util.h"
 #include "http/connection.h"
+#include "media/h264_bitstream.h"
 
 /*
  * How long the network thread may be busy with other things before everyone skips to a key frame:

@@ -22,8 +22,8 @@
 
 #include <event2/event.h>
 
-#include "latency.h"
-#include "mailbox.h"
+#include "media/latency.h"
+#include "media/mailbox.h"
 
 struct connection;
 struct piece;

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "frame.h"
+#include "media/frame.h"
 
 /* All of them begin like this; then come CLIENT_SIZE bytes that readers write: when they were there. */
 struct layout_head {

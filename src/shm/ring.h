@@ -13,7 +13,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-#include "frame.h"
+#include "media/frame.h"
 #include "shm/hdmicast-ring.h"
 
 #define RING_GROUP_KEEP ((gid_t)-1)

@@ -11,8 +11,8 @@
 #include <stdint.h>
 
 #include "base/window.h"
-#include "drops.h"
-#include "mailbox.h"
+#include "media/drops.h"
+#include "media/mailbox.h"
 #include "shm/store.h"
 
 struct sink;

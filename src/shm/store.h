@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "frame.h"
+#include "media/frame.h"
 #include "options.h"
 
 struct store_config {

@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 
 #include "base/util.h"
-#include "frame.h"
+#include "media/frame.h"
 
 #define PAGE 4096
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* What frames and their pool promise: see src/frame.h. */
-#include "frame.h"
+/* What frames and their pool promise: see src/media/frame.h. */
+#include "media/frame.h"
 
 #include <pthread.h>
 #include <setjmp.h>

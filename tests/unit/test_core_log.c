@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "drops.h"
+#include "media/drops.h"
 #include "reason.h"
 
 #undef LOG_TOPIC

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* The one overflow rule, who is told what, and that no thread ever waits: see src/mailbox.h. */
-#include "mailbox.h"
+/* The one overflow rule, who is told what, and that no thread ever waits: see src/media/mailbox.h. */
+#include "media/mailbox.h"
 
 #include <poll.h>
 #include <pthread.h>

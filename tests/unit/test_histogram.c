@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* Histograms of times, and the stages that a frame's times fall into. */
-#include "latency.h"
+#include "media/latency.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "base/util.h"
-#include "mp4.h"
+#include "media/mp4.h"
 
 /* Of x264's baseline, and of the Pi's encoder. */
 #define SPS_322x182                                                                        \

@@ -7,7 +7,7 @@
  * are. Writing it again is copying the bits between those places, with our own in theirs. Reading
  * and writing are of one syntax and stay in one file, although that makes it a long one.
  */
-#include "avc.h"
+#include "media/h264_bitstream.h"
 
 #include <string.h>
 

@@ -11,14 +11,14 @@
  * runs under a mailbox's lock, and an outlet unreferences what it drops after it has let go of its
  * own.
  */
-#ifndef MAILBOX_H
-#define MAILBOX_H
+#ifndef MEDIA_MAILBOX_H
+#define MEDIA_MAILBOX_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "frame.h"
-#include "latency.h"
+#include "media/frame.h"
+#include "media/latency.h"
 
 struct mailbox;
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* Fragmented MP4: see mp4.h. Boxes are written from front to back, their sizes when they end. */
-#include "mp4.h"
+#include "media/mp4.h"
 
 #include <string.h>
 
-#include "avc.h"
 #include "base/util.h"
+#include "media/h264_bitstream.h"
 
 #define TRACK       1
 #define LENGTH_SIZE 4 /* bytes before each NAL unit */

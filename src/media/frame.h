@@ -7,8 +7,8 @@
  * last unref, on whatever thread that is, perhaps the network's. So it never calls a driver, which
  * may hang, and takes only a lock of its own that is held for moments. Unref when you hold none.
  */
-#ifndef FRAME_H
-#define FRAME_H
+#ifndef MEDIA_FRAME_H
+#define MEDIA_FRAME_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
-#include "avc.h"
 #include "base/util.h"
+#include "media/h264_bitstream.h"
 
 /* Parameter sets of real encoders, and what they say. */
 struct sample {

@@ -4,11 +4,11 @@
  * medium. Stages follow one another without a gap, so that together they are the frame's age. The
  * card has no age, and is not counted. Any thread.
  */
-#ifndef LATENCY_H
-#define LATENCY_H
+#ifndef MEDIA_LATENCY_H
+#define MEDIA_LATENCY_H
 
 #include "base/histogram.h"
-#include "frame.h"
+#include "media/frame.h"
 
 enum latency_stage {
 	STAGE_GRAB,    /* from the first pixel until the driver gave it to us */

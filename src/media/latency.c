@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* Where a picture's time goes: see latency.h. */
-#include "latency.h"
+#include "media/latency.h"
 
 #include "base/util.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* Counts of bad frames: see drops.h. */
-#include "drops.h"
+#include "media/drops.h"
 
 #include <stdarg.h>
 

@@ -4,8 +4,8 @@
  * units in Annex B byte streams, parameter sets, levels. Pure functions over bytes; never read
  * outside what they are given, never trust it.
  */
-#ifndef AVC_H
-#define AVC_H
+#ifndef MEDIA_H264_BITSTREAM_H
+#define MEDIA_H264_BITSTREAM_H
 
 #include <stdbool.h>
 #include <stddef.h>

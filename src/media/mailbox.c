@@ -5,7 +5,7 @@
  * call. It is written after the lock is let go, lest the reader wake up only to wait for it; a
  * frame may have been taken by then, and the reader finds nothing once in a while.
  */
-#include "mailbox.h"
+#include "media/mailbox.h"
 
 #include <pthread.h>
 #include <sys/eventfd.h>

@@ -3,7 +3,7 @@
  * Frames and the pool their memory comes from. The pool is counted too: each frame out of it
  * holds a reference, so the last frame may return after frame_pool_destroy().
  */
-#include "frame.h"
+#include "media/frame.h"
 
 #include <pthread.h>
 

@@ -3,8 +3,8 @@
  * Frames that were thrown away because something was wrong with them, counted by reason.
  * Frames skipped on purpose (a rate limit, a newer frame) are not drops.
  */
-#ifndef DROPS_H
-#define DROPS_H
+#ifndef MEDIA_DROPS_H
+#define MEDIA_DROPS_H
 
 #include <stdatomic.h>
 #include <stdint.h>

@@ -3,8 +3,8 @@
  * Fragmented MP4 (ISO/IEC 14496-12 and -15) with one H.264 track and one fragment for each access
  * unit: pure functions over bytes. Browsers take it for live, as no duration is in it anywhere.
  */
-#ifndef MP4_H
-#define MP4_H
+#ifndef MEDIA_MP4_H
+#define MEDIA_MP4_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -13,18 +13,18 @@
 #include "base/rate.h"
 #include "base/wait.h"
 #include "capture/source.h"
-#include "card.h"
 #include "convert/jpegcheck.h"
 #include "convert/jpegfix.h"
 #include "encoder/jpeg.h"
 #include "reason.h"
+#include "slate/slate.h"
 
 #define LOG_TOPIC "capture"
 #include "base/log.h"
 
 /* Grabbers may take three seconds to send their first frame after STREAMON. */
 #define FIRST_FRAME_NS (5 * NS_PER_S)
-#define CARD_NS        NS_PER_S
+#define SLATE_NS        NS_PER_S
 
 struct pipeline {
 	const struct options *opt; /* set at creation, as all of this block */
@@ -47,8 +47,8 @@ struct pipeline {
 	struct options now; /* capture thread only, as all of this block: as asked for */
 	int opened_fps;     /* what the source was opened for */
 	struct limiter limiter;
-	struct frame *card; /* what is shown while there is no picture */
-	int64_t card_due_ns;
+	struct frame *slate; /* what is shown while there is no picture */
+	int64_t slate_due_ns;
 	struct option_size believed; /* see believe_size() */
 
 	struct rate rate;               /* ticked by the capture thread */
@@ -116,7 +116,7 @@ void pipeline_destroy(struct pipeline *pipe)
 	jpeg_encoder_destroy(pipe->jpeg);
 	outlet_destroy(pipe->raw);
 	desk_destroy(pipe->desk);
-	frame_unref(pipe->card);
+	frame_unref(pipe->slate);
 	close_fd(&pipe->stop_fd);
 	close_fd(&pipe->wake_fd);
 	close_fd(&pipe->change_fd);
@@ -169,26 +169,26 @@ static void draw_card(struct pipeline *pipe, const struct reason *reason)
 
 	strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S %Z", localtime_r(&now, &tm));
 	snprintf(detail, sizeof(detail), "%s, since %s", pipe->opt->device, when);
-	frame_unref(pipe->card);
-	pipe->card = NULL;
-	if (card_draw(&pipe->card, pipe->status.width, pipe->status.height, reason->text,
+	frame_unref(pipe->slate);
+	pipe->slate = NULL;
+	if (slate_draw(&pipe->slate, pipe->status.width, pipe->status.height, reason->text,
 		    reason->hint, detail) < 0)
-		drops_add(&pipe->drops, DROP_NO_MEMORY, "no memory for the no-signal card");
-	pipe->card_due_ns = 0;
+		drops_add(&pipe->drops, DROP_NO_MEMORY, "no memory for the no-signal picture");
+	pipe->slate_due_ns = 0;
 }
 
-/* Publishes the card when it is due: at once when new, then once a second. */
+/* Publishes the slate when it is due: at once when new, then once a second. */
 static void show_card(struct pipeline *pipe, int64_t now)
 {
-	struct frame *card;
+	struct frame *slate;
 
 	atomic_store(&pipe->alive_ns, now);
-	if (!pipe->card || now < pipe->card_due_ns)
+	if (!pipe->slate || now < pipe->slate_due_ns)
 		return;
-	pipe->card_due_ns = now + CARD_NS;
-	card = card_repeat(pipe->card);
-	outlet_publish(pipe->raw, card);
-	frame_unref(card);
+	pipe->slate_due_ns = now + SLATE_NS;
+	slate = slate_repeat(pipe->slate);
+	outlet_publish(pipe->raw, slate);
+	frame_unref(slate);
 }
 
 static void report(struct pipeline *pipe, int error, int64_t now)
@@ -254,8 +254,8 @@ static void publish(struct pipeline *pipe, struct frame *frame, int64_t now)
 	rate_tick(&pipe->rate, now);
 	if (is_news(pipe, reason_find(0), frame))
 		set_status(pipe, reason_find(0), frame);
-	frame_unref(pipe->card);
-	pipe->card = NULL;
+	frame_unref(pipe->slate);
+	pipe->slate = NULL;
 	pipe->memory.said = 0;
 	if (limiter_pass(&pipe->limiter, frame->captured_ns))
 		outlet_publish(pipe->raw, frame);
@@ -311,14 +311,14 @@ static bool is_damaged(const struct pipeline *pipe, int64_t now, int64_t opened_
 	return since_ns && now - MAX(since_ns, opened_ns) >= timeout_ns;
 }
 
-/* As the source's next(), for pictures that can be shown; until the card is due at most. */
+/* As the source's next(), for pictures that can be shown; until the slate is due at most. */
 static int next_frame(struct pipeline *pipe, struct source *source, int64_t until_ns,
 	struct frame **out)
 {
 	int res;
 
-	if (pipe->card)
-		until_ns = MIN(until_ns, pipe->card_due_ns);
+	if (pipe->slate)
+		until_ns = MIN(until_ns, pipe->slate_due_ns);
 	res = pipe->ops->next(source, out, until_ns);
 	if (res == 0 && is_jpeg((*out)->format) && !check_jpeg(pipe, *out)) {
 		frame_unref(*out);
@@ -366,7 +366,7 @@ static int read_frames(struct pipeline *pipe, struct source *source)
 	return res;
 }
 
-/* False when the program stops. The card goes on meanwhile. */
+/* False when the program stops. The slate goes on meanwhile. */
 static bool wait_to_retry(struct pipeline *pipe, int delay_ms)
 {
 	struct pollfd on[] = { { .fd = pipe->stop_fd, .events = POLLIN },
@@ -375,7 +375,7 @@ static bool wait_to_retry(struct pipeline *pipe, int delay_ms)
 	const int64_t until = now + delay_ms * NS_PER_MS;
 
 	do {
-		wait_for_events(on, ARRAY_SIZE(on), MIN(until, now + CARD_NS));
+		wait_for_events(on, ARRAY_SIZE(on), MIN(until, now + SLATE_NS));
 		if (on[0].revents)
 			return false;
 		now = now_ns();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * The pipeline keeps a source alive: it opens, reads, and after any error closes, waits and opens
- * again, for as long as the program runs. While there is no picture it publishes a card that says
+ * again, for as long as the program runs. While there is no picture it publishes a slate that says
  * why, once a second. It owns the outlets: raw frames, and JPEG and H.264 made of them on demand.
  */
 #ifndef PIPELINE_H
@@ -43,7 +43,7 @@ void pipeline_destroy(struct pipeline *pipeline);
 struct outlet *pipeline_jpeg(struct pipeline *pipeline);
 /* H.264 access units, made only while a mailbox is attached: see encoder/h264.h. */
 struct outlet *pipeline_h264(struct pipeline *pipeline);
-/* What the source delivers, plus the card. */
+/* What the source delivers, plus the slate. */
 struct outlet *pipeline_raw(struct pipeline *pipeline);
 
 /* The rest may be called on any thread. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Why there is no picture: one row for each error a source can end with. The same words go to
- * /state, the log, systemd's STATUS and the card.
+ * /state, the log, systemd's STATUS and the slate.
  */
 #ifndef REASON_H
 #define REASON_H

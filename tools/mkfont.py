@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes src/font.c from console fonts (PSF, gzipped or not) of one family.
+"""Writes src/slate/font.c from console fonts (PSF, gzipped or not) of one family.
 
-    tools/mkfont.py spleen-8x16.psfu.gz spleen-32x64.psfu.gz > src/font.c
+    tools/mkfont.py spleen-8x16.psfu.gz spleen-32x64.psfu.gz > src/slate/font.c
 
 The fonts are in Debian's package fonts-spleen, under /usr/share/consolefonts. Printable ASCII is
 taken; each row of a glyph becomes one 32-bit number whose highest bit is the leftmost pixel.
@@ -49,7 +49,7 @@ HEAD = """\
  * ARISING IN ANY WAY OUT OF THE USE OF THIS SOFTWARE, EVEN IF ADVISED OF THE
  * POSSIBILITY OF SUCH DAMAGE.
  */
-#include "font.h"
+#include "slate/font.h"
 """
 
 

@@ -18,7 +18,7 @@
 
 #include "base/util.h"
 #include "base/wait.h"
-#include "draw.h"
+#include "slate/draw.h"
 
 #define LOG_TOPIC "testcard"
 #include "base/log.h"

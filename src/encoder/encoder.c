@@ -71,7 +71,7 @@ int64_t encoder_note(struct encoder *encoder, const struct encoder_submission *i
 	int64_t captured_us = in->origin->captured_ns / NS_PER_US;
 
 	assert(in->input < (int)encoder->n_inputs && (in->input >= 0 || in->frame));
-	/* A source that starts again, and the card in between, may step back. */
+	/* A source that starts again, and the slate in between, may step back. */
 	encoder->last_timestamp_us = MAX(captured_us, encoder->last_timestamp_us + 1);
 	pending->timestamp_us = encoder->last_timestamp_us;
 	pending->begin_ns = now_ns();

@@ -45,8 +45,8 @@ void feeder_finish(struct feeder *feeder)
 void feeder_rest(struct feeder *feeder)
 {
 	frame_unref(feeder->held);
-	frame_unref(feeder->card);
-	feeder->held = feeder->card = NULL;
+	frame_unref(feeder->slate);
+	feeder->held = feeder->slate = NULL;
 	still_reset(&feeder->still);
 	feeder->cadence.at_ns = 0;
 	atomic_store(&feeder->damaged_ns, 0);
@@ -91,7 +91,7 @@ void feeder_limit(struct feeder *feeder, const struct encoder_limit *limit)
 
 /*
  * The encoder's input is chosen after what it will be fed with: the frame at hand, but for the
- * card the format that the device is going to be asked for.
+ * slate the format that the device is going to be asked for.
  */
 static void want_encoder(struct feeder *feeder, const struct frame *frame, int64_t now)
 {
@@ -266,12 +266,12 @@ static void encode(struct feeder *feeder, struct frame *frame, bool direct, int6
 	session_submit(feeder->keeper->session, &in);
 }
 
-/* Frames that can be kept are, for newcomers: the card comes once a second only. */
+/* Frames that can be kept are, for newcomers: the slate comes once a second only. */
 static void keep_card(struct feeder *feeder, struct frame *frame)
 {
 	frame_ref(frame);
-	frame_unref(feeder->card);
-	feeder->card = frame->still ? frame : NULL;
+	frame_unref(feeder->slate);
+	feeder->slate = frame->still ? frame : NULL;
 	if (!frame->still)
 		frame_unref(frame);
 }
@@ -357,7 +357,7 @@ static void learn_lead(struct feeder *feeder)
 
 static bool wants_card_again(const struct feeder *feeder, int64_t now)
 {
-	return feeder->card && wants_key(feeder, now);
+	return feeder->slate && wants_key(feeder, now);
 }
 
 /* The newest frame, or NULL. The caller owns it. */
@@ -371,7 +371,7 @@ static struct frame *take_newest(struct feeder *feeder, int64_t now)
 		return newest;
 	}
 	if (!held && wants_card_again(feeder, now) && now >= key_ns(feeder))
-		return frame_ref(feeder->card);
+		return frame_ref(feeder->slate);
 	return held;
 }
 

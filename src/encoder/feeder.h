@@ -39,7 +39,7 @@ struct feeder {
 	struct encoder_limit limit; /* to what the options ask for, and what the encoder is given */
 	struct cadence cadence;
 	struct frame *held; /* waits for an encoder to open */
-	struct frame *card; /* the newest frame, if it may be kept: encoded again for newcomers */
+	struct frame *slate; /* the newest frame, if it may be kept: encoded again for newcomers */
 	struct still still;
 	bool is_first; /* nothing was handed to this encoder yet */
 	uint64_t fed;  /* which encoder the last frame went to: keeper->opened */

@@ -34,7 +34,7 @@ struct h264_status {
 	unsigned level; /* ten times the number */
 	uint32_t width, height;
 	struct encoder_tuning wanted, tuning; /* as asked for; as in force */
-	bool online;        /* the last access unit shows a picture, not the card */
+	bool online;        /* the last access unit shows a picture, not the slate */
 	unsigned fps;       /* access units in the last second */
 	uint64_t encoded;   /* access units since the start */
 	uint64_t keys;      /* key frames among them */

@@ -6,7 +6,7 @@
  * source's pictures are as the encoder wants them: it reads them where they lie, and each of its
  * buffers is bound to one of the source's for good, because binding them anew for each frame
  * leaks in some kernels (raspberrypi/linux #6429). What has to be converted all the same (the
- * no-signal card) is then written to inputs in memory of ours, and copied to buffers of a second
+ * no-signal picture) is then written to inputs in memory of ours, and copied to buffers of a second
  * handle of the same device, which are imported as well: a queue has one kind of memory, and to
  * change that it would have to be stopped.
  */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
- * /healthz: whether this process does its work: pictures, or the card that truthfully says why there
+ * /healthz: whether this process does its work: pictures, or the slate that truthfully says why there
  * are none. A missing signal is no fault of ours; a thread that hangs in a driver is.
  *
  * Who checks health has no password, so nothing but that is told.

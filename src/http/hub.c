@@ -26,7 +26,7 @@ static void forget_latest(struct hub *hub)
 }
 
 /*
- * The same bytes, which a still screen gives when the encoder is ours, and the card always. A second
+ * The same bytes, which a still screen gives when the encoder is ours, and the slate always. A second
  * of silence is enough, however slow the source: viewers take a longer one for a broken line.
  */
 static bool is_left_out(const struct hub *hub, const struct frame *frame, int64_t now)

@@ -62,7 +62,7 @@ static void show(struct watcher *watcher, const struct exposure *exposure)
 	struct connection *conn;
 	struct evbuffer *out;
 
-	/* It was on its way when the request came. The card shows what still is. */
+	/* It was on its way when the request came. The slate shows what still is. */
 	if (frame->online && frame->captured_ns < snapshot->asked_ns)
 		return;
 	conn = dissolve(snapshot);

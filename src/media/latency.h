@@ -2,7 +2,7 @@
 /*
  * Where a picture's time goes, from its first pixel to the socket: a histogram for each stage of one
  * medium. Stages follow one another without a gap, so that together they are the frame's age. The
- * card has no age, and is not counted. Any thread.
+ * slate has no age, and is not counted. Any thread.
  */
 #ifndef MEDIA_LATENCY_H
 #define MEDIA_LATENCY_H
@@ -21,7 +21,7 @@ enum latency_stage {
 };
 
 struct latency {
-	atomic_uint_least64_t frames; /* published, the card too */
+	atomic_uint_least64_t frames; /* published, the slate too */
 	struct histogram stage[STAGES];
 	struct histogram published; /* age when it was given to all readers */
 	struct histogram sent;      /* age when the kernel had it, for each viewer */

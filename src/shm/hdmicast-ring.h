@@ -39,7 +39,7 @@ enum {
 /* What is known about a frame, as bits. */
 enum {
 	HDMICAST_FRAME_KEY = 1,    /* decodes by itself: all raw pictures and JPEG, IDR of H.264 */
-	HDMICAST_FRAME_ONLINE = 2, /* a picture of the source; else the no-signal card */
+	HDMICAST_FRAME_ONLINE = 2, /* a picture of the source; else the no-signal picture */
 	HDMICAST_FRAME_FULL_RANGE = 4, /* YUV: 0 to 255; else 16 to 235 */
 	HDMICAST_FRAME_BT709 = 8       /* YUV: the matrix of BT.709; else of BT.601 */
 };

@@ -11,8 +11,8 @@
 
 #include "base/util.h"
 #include "capture/source.h"
-#include "draw.h"
 #include "encoder/encoder.h"
+#include "slate/draw.h"
 
 #define N_FRAMES  90
 #define PAGE      30 /* frames */

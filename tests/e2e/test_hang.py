@@ -35,7 +35,7 @@ def close_source(daemon):
     daemon.tell("eio")
 
 
-def show_the_card(daemon):
+def show_the_slate(daemon):
     """It goes a way of its own into an encoder that reads the grabber's memory."""
     wait_until(lambda: daemon.state()["h264"]["encoded"] > 0, "H.264 flows", PATIENCE)
     daemon.tell("signal none")
@@ -91,7 +91,7 @@ ENCODER = {
     **{name: Case(kind="m2m") for name in (
         "dqbuf enum_fmt g_ctrl qbuf querybuf querycap queryctrl querymenu reqbufs s_ctrl s_fmt s_parm "
         "streamon").split()},
-    "expbuf": Case(CSI, kind="m2m", then=show_the_card),
+    "expbuf": Case(CSI, kind="m2m", then=show_the_slate),
     "s_selection": Case(kind="m2m", m2m=",variant=venus"),
     "streamoff": Case(kind="m2m", then=close_encoder),
     "qbuf of a picture": Case(kind="m2m", later=True),

@@ -419,7 +419,7 @@ def raw_pictures_lie_as_v4l2_has_them():
 
 
 @test
-def the_card_goes_to_sinks_too():
+def the_slate_goes_to_sinks_too():
     with named("h264") as video, named("raw") as raw, \
             Daemon("--device", "/dev/not-there", "--resolution", "320x240", "--h264-encoder", "x264",
                    "--h264-sink", video, "--raw-sink", raw) as daemon, Reader(video) as reader, Reader(raw) as second:

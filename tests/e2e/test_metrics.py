@@ -167,7 +167,7 @@ def without_an_encoder_that_works_it_is_unhealthy():
 
 
 @test
-def the_card_that_says_why_is_healthy():
+def the_slate_that_says_why_is_healthy():
     with Daemon("--format", "UYVY", fake="csi:edid=set,signal=none", node="/dev/fake-csi") as daemon:
         daemon.wait_state("no-signal")
         equal(daemon.get("/healthz").status, 200, "status without a signal")

@@ -37,12 +37,12 @@ class Watch:
         self.stream = daemon.stream("extra_headers=1")
         self.stream.wait_part(lambda part: part.online, "the first picture")
         self.before = self.held()
-        self.slowest_card = self.slowest_back = 0.0
+        self.slowest_slate = self.slowest_back = 0.0
         self.set_pace(SLOWLY)
 
     def set_pace(self, slower):
         """Of a clock of the daemon's own. In the machine's time nothing is judged but with E2E_LONG=1."""
-        self.card_s, self.back_s = (CARD_S, BACK_S) if slower > 1 or LONG else (PATIENCE, PATIENCE)
+        self.slate_s, self.back_s = (CARD_S, BACK_S) if slower > 1 or LONG else (PATIENCE, PATIENCE)
         if self.daemon.clock:
             self.daemon.clock.stretch(slower)
 
@@ -55,8 +55,8 @@ class Watch:
         def is_there():
             self.stream.wait_part(lambda part: not part.online, f"a card for {state}")
             self.daemon.wait_state(state)
-        _, took = within(self.daemon, self.card_s, f"a card for {state}", is_there)
-        self.slowest_card = max(self.slowest_card, took)
+        _, took = within(self.daemon, self.slate_s, f"a card for {state}", is_there)
+        self.slowest_slate = max(self.slowest_slate, took)
         source = self.daemon.source()
         check(not source["online"] and source["text"] and source["hint"], "/state does not say why")
         reply = self.daemon.get("/snapshot")
@@ -90,7 +90,7 @@ class Watch:
         """Nothing is left over, and it can still be stopped."""
         wait_until(lambda: self.held() == self.before, f"as much as before is held ({self.before}, now {self.held()})")
         self.set_pace(1)
-        figure(f"{what}: card within {self.slowest_card:.2f} s, picture back within {self.slowest_back:.2f} s")
+        figure(f"{what}: card within {self.slowest_slate:.2f} s, picture back within {self.slowest_back:.2f} s")
         self.stream.close()
 
 
@@ -319,7 +319,7 @@ def the_first_picture_may_take_three_seconds():
 
 
 @test
-def a_card_is_shown_from_the_start_and_once_a_second():
+def a_slate_is_shown_from_the_start_and_once_a_second():
     with Daemon("--device", "/dev/nothing", "--resolution", "800x600", clock=SLOWLY) as daemon:
         reply = daemon.get("/snapshot")
         equal((reply.headers["x-ustreamer-online"], jpeg_size(reply.body)), ("false", (800, 600)), "the snapshot")

@@ -38,8 +38,8 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-#include "draw.h"
 #include "preload.h"
+#include "slate/draw.h"
 
 #define PATIENCE_NS (60 * NS_PER_S)
 
@@ -358,7 +358,7 @@ static void assert_becomes(struct play *play, const char *state)
 /* Until the capture thread waits to open the source again, and has shown what is due. */
 static void await_retry(struct play *play)
 {
-	for (int i = 0; i < 2; i++) { /* it hears this before it shows the card */
+	for (int i = 0; i < 2; i++) { /* it hears this before it shows the slate */
 		wake(play->pipe->wake_fd);
 		AWAIT(!is_readable(play->pipe->wake_fd));
 	}
@@ -407,7 +407,7 @@ static void frames_reach_the_reader_in_order_and_the_state_is_online(void **stat
 	assert_int_equal(script.closes, 1);
 }
 
-static void each_error_of_open_shows_its_card_at_once(void **state)
+static void each_error_of_open_shows_its_slate_at_once(void **state)
 {
 	static const struct {
 		struct step step[2];
@@ -427,12 +427,12 @@ static void each_error_of_open_shows_its_card_at_once(void **state)
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct play *play = start(cases[i].step, 0);
-		struct frame *card = receive_kind(play, false); /* no time passes */
+		struct frame *slate = receive_kind(play, false); /* no time passes */
 
-		assert_true(card->key && card->still);
-		assert_int_equal(card->width, 640);
-		assert_int_equal(card->height, 480);
-		frame_unref(card);
+		assert_true(slate->key && slate->still);
+		assert_int_equal(slate->width, 640);
+		assert_int_equal(slate->height, 480);
+		frame_unref(slate);
 		assert_string_equal(status_of(play).state, cases[i].state);
 		assert_false(status_of(play).online);
 		assert_true(*status_of(play).hint);
@@ -441,7 +441,7 @@ static void each_error_of_open_shows_its_card_at_once(void **state)
 	}
 }
 
-static void the_card_comes_once_a_second_and_is_said_once(void **state)
+static void the_slate_comes_once_a_second_and_is_said_once(void **state)
 {
 	static const struct step steps[] = { { OPEN_FAILS, -ENODEV }, { END, 0 } };
 	struct play *play = start(steps, 0);
@@ -461,7 +461,7 @@ static void the_card_comes_once_a_second_and_is_said_once(void **state)
 	assert_int_equal(count_said("No capture device"), 1);
 }
 
-static void a_newcomer_sees_the_card_at_once(void **state)
+static void a_newcomer_sees_the_slate_at_once(void **state)
 {
 	static const struct step steps[] = { { OPEN_FAILS, -ENODEV }, { END, 0 } };
 	struct play *play = start(steps, 0);
@@ -478,19 +478,19 @@ static void a_newcomer_sees_the_card_at_once(void **state)
 	finish(play);
 }
 
-static void the_card_has_the_size_of_the_last_picture(void **state)
+static void the_slate_has_the_size_of_the_last_picture(void **state)
 {
 	static const struct step steps[] = { { WIDTH, 320 }, { FRAMES, 5 }, { HOLD, 0 },
 		{ FAIL, -ENODEV }, { OPEN_FAILS, -ENODEV }, { END, 0 } };
 	struct play *play = start(steps, 0);
-	struct frame *card;
+	struct frame *slate;
 
 	(void)state;
 	let_go();
-	card = receive_kind(play, false);
-	assert_int_equal(card->width, 320);
-	assert_int_equal(card->height, 120);
-	frame_unref(card);
+	slate = receive_kind(play, false);
+	assert_int_equal(slate->width, 320);
+	assert_int_equal(slate->height, 120);
+	frame_unref(slate);
 	assert_int_equal(status_of(play).width, 320);
 	finish(play);
 	assert_int_equal(script.closes, 1);
@@ -522,7 +522,7 @@ static void the_picture_comes_back_after_every_kind_of_failure(void **state)
 	}
 }
 
-static void a_changed_source_is_opened_again_without_a_card(void **state)
+static void a_changed_source_is_opened_again_without_a_slate(void **state)
 {
 	static const struct step steps[] = { { FRAMES, 5 }, { FAIL, -ERESTART }, { WIDTH, 320 },
 		{ FRAMES, 5 }, { FAIL, -ERESTART }, { WIDTH, 160 }, { FRAMES, 5 }, { HOLD, 0 } };
@@ -700,7 +700,7 @@ static void it_can_be_destroyed_before_it_started(void **state)
 	pipeline_destroy(NULL);
 }
 
-static void jpeg_is_made_of_frames_and_of_the_card(void **state)
+static void jpeg_is_made_of_frames_and_of_the_slate(void **state)
 {
 	static const struct step steps[] = { { FRAMES, 5 }, { HOLD, 0 }, { FAIL, -ENOLINK },
 		{ OPEN_FAILS, -ENOLINK }, { END, 0 } };
@@ -737,12 +737,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(before_it_starts_it_says_so),
 		cmocka_unit_test(frames_reach_the_reader_in_order_and_the_state_is_online),
-		cmocka_unit_test(each_error_of_open_shows_its_card_at_once),
-		cmocka_unit_test(the_card_comes_once_a_second_and_is_said_once),
-		cmocka_unit_test(a_newcomer_sees_the_card_at_once),
-		cmocka_unit_test(the_card_has_the_size_of_the_last_picture),
+		cmocka_unit_test(each_error_of_open_shows_its_slate_at_once),
+		cmocka_unit_test(the_slate_comes_once_a_second_and_is_said_once),
+		cmocka_unit_test(a_newcomer_sees_the_slate_at_once),
+		cmocka_unit_test(the_slate_has_the_size_of_the_last_picture),
 		cmocka_unit_test(the_picture_comes_back_after_every_kind_of_failure),
-		cmocka_unit_test(a_changed_source_is_opened_again_without_a_card),
+		cmocka_unit_test(a_changed_source_is_opened_again_without_a_slate),
 		cmocka_unit_test(a_first_frame_may_take_three_seconds),
 		cmocka_unit_test(a_source_that_falls_silent_is_opened_again),
 		cmocka_unit_test(dropped_frames_do_not_count_as_pictures),
@@ -752,7 +752,7 @@ int main(void)
 		cmocka_unit_test(it_is_not_alive_while_a_driver_holds_it),
 		cmocka_unit_test(it_stops_at_once_in_any_state),
 		cmocka_unit_test(it_can_be_destroyed_before_it_started),
-		cmocka_unit_test(jpeg_is_made_of_frames_and_of_the_card),
+		cmocka_unit_test(jpeg_is_made_of_frames_and_of_the_slate),
 	};
 
 	calm_down(1);

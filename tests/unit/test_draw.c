@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "base/util.h"
-#include "draw.h"
+#include "slate/draw.h"
 
 static const struct draw_color red = { 57, 96, 224 };
 

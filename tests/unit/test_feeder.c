@@ -233,14 +233,14 @@ static void static_fps_0_leaves_nothing_out(void **state)
 	assert_int_equal(bench->feeder.same, 0);
 }
 
-static void the_card_is_encoded_again_for_a_newcomer(void **state)
+static void the_slate_is_encoded_again_for_a_newcomer(void **state)
 {
 	struct bench *bench = *state;
-	struct frame *card = make_frame(bench, SIDE, 1), *unit;
+	struct frame *slate = make_frame(bench, SIDE, 1), *unit;
 
-	card->still = true;
-	card->online = false;
-	mailbox_put(bench->mailbox, card);
+	slate->still = true;
+	slate->online = false;
+	mailbox_put(bench->mailbox, slate);
 	frame_unref(await_unit(bench));
 	run_for(bench, 50);
 	assert_int_equal(count_units(bench), 0);
@@ -465,14 +465,14 @@ static void waiting_for_a_late_encoder_costs_nothing(void **state)
 static void resting_lets_go_of_everything(void **state)
 {
 	struct bench *bench = *state;
-	struct frame *card = make_frame(bench, SIDE, 1);
+	struct frame *slate = make_frame(bench, SIDE, 1);
 
-	card->still = true;
-	mailbox_put(bench->mailbox, frame_ref(card));
+	slate->still = true;
+	mailbox_put(bench->mailbox, frame_ref(slate));
 	frame_unref(await_unit(bench));
 	feeder_rest(&bench->feeder);
-	assert_int_equal(atomic_load(&card->refs), 1);
-	frame_unref(card);
+	assert_int_equal(atomic_load(&slate->refs), 1);
+	frame_unref(slate);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -484,7 +484,7 @@ int main(void)
 		TEST(the_newest_frame_wins_while_an_encoder_opens),
 		TEST(an_overloaded_encoder_gets_fresh_frames_only),
 		TEST(static_fps_0_leaves_nothing_out),
-		TEST(the_card_is_encoded_again_for_a_newcomer),
+		TEST(the_slate_is_encoded_again_for_a_newcomer),
 		TEST(each_size_opens_one_encoder),
 		TEST(a_request_is_not_forgotten_for_an_older_one),
 		TEST(what_is_not_due_at_a_turn_is_due_after_it),

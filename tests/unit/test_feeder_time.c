@@ -208,14 +208,14 @@ static void a_picture_is_new_to_those_who_come_later(void **state)
 	assert_true(feed_after(FRAME_NS, 7));
 }
 
-static void the_encoder_of_the_card_is_for_the_format_that_will_come(void **state)
+static void the_encoder_of_the_slate_is_for_the_format_that_will_come(void **state)
 {
-	struct frame *card = make_frame(1);
+	struct frame *slate = make_frame(1);
 
 	(void)state;
-	card->online = false;
-	card->still = true;
-	assert_true(feed(card));
+	slate->online = false;
+	slate->still = true;
+	assert_true(feed(slate));
 	assert_int_equal(keeper.config.like.format, V4L2_PIX_FMT_UYVY);
 	assert_int_equal(keeper.config.like.plane[0].stride, 0);
 }
@@ -310,7 +310,7 @@ int main(void)
 		TEST(a_picture_that_stands_still_is_encoded_until_it_is_sharp),
 		TEST(a_key_frame_is_made_of_a_still_picture_at_once),
 		TEST(a_picture_is_new_to_those_who_come_later),
-		TEST(the_encoder_of_the_card_is_for_the_format_that_will_come),
+		TEST(the_encoder_of_the_slate_is_for_the_format_that_will_come),
 		TEST(the_encoder_of_a_picture_is_for_its_format),
 		TEST(an_encoder_is_what_the_options_ask_for),
 		TEST(a_key_frame_that_was_not_taken_is_made_of_the_next),

@@ -10,8 +10,8 @@
 
 #include "base/util.h"
 #include "clock.h"
-#include "draw.h"
 #include "encoder/h264.h"
+#include "slate/draw.h"
 
 #define ANSWER_MS 20000 /* of real time, against hanging for ever */
 

@@ -115,13 +115,13 @@ static void stages_add_up_to_the_age(void **state)
 	assert_int_equal(total_ns(&latency), 30 * NS_PER_MS);
 }
 
-static void the_card_is_published_and_has_no_age(void **state)
+static void the_slate_is_published_and_has_no_age(void **state)
 {
 	static struct latency latency;
-	struct frame card = { .captured_ns = 1, .grabbed_ns = 1, .published_ns = NS_PER_S };
+	struct frame slate = { .captured_ns = 1, .grabbed_ns = 1, .published_ns = NS_PER_S };
 
 	(void)state;
-	latency_note_published(&latency, &card);
+	latency_note_published(&latency, &slate);
 	assert_int_equal(latency.frames, 1);
 	assert_int_equal(total_ns(&latency), 0);
 }
@@ -151,7 +151,7 @@ int main(void)
 		cmocka_unit_test_setup(quantiles_lie_within_their_bucket, empty),
 		cmocka_unit_test_setup(nothing_counted_has_quantile_zero, empty),
 		cmocka_unit_test(stages_add_up_to_the_age),
-		cmocka_unit_test(the_card_is_published_and_has_no_age),
+		cmocka_unit_test(the_slate_is_published_and_has_no_age),
 		cmocka_unit_test(what_is_sent_counts_once),
 	};
 

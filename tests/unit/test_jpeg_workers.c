@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "draw.h"
+#include "slate/draw.h"
 
 #define jpeg_encoder_create      tested_create
 #define jpeg_encoder_destroy     tested_destroy

@@ -127,7 +127,7 @@ static void frames_under_way_are_given_back_at_the_end(void)
 	free_sources(sources, SOURCES);
 }
 
-/* B12: the card among imported frames goes through a second handle's buffers; B14, E1. */
+/* B12: the slate among imported frames goes through a second handle's buffers; B14, E1. */
 static void other_pictures_go_between_them(void)
 {
 	struct encoder_config config = imported_config(self->width * 2);

@@ -80,7 +80,7 @@ static void back_to_the_picture_before_is_a_change(void **state)
 	still_finish(&still);
 }
 
-static void the_card_is_not_the_picture(void **state)
+static void the_slate_is_not_the_picture(void **state)
 {
 	struct still still = { 0 };
 	struct frame frame = picture();
@@ -165,7 +165,7 @@ int main(void)
 		cmocka_unit_test_setup(a_picture_is_the_same_from_its_third_time_on, setup),
 		cmocka_unit_test_setup(every_byte_counts, setup),
 		cmocka_unit_test_setup(back_to_the_picture_before_is_a_change, setup),
-		cmocka_unit_test_setup(the_card_is_not_the_picture, setup),
+		cmocka_unit_test_setup(the_slate_is_not_the_picture, setup),
 		cmocka_unit_test_setup(jpegs_of_other_lengths_differ, setup),
 		cmocka_unit_test_setup(after_a_reset_all_is_new, setup),
 		cmocka_unit_test_setup(memory_that_is_slow_to_read_is_not_compared_any_more, setup),

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "base/util.h"
-#include "draw.h"
+#include "slate/draw.h"
 
 #define NOW_NS (1000 * NS_PER_S)
 

@@ -9,7 +9,7 @@
 #include <sys/eventfd.h>
 
 #include "capture/source.h"
-#include "draw.h"
+#include "slate/draw.h"
 #include "base/util.h"
 #include "base/wait.h"
 #include "preload.h"

@@ -8,8 +8,8 @@
 #include <linux/videodev2.h>
 
 #include "base/util.h"
-#include "draw.h"
 #include "encoder/encoder.h"
+#include "slate/draw.h"
 
 #ifdef WITH_X264
 

@@ -30,7 +30,7 @@ function show(level, text, hint)
 
 function showSource(source)
 {
-	daemon.isOnline = source.online; /* the card has no age */
+	daemon.isOnline = source.online; /* the slate has no age */
 	if (source.online)
 		show("good", source.text || "Online", "");
 	else

@@ -61,7 +61,7 @@ class HdmiFaultsTest(HdmiTest):
     def test_hdmi_mode_out_of_range_is_named_and_its_return_brings_the_picture(self):
         self.lose_signal(vivid.OUT_OF_RANGE, "unsupported-mode")
 
-    def test_hdmi_without_signal_shows_a_card_marked_offline(self):
+    def test_hdmi_without_signal_shows_a_slate_marked_offline(self):
         vivid.control(self.device, dv_timings_signal_mode=vivid.NO_SIGNAL)
         self.daemon.await_reason(NO_SIGNAL_REASON)
         headers, jpeg = self.daemon.snapshot()

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* Drawing on planar YU12. Rectangles are clipped once, in clip(); below it nobody checks again. */
-#include "draw.h"
+#include "slate/draw.h"
 
 #include <assert.h>
 #include <linux/videodev2.h>
 
 #include "base/util.h"
-#include "font.h"
+#include "slate/font.h"
 
 /* Samples per pixel and direction when a character is scaled: grey edges at any size. */
 #define SUBSAMPLES 4

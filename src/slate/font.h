@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Pictures of the printable ASCII characters in two sizes; font.c is made by tools/mkfont.py. */
-#ifndef FONT_H
-#define FONT_H
+#ifndef SLATE_FONT_H
+#define SLATE_FONT_H
 
 #include <stdint.h>
 

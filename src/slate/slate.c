@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
- * The no-signal card. It is read on a phone at night as well as on a wall screen, so all sizes
+ * The slate. It is read on a phone at night as well as on a wall screen, so all sizes
  * come from the picture's, and the text is broken into lines by what fits.
  */
-#include "card.h"
+#include "slate/slate.h"
 
 #include <ctype.h>
 
 #include "base/util.h"
-#include "draw.h"
+#include "slate/draw.h"
 
 #define LINES_MAX   16
 #define COLUMNS_MAX 60 /* longer lines are hard to follow */
@@ -137,7 +137,7 @@ static char *in_capitals(const char *text)
 	return copy;
 }
 
-int card_draw(struct frame **out, uint32_t width, uint32_t height, const char *title,
+int slate_draw(struct frame **out, uint32_t width, uint32_t height, const char *title,
 	const char *hint, const char *detail)
 {
 	unsigned body = even_size(MIN(width / 3 * 2, height), 20);
@@ -167,17 +167,17 @@ static void release_repeat(struct frame *frame)
 	free(frame);
 }
 
-struct frame *card_repeat(struct frame *card)
+struct frame *slate_repeat(struct frame *slate)
 {
 	struct frame *again = xcalloc(1, sizeof(*again));
 
-	frame_init(again, release_repeat, frame_ref(card));
-	again->format = card->format;
-	again->width = card->width;
-	again->height = card->height;
-	memcpy(again->plane, card->plane, sizeof(again->plane));
-	again->range = card->range;
-	again->matrix = card->matrix;
+	frame_init(again, release_repeat, frame_ref(slate));
+	again->format = slate->format;
+	again->width = slate->width;
+	again->height = slate->height;
+	memcpy(again->plane, slate->plane, sizeof(again->plane));
+	again->range = slate->range;
+	again->matrix = slate->matrix;
 	again->key = again->still = true;
 	again->captured_ns = again->grabbed_ns = now_ns();
 	return again;

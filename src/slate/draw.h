@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Drawing on planar YU12 pictures of any size: what the no-signal card and the test card are made
+ * Drawing on planar YU12 pictures of any size: what the no-signal picture and the test card are made
  * of. Everything is clipped to the picture; nobody else may see the frame yet.
  */
-#ifndef DRAW_H
-#define DRAW_H
+#ifndef SLATE_DRAW_H
+#define SLATE_DRAW_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -318,7 +318,7 @@ lint:
 	tests/lint
 
 format:
-	clang-format -i $(shell git ls-files 'src/*.[ch]' 'tests/*.[ch]' | grep -v -e src/slate/font.c -e src/options.c)
+	clang-format -i $(shell git ls-files 'src/*.[ch]' 'tests/*.[ch]' | grep -v -e src/slate/font.c -e src/settings/options.c)
 
 .PHONY: all deps run install clean help check check-long check-unit check-gates check-e2e check-vm \
 	unit-binaries fuzz bench bench-browser model stress mutants lint format

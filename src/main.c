@@ -12,11 +12,11 @@
 #include <sys/time.h>
 
 #include "base/notify.h"
-#include "http/live.h"
 #include "http/server.h"
-#include "options.h"
 #include "pipeline.h"
 #include "reason.h"
+#include "settings/options.h"
+#include "settings/settings.h"
 #include "shm/sinks.h"
 
 #define LOG_TOPIC "main"
@@ -33,8 +33,8 @@
 #endif
 
 struct app {
-	struct options opt; /* as at the start; see live_now() */
-	struct live *live;
+	struct options opt; /* as at the start; see settings_now() */
+	struct settings *settings;
 	struct event_base *base;
 	struct pipeline *pipe;
 	struct server *server;
@@ -166,17 +166,17 @@ static int start(struct app *app)
 		log_error("no event loop: is the limit of open files (ulimit -n) very low?");
 		return -ENOMEM;
 	}
-	live_create(&app->live, &app->opt);
+	settings_create(&app->settings, &app->opt);
 	res = pipeline_create(&app->pipe, &app->opt);
 	if (res < 0) {
 		errno = -res;
 		log_error("cannot start: %m");
 		return res;
 	}
-	res = server_create(&app->server, app->base, app->pipe, live_now(app->live));
+	res = server_create(&app->server, app->base, app->pipe, settings_now(app->settings));
 	if (res < 0)
 		return res;
-	server_set_live(app->server, app->live);
+	server_set_settings(app->server, app->settings);
 	res = sinks_create(&app->sinks, &app->opt, app->pipe);
 	if (res < 0) {
 		log_error("cannot start the shared-memory sinks: %s", strerror(-res));
@@ -232,7 +232,7 @@ static void stop(struct app *app)
 	if (app->pipe)
 		pipeline_stop(app->pipe);
 	pipeline_destroy(app->pipe);
-	live_destroy(app->live);
+	settings_destroy(app->settings);
 	if (app->base)
 		event_base_free(app->base);
 }

@@ -11,7 +11,7 @@
 #include "encoder/h264.h"
 #include "media/drops.h"
 #include "media/mailbox.h"
-#include "options.h"
+#include "settings/options.h"
 
 struct pipeline;
 

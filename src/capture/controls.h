@@ -4,7 +4,7 @@
 #define CAPTURE_CONTROLS_H
 
 #include "capture/source.h"
-#include "options.h"
+#include "settings/options.h"
 
 /* A control that the device lacks or refuses is logged; capture goes on. */
 void controls_apply(int fd, const struct options *opt);

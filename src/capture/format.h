@@ -10,7 +10,7 @@
 #include <stdbool.h>
 
 #include "media/frame.h"
-#include "options.h"
+#include "settings/options.h"
 
 /* What device and we agreed on. */
 struct capture_format {

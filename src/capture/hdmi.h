@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-#include "options.h"
+#include "settings/options.h"
 
 /* Whether the device's current input has DV timings (VIDIOC_ENUMINPUT). */
 bool hdmi_has_timings(int fd);

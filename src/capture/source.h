@@ -19,7 +19,7 @@
 
 #include "media/drops.h"
 #include "media/frame.h"
-#include "options.h"
+#include "settings/options.h"
 
 /* Which device it was, so that it is found again under another name. Zeroed at first. */
 struct source_identity {

@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #include "encoder/encoder.h"
-#include "options.h"
+#include "settings/options.h"
 
 /* The owner may read all of it, and sets `stuck`. */
 struct failover {

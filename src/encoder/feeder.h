@@ -20,7 +20,7 @@
 #include "encoder/keeper.h"
 #include "encoder/still.h"
 #include "media/drops.h"
-#include "options.h"
+#include "settings/options.h"
 
 /* The owner may read all of it; only asked_ns and damaged_ns on other threads. */
 struct feeder {

@@ -16,7 +16,7 @@
 #include "encoder/encoder.h"
 #include "media/drops.h"
 #include "media/mailbox.h"
-#include "options.h"
+#include "settings/options.h"
 
 struct h264_encoder;
 

@@ -11,7 +11,7 @@
 
 #include "media/drops.h"
 #include "media/mailbox.h"
-#include "options.h"
+#include "settings/options.h"
 
 struct jpeg_encoder;
 

@@ -46,8 +46,8 @@ struct server {
 	const struct options *opt;
 	struct pipeline *pipeline;
 	struct sinks *sinks;
-	struct live *live; /* NULL: nothing may change */
-	struct settings *settings;
+	struct settings *settings; /* NULL: nothing may change */
+	struct settings_change *change;
 	struct event_base *base;
 	struct hub *hub;
 	struct video *video;

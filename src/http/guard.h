@@ -13,7 +13,7 @@
 #include <stddef.h>
 
 #include "http/request.h"
-#include "options.h"
+#include "settings/options.h"
 
 /* 0, or the status to refuse it with and why: 403, 413 or 415. */
 int guard_judge(const struct options *opt, const struct request *req, size_t max_body,

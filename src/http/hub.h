@@ -14,7 +14,7 @@
 
 #include "base/rate.h"
 #include "media/mailbox.h"
-#include "options.h"
+#include "settings/options.h"
 
 /* A picture as the network thread handles it. */
 struct exposure {

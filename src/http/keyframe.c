@@ -7,8 +7,8 @@
 
 static void handle(struct server *server, struct connection *conn, const struct request *req)
 {
-	struct live_fault fault;
-	json_t *body = live_parse(req->body, req->content_length, &fault);
+	struct settings_fault fault;
+	json_t *body = settings_parse(req->body, req->content_length, &fault);
 
 	if (!body)
 		return reply_error(conn, 400, fault.field, fault.text);

@@ -8,7 +8,7 @@
 
 #include <sys/types.h>
 
-#include "options.h"
+#include "settings/options.h"
 
 struct listener {
 	int fd;

@@ -224,7 +224,7 @@ static int start(struct server *server)
 			0 ||
 		(res = video_create(&server->video, server->base,
 			 pipeline_h264(server->pipeline))) < 0 ||
-		(res = settings_create(&server->settings, server)) < 0) {
+		(res = settings_change_create(&server->change, server)) < 0) {
 		log_error("no eventfd: %s; raise the limit of open files", strerror(-res));
 		return res;
 	}
@@ -267,9 +267,9 @@ void server_set_sinks(struct server *server, struct sinks *sinks)
 	throttle_set_sinks(server->throttle, sinks);
 }
 
-void server_set_live(struct server *server, struct live *live)
+void server_set_settings(struct server *server, struct settings *settings)
 {
-	server->live = live;
+	server->settings = settings;
 }
 
 void server_destroy(struct server *server)
@@ -282,7 +282,7 @@ void server_destroy(struct server *server)
 	hub_destroy(server->hub);
 	throttle_destroy(server->throttle);
 	video_destroy(server->video);
-	settings_destroy(server->settings);
+	settings_change_destroy(server->change);
 	free(server->auth_token);
 	free(server);
 }

@@ -9,9 +9,9 @@
 
 #include <event2/event.h>
 
-#include "http/live.h"
-#include "options.h"
 #include "pipeline.h"
+#include "settings/options.h"
+#include "settings/settings.h"
 #include "shm/sinks.h"
 
 struct server;
@@ -24,8 +24,8 @@ int server_create(struct server **out, struct event_base *base, struct pipeline 
 	const struct options *opt);
 /* Borrows the sinks that /state tells about, until the server is destroyed; NULL: there are none. */
 void server_set_sinks(struct server *server, struct sinks *sinks);
-/* Borrows what /settings changes; opt of server_create() is live_now() then. NULL: nothing. */
-void server_set_live(struct server *server, struct live *live);
+/* Borrows what /settings changes; opt of server_create() is settings_now() then. NULL: nothing. */
+void server_set_settings(struct server *server, struct settings *settings);
 /* Closes every connection at once. NULL is fine. */
 void server_destroy(struct server *server);
 

@@ -14,7 +14,7 @@
 
 #define ANSWER_MS 2000 /* a control of a USB device takes a millisecond, or hangs */
 
-struct settings {
+struct settings_change {
 	struct server *server;
 	struct event *answered;
 	bool pending;
@@ -54,7 +54,7 @@ static json_t *describe_control(const struct source_controls *all,
 
 static json_t *describe(const struct server *server)
 {
-	json_t *settings = live_describe(server->live);
+	json_t *settings = settings_describe(server->settings);
 	struct source_controls all;
 
 	desk_look(pipeline_desk(server->pipeline), &all);
@@ -74,18 +74,18 @@ static json_t *describe(const struct server *server)
 /* The device took its part, if it had one. */
 static void commit(struct server *server, const struct options *next)
 {
-	live_commit(server->live, next);
+	settings_commit(server->settings, next);
 	pipeline_obey(server->pipeline, next);
 }
 
 /* What the device has for a control that was refused. */
-static void reply_range(const struct settings *settings, struct connection *conn, int option)
+static void reply_range(const struct settings_change *change, struct connection *conn, int option)
 {
 	const char *name = options_control_name(option);
 	struct source_controls all;
 	char text[128];
 
-	desk_look(pipeline_desk(settings->server->pipeline), &all);
+	desk_look(pipeline_desk(change->server->pipeline), &all);
 	snprintf(text, sizeof(text), "the device does not take this");
 	for (unsigned i = 0; i < all.count; i++) {
 		const struct source_control *control = &all.control[i];
@@ -99,14 +99,14 @@ static void reply_range(const struct settings *settings, struct connection *conn
 	reply_error(conn, 400, name, text);
 }
 
-static void reply_refusal(const struct settings *settings, struct connection *conn,
+static void reply_refusal(const struct settings_change *change, struct connection *conn,
 	const struct desk_answer *answer)
 {
 	const char *name = options_control_name(answer->which);
 
 	switch (answer->error) {
 	case -ERANGE:
-	case -EINVAL: reply_range(settings, conn, answer->which); break;
+	case -EINVAL: reply_range(change, conn, answer->which); break;
 	case -ENOENT:
 		reply_error(conn, 400, name,
 			"the device has no such control, or cannot choose it by itself");
@@ -124,41 +124,41 @@ static void reply_refusal(const struct settings *settings, struct connection *co
 
 static void on_answer(evutil_socket_t fd, short what, void *arg)
 {
-	struct settings *settings = arg;
-	struct connection *conn = settings->conn;
+	struct settings_change *change = arg;
+	struct connection *conn = change->conn;
 	struct desk_answer answer;
 
 	(void)fd, (void)what;
-	if (!desk_hear(pipeline_desk(settings->server->pipeline), &answer))
+	if (!desk_hear(pipeline_desk(change->server->pipeline), &answer))
 		return;
-	settings->pending = false;
-	settings->conn = NULL;
+	change->pending = false;
+	change->conn = NULL;
 	if (answer.error == 0)
-		commit(settings->server, &settings->next);
+		commit(change->server, &change->next);
 	if (!conn)
 		return;
 	connection_release(conn);
 	if (answer.error)
-		reply_refusal(settings, conn, &answer);
+		reply_refusal(change, conn, &answer);
 	else
-		reply_json(conn, 200, describe(settings->server));
+		reply_json(conn, 200, describe(change->server));
 }
 
 /* True: the device is left as it is. */
-static bool give_up(struct settings *settings)
+static bool give_up(struct settings_change *change)
 {
-	settings->pending = false;
-	settings->conn = NULL;
-	return desk_withdraw(pipeline_desk(settings->server->pipeline));
+	change->pending = false;
+	change->conn = NULL;
+	return desk_withdraw(pipeline_desk(change->server->pipeline));
 }
 
 static void on_expired(void *arg)
 {
-	struct settings *settings = arg;
-	struct connection *conn = settings->conn;
+	struct settings_change *change = arg;
+	struct connection *conn = change->conn;
 
 	connection_release(conn);
-	if (give_up(settings))
+	if (give_up(change))
 		reply_error(conn, 503, NULL, "the device gives no answer; nothing was changed");
 	else
 		reply_error(conn, 504, NULL,
@@ -168,48 +168,48 @@ static void on_expired(void *arg)
 
 static void on_closed(void *arg)
 {
-	struct settings *settings = arg;
+	struct settings_change *change = arg;
 
-	settings->conn = NULL;
+	change->conn = NULL;
 }
 
 static const struct connection_holder holder = { .expired = on_expired, .closed = on_closed };
 
 /* The reply follows when the device has answered. */
-static void ask_device(struct settings *settings, struct connection *conn,
+static void ask_device(struct settings_change *change, struct connection *conn,
 	const struct options *next, const struct option_control wish[CONTROLS])
 {
-	if (desk_ask(pipeline_desk(settings->server->pipeline), wish) < 0)
+	if (desk_ask(pipeline_desk(change->server->pipeline), wish) < 0)
 		return reply_error(conn, 409, NULL, "the device has not answered yet: try again");
-	settings->pending = true;
-	settings->since_ns = now_ns();
-	settings->conn = conn;
-	settings->next = *next;
-	connection_hold(conn, &holder, settings, ANSWER_MS);
+	change->pending = true;
+	change->since_ns = now_ns();
+	change->conn = conn;
+	change->next = *next;
+	connection_hold(conn, &holder, change, ANSWER_MS);
 }
 
 /* Whose client is gone may hang, too; of one that is there on_expired() takes care. */
-static bool is_pending(struct settings *settings)
+static bool is_pending(struct settings_change *change)
 {
-	if (settings->pending && !settings->conn &&
-		now_ns() - settings->since_ns >= ANSWER_MS * NS_PER_MS)
-		give_up(settings);
-	return settings->pending;
+	if (change->pending && !change->conn &&
+		now_ns() - change->since_ns >= ANSWER_MS * NS_PER_MS)
+		give_up(change);
+	return change->pending;
 }
 
 static void patch(struct server *server, struct connection *conn, const struct request *req)
 {
 	struct option_control wish[CONTROLS];
-	struct live_fault fault;
-	json_t *changes = live_parse(req->body, req->content_length, &fault);
+	struct settings_fault fault;
+	json_t *changes = settings_parse(req->body, req->content_length, &fault);
 	struct options next;
 
-	if (!changes || !live_plan(server->live, changes, &next, &fault)) {
+	if (!changes || !settings_plan(server->settings, changes, &next, &fault)) {
 		reply_error(conn, 400, fault.field, fault.text);
-	} else if (is_pending(server->settings)) {
+	} else if (is_pending(server->change)) {
 		reply_error(conn, 409, NULL, "another change is being made: try again");
-	} else if (live_list_controls(changes, &next, wish)) {
-		ask_device(server->settings, conn, &next, wish);
+	} else if (settings_list_controls(changes, &next, wish)) {
+		ask_device(server->change, conn, &next, wish);
 	} else {
 		commit(server, &next);
 		reply_json(conn, 200, describe(server));
@@ -219,7 +219,7 @@ static void patch(struct server *server, struct connection *conn, const struct r
 
 static void handle(struct server *server, struct connection *conn, const struct request *req)
 {
-	if (!server->live)
+	if (!server->settings)
 		reply_error(conn, 503, NULL, "this server has no settings");
 	else if (req->method == METHOD_PATCH && !server->opt->settings_writable)
 		reply_error(conn, 403, NULL, "settings can only be read: --settings ro");
@@ -229,28 +229,28 @@ static void handle(struct server *server, struct connection *conn, const struct 
 		reply_json(conn, 200, describe(server));
 }
 
-int settings_create(struct settings **out, struct server *server)
+int settings_change_create(struct settings_change **out, struct server *server)
 {
-	struct settings *settings = xcalloc(1, sizeof(*settings));
+	struct settings_change *change = xcalloc(1, sizeof(*change));
 
-	settings->server = server;
-	settings->answered = event_new(server->base, desk_fd(pipeline_desk(server->pipeline)),
-		EV_READ | EV_PERSIST, on_answer, settings);
-	if (!settings->answered || event_add(settings->answered, NULL) < 0) {
-		settings_destroy(settings);
+	change->server = server;
+	change->answered = event_new(server->base, desk_fd(pipeline_desk(server->pipeline)),
+		EV_READ | EV_PERSIST, on_answer, change);
+	if (!change->answered || event_add(change->answered, NULL) < 0) {
+		settings_change_destroy(change);
 		return -ENOMEM;
 	}
-	*out = settings;
+	*out = change;
 	return 0;
 }
 
-void settings_destroy(struct settings *settings)
+void settings_change_destroy(struct settings_change *change)
 {
-	if (!settings)
+	if (!change)
 		return;
-	if (settings->answered)
-		event_free(settings->answered);
-	free(settings);
+	if (change->answered)
+		event_free(change->answered);
+	free(change);
 }
 
 const struct endpoint endpoint_settings = {

@@ -4,11 +4,11 @@
 #define HTTP_SETTINGS_H
 
 struct server;
-struct settings;
+struct settings_change;
 
 /* Borrows the server, whose base and pipeline are set. -ENOMEM: no memory, or no descriptor. */
-int settings_create(struct settings **out, struct server *server);
+int settings_change_create(struct settings_change **out, struct server *server);
 /* No connection is left. NULL is fine. */
-void settings_destroy(struct settings *settings);
+void settings_change_destroy(struct settings_change *change);
 
 #endif

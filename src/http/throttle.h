@@ -10,8 +10,8 @@
 #include <jansson.h>
 
 #include "http/video.h"
-#include "options.h"
 #include "pipeline.h"
+#include "settings/options.h"
 #include "shm/sinks.h"
 
 struct throttle;

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "media/frame.h"
-#include "options.h"
+#include "settings/options.h"
 
 struct store_config {
 	const struct option_store *opt;

@@ -11,9 +11,9 @@
 #include "base/util.h"
 #include "http/auth.h"
 #include "http/guard.h"
-#include "http/live.h"
 #include "http/request.h"
 #include "http/static.h"
+#include "settings/settings.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -55,17 +55,17 @@ static void check_accepted(const struct request *req)
 	demand(fd < 0);
 }
 
-static struct live *settings(void)
+static struct settings *get_settings(void)
 {
 	static struct options opt;
-	static struct live *live;
+	static struct settings *settings;
 	char name[] = "hdmicast", *argv[] = { name, NULL };
 
-	if (!live) {
+	if (!settings) {
 		demand(options_parse(&opt, 1, argv) == OPTIONS_RUN);
-		live_create(&live, &opt);
+		settings_create(&settings, &opt);
 	}
-	return live;
+	return settings;
 }
 
 /* Numbers in range, words of the table, and no contradiction. */
@@ -88,21 +88,21 @@ static void check_options(const struct options *opt)
 static void check_body(const char *body, size_t size)
 {
 	struct option_control wish[CONTROLS];
-	struct live_fault fault = { NULL, "" };
-	struct live *live = settings();
+	struct settings_fault fault = { NULL, "" };
+	struct settings *settings = get_settings();
 	struct options next;
-	json_t *changes = live_parse(body, size, &fault);
+	json_t *changes = settings_parse(body, size, &fault);
 
-	if (changes && live_plan(live, changes, &next, &fault)) {
+	if (changes && settings_plan(settings, changes, &next, &fault)) {
 		check_options(&next);
-		live_list_controls(changes, &next, wish);
-		live_commit(live, &next);
+		settings_list_controls(changes, &next, wish);
+		settings_commit(settings, &next);
 	} else {
 		demand(*fault.text != '\0');
-		check_options(live_now(live));
+		check_options(settings_now(settings));
 	}
 	json_decref(changes);
-	json_decref(live_describe(live));
+	json_decref(settings_describe(settings));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -120,7 +120,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (status == 0 && req.method == METHOD_PATCH && length > 0) {
 		const char *why;
 
-		guard_judge(live_now(settings()), &req, 16384, &why);
+		guard_judge(settings_now(get_settings()), &req, 16384, &why);
 		check_body((const char *)data + length, size - (size_t)length);
 	}
 	request_finish(&req);

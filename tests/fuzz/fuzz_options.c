@@ -7,7 +7,7 @@
 #include <fcntl.h>
 
 #include "base/util.h"
-#include "options.h"
+#include "settings/options.h"
 
 #define MAX_ARGS 64
 

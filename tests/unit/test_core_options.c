@@ -3,7 +3,7 @@
  * The command line as launchers know it. The table below is uStreamer's contract written down a
  * second time, on purpose: a default or a range that moves by accident shows up here.
  */
-#include "options.h"
+#include "settings/options.h"
 
 #include <linux/videodev2.h>
 #include <setjmp.h>

@@ -4,8 +4,8 @@
  * the manual page is checked against. Names, letters, defaults and ranges are uStreamer's, so
  * that existing launchers start us unchanged.
  */
-#ifndef OPTIONS_H
-#define OPTIONS_H
+#ifndef SETTINGS_OPTIONS_H
+#define SETTINGS_OPTIONS_H
 
 #include <stdbool.h>
 #include <stdint.h>

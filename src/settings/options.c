@@ -3,7 +3,7 @@
  * The table of options, the parser over it, and --help out of it. A new option is one row (and a
  * line in the manual page: tests/gates/options compares them).
  */
-#include "options.h"
+#include "settings/options.h"
 
 #include <getopt.h>
 #include <grp.h>
@@ -245,7 +245,7 @@ static const struct row rows[] = {
 /* clang-format on */
 
 /* Those that may change while the program runs, beside all image controls. */
-static const struct live {
+static const struct live_row {
 	const char *name, *unit;
 	bool rebuilds;
 } lives[] = {
@@ -699,9 +699,9 @@ void options_log_notices(void)
 
 /* ---- live */
 
-static const struct live *live_of(const struct row *row)
+static const struct live_row *live_of(const struct row *row)
 {
-	for (const struct live *live = lives; live < lives + ARRAY_SIZE(lives); live++) {
+	for (const struct live_row *live = lives; live < lives + ARRAY_SIZE(lives); live++) {
 		if (row->type != GROUP && strcmp(row->name, live->name) == 0)
 			return live;
 	}
@@ -729,7 +729,7 @@ int options_find_live(const char *name)
 void options_describe_live(int n, struct option_live *out)
 {
 	const struct row *row = &rows[n];
-	const struct live *live = live_of(row);
+	const struct live_row *live = live_of(row);
 	bool is_control = row->type == CONTROL;
 
 	*out = (struct option_live){ .name = row->name,

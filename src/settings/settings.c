@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* The options as they are now: see live.h. */
-#include "http/live.h"
+/* The options as they are now: see settings.h. */
+#include "settings/settings.h"
 
 #include "base/util.h"
-#include "http/livefile.h"
+#include "settings/settings_file.h"
 
 #define LOG_TOPIC "settings"
 #include "base/log.h"
 
-struct live {
+struct settings {
 	struct options given; /* by the command line */
 	struct options now;
-	struct livefile *file; /* NULL: nothing is kept */
+	struct settings_file *file; /* NULL: nothing is kept */
 };
 
-const struct options *live_now(const struct live *live)
+const struct options *settings_now(const struct settings *settings)
 {
-	return &live->now;
+	return &settings->now;
 }
 
 /* ---- told */
@@ -48,11 +48,11 @@ static json_t *value_of(const struct options *opt, int n, const struct option_li
 	return json_null();
 }
 
-static json_t *describe(const struct live *live, int n, const struct option_live *option)
+static json_t *describe(const struct settings *settings, int n, const struct option_live *option)
 {
 	json_t *about = json_pack("{s:s, s:o, s:o, s:s, s:s}", "type",
-		option->is_choice ? "choice" : "int", "value", value_of(&live->now, n, option),
-		"default", value_of(&live->given, n, option), "text", option->text, "unit",
+		option->is_choice ? "choice" : "int", "value", value_of(&settings->now, n, option),
+		"default", value_of(&settings->given, n, option), "text", option->text, "unit",
 		option->unit);
 
 	if (option->is_choice) {
@@ -66,7 +66,7 @@ static json_t *describe(const struct live *live, int n, const struct option_live
 	return about;
 }
 
-json_t *live_describe(const struct live *live)
+json_t *settings_describe(const struct settings *settings)
 {
 	json_t *all = json_object();
 	struct option_live option;
@@ -74,7 +74,7 @@ json_t *live_describe(const struct live *live)
 	for (int n = options_next_live(-1); n >= 0; n = options_next_live(n)) {
 		options_describe_live(n, &option);
 		if (option.control < 0)
-			json_object_set_new(all, option.name, describe(live, n, &option));
+			json_object_set_new(all, option.name, describe(settings, n, &option));
 	}
 	return all;
 }
@@ -82,7 +82,7 @@ json_t *live_describe(const struct live *live)
 /* ---- changed */
 
 PRINTF(3, 4)
-static bool refuse(struct live_fault *fault, const char *field, const char *why, ...)
+static bool refuse(struct settings_fault *fault, const char *field, const char *why, ...)
 {
 	va_list args;
 
@@ -93,7 +93,7 @@ static bool refuse(struct live_fault *fault, const char *field, const char *why,
 	return false;
 }
 
-json_t *live_parse(const char *text, size_t size, struct live_fault *fault)
+json_t *settings_parse(const char *text, size_t size, struct settings_fault *fault)
 {
 	json_error_t error;
 	json_t *changes = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
@@ -109,7 +109,7 @@ json_t *live_parse(const char *text, size_t size, struct live_fault *fault)
 	return changes;
 }
 
-static bool refuse_unknown(struct live_fault *fault, const char *name)
+static bool refuse_unknown(struct settings_fault *fault, const char *name)
 {
 	char names[400] = "";
 	struct option_live option;
@@ -124,7 +124,7 @@ static bool refuse_unknown(struct live_fault *fault, const char *name)
 }
 
 static bool set(struct options *opt, const char *name, const json_t *value,
-	struct live_fault *fault)
+	struct settings_fault *fault)
 {
 	int n = options_find_live(name);
 	char text[256];
@@ -139,13 +139,13 @@ static bool set(struct options *opt, const char *name, const json_t *value,
 	return ok || refuse(fault, name, "must be %s", options_allowed(n, text, sizeof(text)));
 }
 
-bool live_plan(const struct live *live, json_t *changes, struct options *next,
-	struct live_fault *fault)
+bool settings_plan(const struct settings *settings, json_t *changes, struct options *next,
+	struct settings_fault *fault)
 {
 	const char *name, *why;
 	json_t *value;
 
-	*next = live->now;
+	*next = settings->now;
 	json_object_foreach(changes, name, value)
 	{
 		if (!set(next, name, value, fault))
@@ -155,7 +155,7 @@ bool live_plan(const struct live *live, json_t *changes, struct options *next,
 	return !name || refuse(fault, name, "%s", why);
 }
 
-bool live_list_controls(json_t *changes, const struct options *next,
+bool settings_list_controls(json_t *changes, const struct options *next,
 	struct option_control wish[CONTROLS])
 {
 	struct option_live option;
@@ -178,7 +178,7 @@ bool live_list_controls(json_t *changes, const struct options *next,
 /* ---- kept */
 
 /* What is another thing than the command line says. */
-static json_t *list_changes(const struct live *live)
+static json_t *list_changes(const struct settings *settings)
 {
 	json_t *changes = json_object();
 	struct option_live option;
@@ -187,8 +187,8 @@ static json_t *list_changes(const struct live *live)
 		json_t *now, *given;
 
 		options_describe_live(n, &option);
-		now = value_of(&live->now, n, &option);
-		given = value_of(&live->given, n, &option);
+		now = value_of(&settings->now, n, &option);
+		given = value_of(&settings->given, n, &option);
 		if (!json_equal(now, given))
 			json_object_set(changes, option.name, now);
 		json_decref(now);
@@ -197,63 +197,63 @@ static json_t *list_changes(const struct live *live)
 	return changes;
 }
 
-static void keep(struct live *live)
+static void keep(struct settings *settings)
 {
-	json_t *changes = list_changes(live);
+	json_t *changes = list_changes(settings);
 	char *text = json_dumps(changes, JSON_INDENT(2));
 
 	json_decref(changes);
 	if (text)
-		livefile_put(live->file, text);
+		settings_file_put(settings->file, text);
 }
 
-void live_commit(struct live *live, const struct options *next)
+void settings_commit(struct settings *settings, const struct options *next)
 {
-	live->now = *next;
-	if (live->file)
-		keep(live);
+	settings->now = *next;
+	if (settings->file)
+		keep(settings);
 }
 
 /* One setting that cannot be used, of an older version perhaps, costs no other. */
-static void restore(struct live *live, json_t *kept)
+static void restore(struct settings *settings, json_t *kept)
 {
-	const char *dir = live->given.state_dir, *name, *why;
-	struct live_fault fault;
+	const char *dir = settings->given.state_dir, *name, *why;
+	struct settings_fault fault;
 	json_t *value;
 
 	json_object_foreach(kept, name, value)
 	{
-		if (!set(&live->now, name, value, &fault))
-			log_warn("%s/" LIVEFILE_NAME ": %s: %s; it is left out", dir, name,
+		if (!set(&settings->now, name, value, &fault))
+			log_warn("%s/" SETTINGS_FILE_NAME ": %s: %s; it is left out", dir, name,
 				fault.text);
 	}
-	name = options_contradiction(&live->now, &why);
+	name = options_contradiction(&settings->now, &why);
 	if (!name)
 		return;
-	log_warn("%s/" LIVEFILE_NAME ": %s %s; all of it is left out", dir, name, why);
-	live->now = live->given;
+	log_warn("%s/" SETTINGS_FILE_NAME ": %s %s; all of it is left out", dir, name, why);
+	settings->now = settings->given;
 }
 
-void live_create(struct live **out, struct options *opt)
+void settings_create(struct settings **out, struct options *opt)
 {
-	struct live *live = xcalloc(1, sizeof(*live));
+	struct settings *settings = xcalloc(1, sizeof(*settings));
 	json_t *kept;
 
-	live->given = live->now = *opt;
+	settings->given = settings->now = *opt;
 	if (*opt->state_dir) {
-		kept = livefile_load(opt->state_dir);
-		restore(live, kept);
+		kept = settings_file_load(opt->state_dir);
+		restore(settings, kept);
 		json_decref(kept);
-		livefile_create(&live->file, opt->state_dir);
+		settings_file_create(&settings->file, opt->state_dir);
 	}
-	*opt = live->now;
-	*out = live;
+	*opt = settings->now;
+	*out = settings;
 }
 
-void live_destroy(struct live *live)
+void settings_destroy(struct settings *settings)
 {
-	if (!live)
+	if (!settings)
 		return;
-	livefile_destroy(live->file);
-	free(live);
+	settings_file_destroy(settings->file);
+	free(settings);
 }

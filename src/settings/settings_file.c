@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* Keeps what was changed while the program ran: see livefile.h. */
-#include "http/livefile.h"
+/* Keeps what was changed while the program ran: see settings_file.h. */
+#include "settings/settings_file.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -11,12 +11,12 @@
 #define LOG_TOPIC "settings"
 #include "base/log.h"
 
-#define NEW_NAME     LIVEFILE_NAME ".new"
-#define DAMAGED_NAME LIVEFILE_NAME ".damaged"
+#define NEW_NAME     SETTINGS_FILE_NAME ".new"
+#define DAMAGED_NAME SETTINGS_FILE_NAME ".damaged"
 
 #define MAX_SIZE (64 * 1024)
 
-struct livefile {
+struct settings_file {
 	const char *dir; /* set at creation, as is the next one */
 	int dir_fd;
 	pthread_t thread;
@@ -62,7 +62,7 @@ static json_t *read_object(int fd, char why[static 256])
 static json_t *open_object(int dir_fd, char why[static 256])
 {
 	AUTO(auto_close)
-	int fd = openat(dir_fd, LIVEFILE_NAME,
+	int fd = openat(dir_fd, SETTINGS_FILE_NAME,
 		O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 	struct stat status;
 
@@ -79,21 +79,21 @@ static json_t *open_object(int dir_fd, char why[static 256])
 	return NULL;
 }
 
-json_t *livefile_load(const char *dir)
+json_t *settings_file_load(const char *dir)
 {
 	AUTO(auto_close) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	json_t *object;
 	char why[256];
 
 	if (fd < 0)
-		return NULL; /* livefile_create() says it */
+		return NULL; /* settings_file_create() says it */
 	object = open_object(fd, why);
 	if (object || !*why)
 		return object;
-	if (renameat(fd, LIVEFILE_NAME, fd, DAMAGED_NAME) == 0)
-		log_warn("%s/" LIVEFILE_NAME " is set aside as " DAMAGED_NAME ": %s", dir, why);
+	if (renameat(fd, SETTINGS_FILE_NAME, fd, DAMAGED_NAME) == 0)
+		log_warn("%s/" SETTINGS_FILE_NAME " is set aside as " DAMAGED_NAME ": %s", dir, why);
 	else
-		log_warn("%s/" LIVEFILE_NAME " cannot be used: %s", dir, why);
+		log_warn("%s/" SETTINGS_FILE_NAME " cannot be used: %s", dir, why);
 	return NULL;
 }
 
@@ -117,26 +117,26 @@ static int write_all(int fd, const char *text)
 }
 
 /* The old file stays until all of the new one is on the disk. */
-static int replace(const struct livefile *file, const char *text)
+static int replace(const struct settings_file *file, const char *text)
 {
 	AUTO(auto_close)
 	int fd = openat(file->dir_fd, NEW_NAME,
 		O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	int res = fd < 0 ? -errno : write_all(fd, text);
 
-	if (res == 0 && renameat(file->dir_fd, NEW_NAME, file->dir_fd, LIVEFILE_NAME) < 0)
+	if (res == 0 && renameat(file->dir_fd, NEW_NAME, file->dir_fd, SETTINGS_FILE_NAME) < 0)
 		res = -errno;
 	if (res == 0 && fsync(file->dir_fd) < 0)
 		res = -errno;
 	return res;
 }
 
-static void keep(struct livefile *file, const char *text)
+static void keep(struct settings_file *file, const char *text)
 {
 	int res = replace(file, text);
 
 	if (res < 0 && !file->failed)
-		log_error("%s/" LIVEFILE_NAME ": %s: settings will be forgotten at the next start",
+		log_error("%s/" SETTINGS_FILE_NAME ": %s: settings will be forgotten at the next start",
 			file->dir, strerror(-res));
 	else if (res == 0 && file->failed)
 		log_info("settings are kept again");
@@ -144,7 +144,7 @@ static void keep(struct livefile *file, const char *text)
 }
 
 /* What waits to be written; NULL: the end. */
-static char *await_text(struct livefile *file)
+static char *await_text(struct settings_file *file)
 {
 	char *text;
 
@@ -159,7 +159,7 @@ static char *await_text(struct livefile *file)
 
 static void *run(void *arg)
 {
-	struct livefile *file = arg;
+	struct settings_file *file = arg;
 	char *text;
 
 	log_name_thread("settings");
@@ -170,9 +170,9 @@ static void *run(void *arg)
 	return NULL;
 }
 
-int livefile_create(struct livefile **out, const char *dir)
+int settings_file_create(struct settings_file **out, const char *dir)
 {
-	struct livefile *file = xcalloc(1, sizeof(*file));
+	struct settings_file *file = xcalloc(1, sizeof(*file));
 	int res;
 
 	file->dir = dir;
@@ -193,7 +193,7 @@ int livefile_create(struct livefile **out, const char *dir)
 	return 0;
 }
 
-void livefile_destroy(struct livefile *file)
+void settings_file_destroy(struct settings_file *file)
 {
 	if (!file)
 		return;
@@ -208,7 +208,7 @@ void livefile_destroy(struct livefile *file)
 	free(file);
 }
 
-void livefile_put(struct livefile *file, char *text)
+void settings_file_put(struct settings_file *file, char *text)
 {
 	pthread_mutex_lock(&file->lock);
 	free(file->text);

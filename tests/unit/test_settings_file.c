@@ -14,7 +14,7 @@
 
 #include "base/log.h"
 #include "base/util.h"
-#include "http/livefile.h"
+#include "settings/settings_file.h"
 
 static char dir[64];
 
@@ -49,7 +49,7 @@ int fsync(int fd)
 	note(S_ISDIR(st.st_mode) ? 'D' : 'F');
 	if (S_ISDIR(st.st_mode))
 		return 0;
-	read_text(LIVEFILE_NAME, at_fsync, sizeof(at_fsync));
+	read_text(SETTINGS_FILE_NAME, at_fsync, sizeof(at_fsync));
 	errno = EIO;
 	return is_disk_broken ? -1 : 0;
 }
@@ -63,12 +63,12 @@ int renameat(int from_dir, const char *from, int to_dir, const char *to)
 /* By a program that starts, changes it, and ends. */
 static void put(const char *text)
 {
-	struct livefile *file;
+	struct settings_file *file;
 
 	*calls = *at_fsync = '\0';
-	assert_int_equal(livefile_create(&file, dir), 0);
-	livefile_put(file, xstrdup(text));
-	livefile_destroy(file);
+	assert_int_equal(settings_file_create(&file, dir), 0);
+	settings_file_put(file, xstrdup(text));
+	settings_file_destroy(file);
 }
 
 static void assert_says(const char *name, const char *expected)
@@ -86,7 +86,7 @@ static void the_old_file_stays_until_the_new_one_is_on_the_disk(void **state)
 	put("new");
 	assert_string_equal(calls, "FRD");
 	assert_string_equal(at_fsync, "old");
-	assert_says(LIVEFILE_NAME, "new");
+	assert_says(SETTINGS_FILE_NAME, "new");
 }
 
 static void what_does_not_reach_the_disk_is_not_put_in_place(void **state)
@@ -97,43 +97,43 @@ static void what_does_not_reach_the_disk_is_not_put_in_place(void **state)
 	put("new");
 	is_disk_broken = false;
 	assert_string_equal(calls, "F");
-	assert_says(LIVEFILE_NAME, "old");
+	assert_says(SETTINGS_FILE_NAME, "old");
 	put("newer");
-	assert_says(LIVEFILE_NAME, "newer");
+	assert_says(SETTINGS_FILE_NAME, "newer");
 }
 
 static void what_was_put_last_is_written_before_the_end(void **state)
 {
-	struct livefile *file;
+	struct settings_file *file;
 	char text[8] = "";
 
 	(void)state;
 	*calls = '\0';
-	assert_int_equal(livefile_create(&file, dir), 0);
+	assert_int_equal(settings_file_create(&file, dir), 0);
 	for (unsigned n = 0; n < 20; n++) {
 		snprintf(text, sizeof(text), "%u", n);
-		livefile_put(file, xstrdup(text));
+		settings_file_put(file, xstrdup(text));
 	}
-	livefile_destroy(file);
-	assert_says(LIVEFILE_NAME, "19");
+	settings_file_destroy(file);
+	assert_says(SETTINGS_FILE_NAME, "19");
 }
 
 /* Not only at the end, which a loss of power leaves out. */
 static void what_was_put_is_written_soon(void **state)
 {
-	struct livefile *file;
+	struct settings_file *file;
 	char text[8] = "";
 
 	(void)state;
 	*calls = '\0';
-	assert_int_equal(livefile_create(&file, dir), 0);
-	livefile_put(file, xstrdup("soon"));
+	assert_int_equal(settings_file_create(&file, dir), 0);
+	settings_file_put(file, xstrdup("soon"));
 	for (unsigned n = 0; n < 60000 && strcmp(text, "soon") != 0; n++) {
 		usleep(1000);
-		read_text(LIVEFILE_NAME, text, sizeof(text));
+		read_text(SETTINGS_FILE_NAME, text, sizeof(text));
 	}
 	assert_string_equal(text, "soon");
-	livefile_destroy(file);
+	settings_file_destroy(file);
 }
 
 static void it_is_for_its_owner_alone_and_no_link_leads_elsewhere(void **state)
@@ -141,12 +141,12 @@ static void it_is_for_its_owner_alone_and_no_link_leads_elsewhere(void **state)
 	struct stat st;
 
 	(void)state;
-	assert_int_equal(symlink("elsewhere", LIVEFILE_NAME ".new"), 0);
+	assert_int_equal(symlink("elsewhere", SETTINGS_FILE_NAME ".new"), 0);
 	put("new");
 	assert_int_equal(stat("elsewhere", &st), -1);
-	assert_int_equal(unlink(LIVEFILE_NAME ".new"), 0);
+	assert_int_equal(unlink(SETTINGS_FILE_NAME ".new"), 0);
 	put("newer");
-	assert_int_equal(lstat(LIVEFILE_NAME, &st), 0);
+	assert_int_equal(lstat(SETTINGS_FILE_NAME, &st), 0);
 	assert_true(S_ISREG(st.st_mode));
 	assert_int_equal(st.st_mode & 0777, 0600);
 }
@@ -162,8 +162,8 @@ static int make_dir(void **state)
 static int remove_dir(void **state)
 {
 	(void)state;
-	unlink(LIVEFILE_NAME);
-	unlink(LIVEFILE_NAME ".new");
+	unlink(SETTINGS_FILE_NAME);
+	unlink(SETTINGS_FILE_NAME ".new");
 	return chdir("/") || rmdir(dir);
 }
 

@@ -13,8 +13,8 @@
 
 #include "base/notify.h"
 #include "http/server.h"
-#include "pipeline.h"
-#include "reason.h"
+#include "pipeline/pipeline.h"
+#include "pipeline/source_state.h"
 #include "settings/options.h"
 #include "settings/settings.h"
 #include "shm/sinks.h"
@@ -71,7 +71,7 @@ static void on_change(evutil_socket_t fd, short what, void *arg)
 		notify_send("STATUS=%s: %s", status.text, status.hint);
 	if (app->opt.notify_parent && getppid() > 1)
 		kill(getppid(), SIGUSR2);
-	if (app->opt.exit_on_device_error && reason_find(status.error)->device) {
+	if (app->opt.exit_on_device_error && source_state_find(status.error)->device) {
 		log_error("stopping, as --exit-on-device-error asks");
 		app->exit_code = EXIT_FAILURE;
 		event_base_loopbreak(app->base);

@@ -3,7 +3,7 @@
  * A source gives frames. The pipeline opens it, reads it on the capture thread, and closes and
  * opens it again after any error: a source keeps no state of its own across that.
  *
- * Errors speak the kernel's words; reason.c maps each to what people read:
+ * Errors speak the kernel's words; source_state.c maps each to what people read:
  *   -ENODEV, -ENOENT  no device           -ENOLINK  no signal
  *   -EACCES           not allowed         -ENOLCK   signal without sync
  *   -EBUSY            used by another     -ERANGE   mode that cannot be captured

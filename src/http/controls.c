@@ -44,7 +44,7 @@ static void handle(struct server *server, struct connection *conn, const struct 
 	struct source_controls controls;
 
 	(void)req;
-	desk_look(pipeline_desk(server->pipeline), &controls);
+	device_controls_look(pipeline_device_controls(server->pipeline), &controls);
 	/* A name that is not UTF-8 makes an entry that is left out. */
 	for (unsigned i = 0; i < controls.count; i++)
 		json_array_append_new(list, describe(&controls.control[i]));

@@ -9,7 +9,7 @@
 
 #include <event2/event.h>
 
-#include "pipeline.h"
+#include "pipeline/pipeline.h"
 #include "settings/options.h"
 #include "settings/settings.h"
 #include "shm/sinks.h"

@@ -57,7 +57,7 @@ static json_t *describe(const struct server *server)
 	json_t *settings = settings_describe(server->settings);
 	struct source_controls all;
 
-	desk_look(pipeline_desk(server->pipeline), &all);
+	device_controls_look(pipeline_device_controls(server->pipeline), &all);
 	for (unsigned i = 0; i < all.count; i++) {
 		const struct source_control *control = &all.control[i];
 
@@ -85,7 +85,7 @@ static void reply_range(const struct settings_change *change, struct connection 
 	struct source_controls all;
 	char text[128];
 
-	desk_look(pipeline_desk(change->server->pipeline), &all);
+	device_controls_look(pipeline_device_controls(change->server->pipeline), &all);
 	snprintf(text, sizeof(text), "the device does not take this");
 	for (unsigned i = 0; i < all.count; i++) {
 		const struct source_control *control = &all.control[i];
@@ -100,7 +100,7 @@ static void reply_range(const struct settings_change *change, struct connection 
 }
 
 static void reply_refusal(const struct settings_change *change, struct connection *conn,
-	const struct desk_answer *answer)
+	const struct device_controls_answer *answer)
 {
 	const char *name = options_control_name(answer->which);
 
@@ -126,10 +126,10 @@ static void on_answer(evutil_socket_t fd, short what, void *arg)
 {
 	struct settings_change *change = arg;
 	struct connection *conn = change->conn;
-	struct desk_answer answer;
+	struct device_controls_answer answer;
 
 	(void)fd, (void)what;
-	if (!desk_hear(pipeline_desk(change->server->pipeline), &answer))
+	if (!device_controls_hear(pipeline_device_controls(change->server->pipeline), &answer))
 		return;
 	change->pending = false;
 	change->conn = NULL;
@@ -149,7 +149,7 @@ static bool give_up(struct settings_change *change)
 {
 	change->pending = false;
 	change->conn = NULL;
-	return desk_withdraw(pipeline_desk(change->server->pipeline));
+	return device_controls_withdraw(pipeline_device_controls(change->server->pipeline));
 }
 
 static void on_expired(void *arg)
@@ -179,7 +179,7 @@ static const struct connection_holder holder = { .expired = on_expired, .closed 
 static void ask_device(struct settings_change *change, struct connection *conn,
 	const struct options *next, const struct option_control wish[CONTROLS])
 {
-	if (desk_ask(pipeline_desk(change->server->pipeline), wish) < 0)
+	if (device_controls_ask(pipeline_device_controls(change->server->pipeline), wish) < 0)
 		return reply_error(conn, 409, NULL, "the device has not answered yet: try again");
 	change->pending = true;
 	change->since_ns = now_ns();
@@ -234,7 +234,7 @@ int settings_change_create(struct settings_change **out, struct server *server)
 	struct settings_change *change = xcalloc(1, sizeof(*change));
 
 	change->server = server;
-	change->answered = event_new(server->base, desk_fd(pipeline_desk(server->pipeline)),
+	change->answered = event_new(server->base, device_controls_fd(pipeline_device_controls(server->pipeline)),
 		EV_READ | EV_PERSIST, on_answer, change);
 	if (!change->answered || event_add(change->answered, NULL) < 0) {
 		settings_change_destroy(change);

@@ -10,7 +10,7 @@
 #include <jansson.h>
 
 #include "http/video.h"
-#include "pipeline.h"
+#include "pipeline/pipeline.h"
 #include "settings/options.h"
 #include "shm/sinks.h"
 

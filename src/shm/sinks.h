@@ -3,7 +3,7 @@
 #ifndef SHM_SINKS_H
 #define SHM_SINKS_H
 
-#include "pipeline.h"
+#include "pipeline/pipeline.h"
 #include "shm/sink.h"
 
 struct sinks;

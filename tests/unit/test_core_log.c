@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "media/drops.h"
-#include "reason.h"
+#include "pipeline/source_state.h"
 
 #undef LOG_TOPIC
 #define LOG_TOPIC "test"
@@ -306,15 +306,15 @@ static void every_error_has_words_and_a_remedy(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(known); i++) {
-		const struct reason *reason = reason_find(known[i].error);
+		const struct source_state *row = source_state_find(known[i].error);
 
-		assert_string_equal(reason->state, known[i].state);
-		assert_true(*reason->text);
-		assert_true(known[i].error == 0 || *reason->hint);
-		assert_string_equal(reason->hint + strcspn(reason->hint, "\n"), "");
+		assert_string_equal(row->name, known[i].state);
+		assert_true(*row->text);
+		assert_true(known[i].error == 0 || *row->hint);
+		assert_string_equal(row->hint + strcspn(row->hint, "\n"), "");
 	}
-	assert_true(reason_find(-ENODEV)->device);
-	assert_false(reason_find(-ENOLINK)->device);
+	assert_true(source_state_find(-ENODEV)->device);
+	assert_false(source_state_find(-ENOLINK)->device);
 }
 
 int main(void)

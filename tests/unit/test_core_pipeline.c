@@ -24,14 +24,14 @@
 #define pipeline_get_h264_status tested_get_h264_status
 #define pipeline_obey            tested_obey
 #define pipeline_limit_h264      tested_limit_h264
-#define pipeline_desk            tested_desk
+#define pipeline_device_controls            tested_desk
 #define pipeline_get_status      tested_get_status
 #define pipeline_drops           tested_drops
 #define pipeline_latency         tested_latency
 #define pipeline_encoder_type    tested_encoder_type
 #define pipeline_change_fd       tested_change_fd
 #define pipeline_alive_ns        tested_alive_ns
-#include "../../src/pipeline.c"
+#include "../../src/pipeline/pipeline.c"
 
 #include <fcntl.h>
 #include <linux/videodev2.h>

@@ -4,13 +4,13 @@
  * again, for as long as the program runs. While there is no picture it publishes a slate that says
  * why, once a second. It owns the outlets: raw frames, and JPEG and H.264 made of them on demand.
  */
-#ifndef PIPELINE_H
-#define PIPELINE_H
+#ifndef PIPELINE_PIPELINE_H
+#define PIPELINE_PIPELINE_H
 
-#include "desk.h"
 #include "encoder/h264.h"
 #include "media/drops.h"
 #include "media/mailbox.h"
+#include "pipeline/device_controls.h"
 #include "settings/options.h"
 
 struct pipeline;
@@ -51,12 +51,12 @@ void pipeline_get_status(struct pipeline *pipeline, struct pipeline_status *out)
 void pipeline_get_h264_status(struct pipeline *pipeline, struct h264_status *out);
 /*
  * From now on the live options (options_next_live) are these; image controls when the device is
- * opened next, see pipeline_desk(). A rate above the one that the device was opened with opens it
+ * opened next, see pipeline_device_controls(). A rate above the one that the device was opened with opens it
  * again; all else is done without a gap, but for what h264_encoder_obey() says.
  */
 void pipeline_obey(struct pipeline *pipeline, const struct options *now);
 /* Controls of the device. A change there that pipeline_obey() is told of outlives the device. */
-struct desk *pipeline_desk(struct pipeline *pipeline);
+struct device_controls *pipeline_device_controls(struct pipeline *pipeline);
 /* See h264_encoder_limit(). */
 void pipeline_limit_h264(struct pipeline *pipeline, const struct encoder_limit *limit);
 struct drops *pipeline_drops(struct pipeline *pipeline);

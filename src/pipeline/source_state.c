@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* The table of reasons: see reason.h. */
-#include "reason.h"
+/* The table of states: see source_state.h. */
+#include "pipeline/source_state.h"
 
 #include <errno.h>
 
 /* clang-format off */
-static const struct reason reasons[] = {
+static const struct source_state states[] = {
 	{ 0,           "online",           "Online",                   "", 0, false },
 	{ 1,           "starting",         "Starting",                 "The device is being opened.", 0, false },
 	{ -ENODEV,     "no-device",        "No capture device",        "Plug the grabber in, or name it with --device.", -1, true },
@@ -26,20 +26,20 @@ static const struct reason reasons[] = {
 	{ -EIO,        "device-error",     "Capture device failed",    "It is being opened again. If this stays, plug it in again.", 200, true },
 };
 
-static const struct reason other = {
+static const struct source_state other = {
 	-EPROTO,       "device-error",     "Capture device failed",    "It is being opened again. The log has the details.", -1, true,
 };
 /* clang-format on */
 
-const struct reason *reason_find(int error)
+const struct source_state *source_state_find(int error)
 {
 	if (error == -ENOENT || error == -ENXIO)
 		error = -ENODEV;
 	if (error == -EPERM)
 		error = -EACCES;
-	for (unsigned i = 0; i < sizeof(reasons) / sizeof(*reasons); i++) {
-		if (reasons[i].error == error)
-			return &reasons[i];
+	for (unsigned i = 0; i < sizeof(states) / sizeof(*states); i++) {
+		if (states[i].error == error)
+			return &states[i];
 	}
 	return &other;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* The desk between the network thread and the device's controls: who is answered, and what not. */
+/* Between the network thread and the device's controls: who is answered, and what not. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,10 +10,10 @@
 #include <sys/eventfd.h>
 
 #include "base/util.h"
-#include "desk.h"
+#include "pipeline/device_controls.h"
 
 static struct option_control wish[CONTROLS];
-static struct desk *desk;
+static struct device_controls *device;
 static int wake_fd, n_changes, refusal;
 
 static void our_list(struct source *source, struct source_controls *out)
@@ -44,13 +44,13 @@ static int setup(void **state)
 	wish[CONTROL_CONTRAST] = (struct option_control){ CONTROL_SET, 7 };
 	n_changes = refusal = 0;
 	wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	return desk_create(&desk, wake_fd);
+	return device_controls_create(&device, wake_fd);
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	desk_destroy(desk);
+	device_controls_destroy(device);
 	close(wake_fd);
 	return 0;
 }
@@ -65,35 +65,35 @@ static bool is_readable(int fd)
 static void a_change_is_made_and_answered_once(void **state)
 {
 	struct source_controls controls;
-	struct desk_answer answer;
+	struct device_controls_answer answer;
 
 	(void)state;
-	assert_false(desk_hear(desk, &answer));
-	assert_int_equal(desk_ask(desk, wish), 0);
+	assert_false(device_controls_hear(device, &answer));
+	assert_int_equal(device_controls_ask(device, wish), 0);
 	assert_true(is_readable(wake_fd));
-	assert_false(desk_hear(desk, &answer));
-	desk_serve(desk, &source);
-	assert_true(is_readable(desk_fd(desk)));
-	assert_true(desk_hear(desk, &answer));
+	assert_false(device_controls_hear(device, &answer));
+	device_controls_serve(device, &source);
+	assert_true(is_readable(device_controls_fd(device)));
+	assert_true(device_controls_hear(device, &answer));
 	assert_int_equal(answer.error, 0);
-	assert_false(is_readable(desk_fd(desk)));
-	assert_false(desk_hear(desk, &answer));
-	desk_look(desk, &controls); /* what is listed is new, too */
+	assert_false(is_readable(device_controls_fd(device)));
+	assert_false(device_controls_hear(device, &answer));
+	device_controls_look(device, &controls); /* what is listed is new, too */
 	assert_int_equal(controls.count, 1);
 	assert_int_equal(controls.control[0].value, 1);
-	desk_serve(desk, &source);
+	device_controls_serve(device, &source);
 	assert_int_equal(n_changes, 1);
 }
 
 static void a_refusal_says_which_control_is_at_fault(void **state)
 {
-	struct desk_answer answer;
+	struct device_controls_answer answer;
 
 	(void)state;
 	refusal = -ERANGE;
-	assert_int_equal(desk_ask(desk, wish), 0);
-	desk_serve(desk, &source);
-	assert_true(desk_hear(desk, &answer));
+	assert_int_equal(device_controls_ask(device, wish), 0);
+	device_controls_serve(device, &source);
+	assert_true(device_controls_hear(device, &answer));
 	assert_int_equal(answer.error, -ERANGE);
 	assert_int_equal(answer.which, CONTROL_HUE);
 }
@@ -101,60 +101,60 @@ static void a_refusal_says_which_control_is_at_fault(void **state)
 static void without_a_device_it_is_said_so(void **state)
 {
 	struct source_controls controls;
-	struct desk_answer answer;
+	struct device_controls_answer answer;
 
 	(void)state;
-	desk_show(desk, &source);
-	assert_int_equal(desk_ask(desk, wish), 0);
-	desk_show(desk, NULL);
-	desk_serve(desk, NULL);
-	assert_true(desk_hear(desk, &answer));
+	device_controls_show(device, &source);
+	assert_int_equal(device_controls_ask(device, wish), 0);
+	device_controls_show(device, NULL);
+	device_controls_serve(device, NULL);
+	assert_true(device_controls_hear(device, &answer));
 	assert_int_equal(answer.error, -ENODEV);
 	assert_int_equal(answer.which, CONTROL_CONTRAST);
-	desk_look(desk, &controls);
+	device_controls_look(device, &controls);
 	assert_int_equal(controls.count, 0);
 }
 
 static void one_change_at_a_time(void **state)
 {
-	struct desk_answer answer;
+	struct device_controls_answer answer;
 
 	(void)state;
-	assert_int_equal(desk_ask(desk, wish), 0);
-	assert_int_equal(desk_ask(desk, wish), -EBUSY);
-	desk_serve(desk, &source);
-	assert_int_equal(desk_ask(desk, wish), -EBUSY); /* its answer has not been heard */
-	assert_true(desk_hear(desk, &answer));
-	assert_int_equal(desk_ask(desk, wish), 0);
+	assert_int_equal(device_controls_ask(device, wish), 0);
+	assert_int_equal(device_controls_ask(device, wish), -EBUSY);
+	device_controls_serve(device, &source);
+	assert_int_equal(device_controls_ask(device, wish), -EBUSY); /* its answer has not been heard */
+	assert_true(device_controls_hear(device, &answer));
+	assert_int_equal(device_controls_ask(device, wish), 0);
 }
 
 static void what_was_withdrawn_in_time_is_not_done(void **state)
 {
-	struct desk_answer answer;
+	struct device_controls_answer answer;
 
 	(void)state;
-	assert_int_equal(desk_ask(desk, wish), 0);
-	assert_true(desk_withdraw(desk));
-	desk_serve(desk, &source);
+	assert_int_equal(device_controls_ask(device, wish), 0);
+	assert_true(device_controls_withdraw(device));
+	device_controls_serve(device, &source);
 	assert_int_equal(n_changes, 0);
-	assert_false(desk_hear(desk, &answer));
-	assert_int_equal(desk_ask(desk, wish), 0);
+	assert_false(device_controls_hear(device, &answer));
+	assert_int_equal(device_controls_ask(device, wish), 0);
 }
 
 static void an_answer_after_the_withdrawal_is_nobodys(void **state)
 {
-	struct desk_answer answer;
+	struct device_controls_answer answer;
 
 	(void)state;
-	assert_int_equal(desk_ask(desk, wish), 0);
-	desk_serve(desk, &source);
-	assert_false(desk_withdraw(desk));
-	assert_false(desk_hear(desk, &answer));
+	assert_int_equal(device_controls_ask(device, wish), 0);
+	device_controls_serve(device, &source);
+	assert_false(device_controls_withdraw(device));
+	assert_false(device_controls_hear(device, &answer));
 	/* And it does not stand for the next one. */
-	assert_int_equal(desk_ask(desk, wish), 0);
-	assert_false(desk_hear(desk, &answer));
-	desk_serve(desk, &source);
-	assert_true(desk_hear(desk, &answer));
+	assert_int_equal(device_controls_ask(device, wish), 0);
+	assert_false(device_controls_hear(device, &answer));
+	device_controls_serve(device, &source);
+	assert_true(device_controls_hear(device, &answer));
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

@@ -3,7 +3,7 @@
  * The supervisor of the source: open, read, and after any error close, say why, wait and open
  * again. Expected states are logged here, when they change and only then.
  */
-#include "pipeline.h"
+#include "pipeline/pipeline.h"
 
 #include <linux/videodev2.h>
 #include <pthread.h>
@@ -16,7 +16,7 @@
 #include "convert/jpegcheck.h"
 #include "convert/jpegfix.h"
 #include "encoder/jpeg.h"
-#include "reason.h"
+#include "pipeline/source_state.h"
 #include "slate/slate.h"
 
 #define LOG_TOPIC "capture"
@@ -37,7 +37,7 @@ struct pipeline {
 	int stop_fd;   /* eventfd: readable from pipeline_stop() on */
 	int wake_fd;   /* eventfd: written when there is something to obey() */
 	int change_fd; /* eventfd: written by the capture thread */
-	struct desk *desk;
+	struct device_controls *controls;
 	struct drops drops;
 	struct latency latency[MEDIA];
 
@@ -65,7 +65,7 @@ struct pipeline {
 int pipeline_create(struct pipeline **out, const struct options *opt)
 {
 	struct pipeline *pipe = xcalloc(1, sizeof(*pipe));
-	const struct reason *starting = reason_find(1);
+	const struct source_state *starting = source_state_find(1);
 	int res;
 
 	pipe->opt = opt;
@@ -80,7 +80,7 @@ int pipeline_create(struct pipeline **out, const struct options *opt)
 		.wake_fd = pipe->wake_fd,
 		.memory = &pipe->memory };
 	pipe->status = (struct pipeline_status){ .error = 1,
-		.state = starting->state,
+		.state = starting->name,
 		.text = starting->text,
 		.hint = starting->hint,
 		.width = opt->resolution.width,
@@ -92,7 +92,7 @@ int pipeline_create(struct pipeline **out, const struct options *opt)
 	if (pipe->stop_fd < 0 || pipe->wake_fd < 0 || pipe->change_fd < 0)
 		res = -EMFILE;
 	else
-		res = desk_create(&pipe->desk, pipe->wake_fd);
+		res = device_controls_create(&pipe->controls, pipe->wake_fd);
 	if (res == 0)
 		res = jpeg_encoder_create(&pipe->jpeg, opt, pipe->raw, &pipe->drops);
 	if (res == 0)
@@ -115,7 +115,7 @@ void pipeline_destroy(struct pipeline *pipe)
 	h264_encoder_destroy(pipe->h264);
 	jpeg_encoder_destroy(pipe->jpeg);
 	outlet_destroy(pipe->raw);
-	desk_destroy(pipe->desk);
+	device_controls_destroy(pipe->controls);
 	frame_unref(pipe->slate);
 	close_fd(&pipe->stop_fd);
 	close_fd(&pipe->wake_fd);
@@ -125,33 +125,33 @@ void pipeline_destroy(struct pipeline *pipe)
 }
 
 /* Whether this is not what /state says already. The capture thread alone writes the status. */
-static bool is_news(const struct pipeline *pipe, const struct reason *reason,
+static bool is_news(const struct pipeline *pipe, const struct source_state *state,
 	const struct frame *frame)
 {
 	const struct pipeline_status *status = &pipe->status;
 
-	return status->state != reason->state ||
+	return status->state != state->name ||
 	       (frame && (status->width != frame->width || status->height != frame->height ||
 				 status->format != frame->format));
 }
 
 /* Logged before it can be read from /state, so that nobody sees a state without its line. */
-static void set_status(struct pipeline *pipe, const struct reason *reason,
+static void set_status(struct pipeline *pipe, const struct source_state *state,
 	const struct frame *frame)
 {
 	struct pipeline_status *status = &pipe->status;
 
 	if (frame)
-		log_info("%s: %ux%u %.4s", reason->text, frame->width, frame->height,
+		log_info("%s: %ux%u %.4s", state->text, frame->width, frame->height,
 			(const char *)&frame->format);
 	else
-		log_info("%s: %s", reason->text, reason->hint);
+		log_info("%s: %s", state->text, state->hint);
 	pthread_mutex_lock(&pipe->lock);
-	status->online = reason->error == 0;
-	status->error = reason->error;
-	status->state = reason->state;
-	status->text = reason->text;
-	status->hint = reason->hint;
+	status->online = state->error == 0;
+	status->error = state->error;
+	status->state = state->name;
+	status->text = state->text;
+	status->hint = state->hint;
 	if (frame) {
 		status->width = frame->width;
 		status->height = frame->height;
@@ -161,7 +161,7 @@ static void set_status(struct pipeline *pipe, const struct reason *reason,
 	wake(pipe->change_fd);
 }
 
-static void draw_card(struct pipeline *pipe, const struct reason *reason)
+static void draw_slate(struct pipeline *pipe, const struct source_state *state)
 {
 	char detail[256], when[32];
 	time_t now = time(NULL);
@@ -171,14 +171,14 @@ static void draw_card(struct pipeline *pipe, const struct reason *reason)
 	snprintf(detail, sizeof(detail), "%s, since %s", pipe->opt->device, when);
 	frame_unref(pipe->slate);
 	pipe->slate = NULL;
-	if (slate_draw(&pipe->slate, pipe->status.width, pipe->status.height, reason->text,
-		    reason->hint, detail) < 0)
+	if (slate_draw(&pipe->slate, pipe->status.width, pipe->status.height, state->text,
+		    state->hint, detail) < 0)
 		drops_add(&pipe->drops, DROP_NO_MEMORY, "no memory for the no-signal picture");
 	pipe->slate_due_ns = 0;
 }
 
 /* Publishes the slate when it is due: at once when new, then once a second. */
-static void show_card(struct pipeline *pipe, int64_t now)
+static void show_slate(struct pipeline *pipe, int64_t now)
 {
 	struct frame *slate;
 
@@ -193,13 +193,13 @@ static void show_card(struct pipeline *pipe, int64_t now)
 
 static void report(struct pipeline *pipe, int error, int64_t now)
 {
-	const struct reason *reason = reason_find(error);
+	const struct source_state *state = source_state_find(error);
 
-	if (is_news(pipe, reason, NULL)) {
-		set_status(pipe, reason, NULL);
-		draw_card(pipe, reason);
+	if (is_news(pipe, state, NULL)) {
+		set_status(pipe, state, NULL);
+		draw_slate(pipe, state);
 	}
-	show_card(pipe, now);
+	show_slate(pipe, now);
 }
 
 static bool is_jpeg(uint32_t format)
@@ -252,8 +252,8 @@ static void publish(struct pipeline *pipe, struct frame *frame, int64_t now)
 	atomic_store(&pipe->alive_ns, now);
 	atomic_fetch_add(&pipe->captured, 1);
 	rate_tick(&pipe->rate, now);
-	if (is_news(pipe, reason_find(0), frame))
-		set_status(pipe, reason_find(0), frame);
+	if (is_news(pipe, source_state_find(0), frame))
+		set_status(pipe, source_state_find(0), frame);
 	frame_unref(pipe->slate);
 	pipe->slate = NULL;
 	pipe->memory.said = 0;
@@ -286,9 +286,9 @@ static void obey(struct pipeline *pipe, struct source *source)
 	pthread_mutex_unlock(&pipe->lock);
 	if (pipe->now.desired_fps != fps)
 		limiter_init(&pipe->limiter, pipe->now.desired_fps);
-	desk_serve(pipe->desk, source);
+	device_controls_serve(pipe->controls, source);
 	if (source && source->controls_changed)
-		desk_show(pipe->desk, source);
+		device_controls_show(pipe->controls, source);
 }
 
 /* Three frames at the rate that was asked for, if that is slower than --device-timeout. */
@@ -352,7 +352,7 @@ static int read_frames(struct pipeline *pipe, struct source *source)
 			report(pipe, silence, now);
 		else
 			wake_ns = MIN(wake_ns, frame_ns + timeout_ns);
-		show_card(pipe, now);
+		show_slate(pipe, now);
 		res = next_frame(pipe, source, wake_ns, &frame);
 		now = now_ns();
 		if (res == 0) {
@@ -380,14 +380,14 @@ static bool wait_to_retry(struct pipeline *pipe, int delay_ms)
 			return false;
 		now = now_ns();
 		obey(pipe, NULL);
-		show_card(pipe, now);
+		show_slate(pipe, now);
 	} while (now < until);
 	return true;
 }
 
-static int retry_ms(const struct pipeline *pipe, const struct reason *reason)
+static int retry_ms(const struct pipeline *pipe, const struct source_state *state)
 {
-	return reason->retry_ms < 0 ? pipe->opt->device_error_delay_s * 1000 : reason->retry_ms;
+	return state->retry_ms < 0 ? pipe->opt->device_error_delay_s * 1000 : state->retry_ms;
 }
 
 static void *capture_main(void *arg)
@@ -403,9 +403,9 @@ static void *capture_main(void *arg)
 		pipe->opened_fps = pipe->now.desired_fps;
 		res = pipe->ops->open(&source, &pipe->config);
 		if (res == 0) {
-			desk_show(pipe->desk, source);
+			device_controls_show(pipe->controls, source);
 			res = read_frames(pipe, source);
-			desk_show(pipe->desk, NULL);
+			device_controls_show(pipe->controls, NULL);
 			pipe->ops->close(source);
 		}
 		if (res == -ECANCELED)
@@ -414,7 +414,7 @@ static void *capture_main(void *arg)
 		if (res == -ERESTART)
 			continue;
 		report(pipe, res, now_ns());
-		delay_ms = retry_ms(pipe, reason_find(res));
+		delay_ms = retry_ms(pipe, source_state_find(res));
 		pthread_mutex_lock(&pipe->lock);
 		pipe->status.restarts++;
 		pthread_mutex_unlock(&pipe->lock);
@@ -490,9 +490,9 @@ void pipeline_get_status(struct pipeline *pipe, struct pipeline_status *out)
 	out->skipped = atomic_load(&pipe->skipped);
 }
 
-struct desk *pipeline_desk(struct pipeline *pipe)
+struct device_controls *pipeline_device_controls(struct pipeline *pipe)
 {
-	return pipe->desk;
+	return pipe->controls;
 }
 
 struct drops *pipeline_drops(struct pipeline *pipe)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
- * The supervisor of the source: open, read, and after any error close, say why, wait and open
+ * Keeps the source alive: open, read, and after any error close, say why, wait and open
  * again. Expected states are logged here, when they change and only then.
  */
 #include "pipeline/pipeline.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
- * The supervisor with a source that plays a script: what it shows, says and does after each
+ * The pipeline with a source that plays a script: what it shows, says and does after each
  * error, and that it ends when told, whatever the source does.
  */
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
- * How long the supervisor waits for frames, and what it takes silence for. pipeline.c is compiled in
+ * How long the pipeline waits for frames, and what it takes silence for. pipeline.c is compiled in
  * here, over a source and a clock of our own: time passes only while the source is waited for.
  */
 #include <setjmp.h>

@@ -254,7 +254,7 @@ static void describe(const struct encoder *encoder, const struct encoder_pending
 	frame->range = encoder->range;
 	frame->matrix = encoder->matrix;
 	frame_copy_origin(frame, &pending->origin);
-	frame->still = false; /* nobody may begin with an old access unit */
+	frame->keepable = false; /* nobody may begin with an old access unit */
 	frame->fps = encoder->tuning.fps;
 	frame->encode_begin_ns = pending->begin_ns;
 	frame->encode_end_ns = now_ns();

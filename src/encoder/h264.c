@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
- * The H.264 encoder: see h264.h. Its thread looks after the keeper, which has an encoder running,
- * and the feeder, which hands it the newest frames; it never waits for a driver.
+ * The H.264 encoder: see h264.h. Its thread looks after the supervisor, which has an encoder running,
+ * and the scheduler, which hands it the newest frames; it never waits for a driver.
  *
  * Lock order: our outlet, the raw outlet, a mailbox; `lock` is held over no other.
  */
@@ -13,8 +13,8 @@
 #include "base/thread.h"
 #include "base/util.h"
 #include "base/wait.h"
-#include "encoder/feeder.h"
-#include "encoder/keeper.h"
+#include "encoder/scheduler.h"
+#include "encoder/supervisor.h"
 
 #define LOG_TOPIC "h264"
 #include "base/log.h"
@@ -36,8 +36,8 @@ struct h264_encoder {
 	atomic_bool wanted, stop;
 
 	struct options opt; /* our thread only, as all of this block: as they are now */
-	struct keeper keeper;
-	struct feeder feeder; /* but what it says of itself */
+	struct supervisor supervisor;
+	struct scheduler scheduler; /* but what it says of itself */
 	int64_t idle_ns;      /* since when nobody watches; 0: somebody does */
 	uint64_t ticked;      /* access units that `rate` knows of */
 
@@ -75,7 +75,7 @@ static void on_need_key(void *arg)
 {
 	struct h264_encoder *encoder = arg;
 
-	feeder_ask_key(&encoder->feeder, now_ns());
+	scheduler_ask_key(&encoder->scheduler, now_ns());
 	wake(encoder->wake_fd);
 }
 
@@ -92,7 +92,7 @@ static void obey(struct h264_encoder *encoder)
 	encoder->wished = false;
 	pthread_mutex_unlock(&encoder->lock);
 	if (wished)
-		feeder_obey(&encoder->feeder);
+		scheduler_obey(&encoder->scheduler);
 }
 
 static void obey_limit(struct h264_encoder *encoder)
@@ -106,7 +106,7 @@ static void obey_limit(struct h264_encoder *encoder)
 	encoder->limited = false;
 	pthread_mutex_unlock(&encoder->lock);
 	if (limited)
-		feeder_limit(&encoder->feeder, &limit);
+		scheduler_limit(&encoder->scheduler, &limit);
 }
 
 static void tend_idleness(struct h264_encoder *encoder, int64_t now)
@@ -117,38 +117,38 @@ static void tend_idleness(struct h264_encoder *encoder, int64_t now)
 	}
 	if (!encoder->idle_ns) {
 		encoder->idle_ns = now;
-		feeder_rest(&encoder->feeder);
+		scheduler_rest(&encoder->scheduler);
 	}
 	if (now - encoder->idle_ns >= IDLE_NS)
-		keeper_rest(&encoder->keeper, now);
+		supervisor_rest(&encoder->supervisor, now);
 }
 
 static const char *name_state(const struct h264_encoder *encoder, int64_t now)
 {
-	const struct keeper *keeper = &encoder->keeper;
-	int error = keeper->failover.error;
+	const struct supervisor *supervisor = &encoder->supervisor;
+	int error = supervisor->policy.error;
 
-	if (keeper_is_running(keeper))
-		return keeper->ops == keeper->failover.software && error && error != -ENODEV &&
-				       error != -ERANGE
+	if (supervisor_is_running(supervisor))
+		return supervisor->ops == supervisor->policy.software && error &&
+				       error != -ENODEV && error != -ERANGE
 			       ? "fallback"
 			       : "running";
-	if (!keeper->session && !failover_pick(&keeper->failover, now))
+	if (!supervisor->session && !fallback_pick(&supervisor->policy, now))
 		return "failed";
 	return atomic_load(&encoder->wanted) ? "starting" : "idle";
 }
 
-static void describe_encoder(struct keeper *keeper, struct h264_status *status)
+static void describe_encoder(struct supervisor *supervisor, struct h264_status *status)
 {
-	const struct encoder *running = session_encoder(keeper->session);
+	const struct encoder *running = session_encoder(supervisor->session);
 
-	status->encoder = keeper->ops->name;
+	status->encoder = supervisor->ops->name;
 	memcpy(status->device, running->device, sizeof(status->device));
 	status->profile = avc_profile_name(running->profile);
 	status->level = running->level;
 	status->width = running->width;
 	status->height = running->height;
-	session_get_tuning(keeper->session, &status->tuning);
+	session_get_tuning(supervisor->session, &status->tuning);
 }
 
 static void count_units(struct h264_encoder *encoder, uint64_t units, int64_t now)
@@ -159,24 +159,25 @@ static void count_units(struct h264_encoder *encoder, uint64_t units, int64_t no
 
 static void update_status(struct h264_encoder *encoder, int64_t now)
 {
-	struct keeper *keeper = &encoder->keeper;
-	const struct session_view *view = &keeper->view;
+	struct supervisor *supervisor = &encoder->supervisor;
+	const struct session_view *view = &supervisor->view;
 	struct h264_status status = { .encoder = "none", .profile = "" };
 
 	status.state = name_state(encoder, now);
-	failover_explain(&keeper->failover, keeper->ops, now, status.text, sizeof(status.text));
-	if (keeper_is_running(keeper))
-		describe_encoder(keeper, &status);
-	status.online = view->online && keeper_is_running(keeper);
-	status.encoded = keeper->units + view->units;
-	status.keys = keeper->keys + view->keys;
-	status.lost = keeper->lost + view->lost;
-	status.opened = keeper->opened;
-	status.failures = keeper->failures;
-	status.same = encoder->feeder.same;
-	status.late = mailbox_dropped(encoder->mailbox) + encoder->feeder.surplus;
+	fallback_explain(&supervisor->policy, supervisor->ops, now, status.text,
+		sizeof(status.text));
+	if (supervisor_is_running(supervisor))
+		describe_encoder(supervisor, &status);
+	status.online = view->online && supervisor_is_running(supervisor);
+	status.encoded = supervisor->units + view->units;
+	status.keys = supervisor->keys + view->keys;
+	status.lost = supervisor->lost + view->lost;
+	status.opened = supervisor->opened;
+	status.failures = supervisor->failures;
+	status.same = encoder->scheduler.same;
+	status.late = mailbox_dropped(encoder->mailbox) + encoder->scheduler.surplus;
 	status.encode_ns = view->encode_ns;
-	status.convert_ns = encoder->feeder.convert_ns;
+	status.convert_ns = encoder->scheduler.convert_ns;
 	count_units(encoder, status.encoded, now);
 	pthread_mutex_lock(&encoder->lock);
 	encoder->status = status;
@@ -186,9 +187,10 @@ static void update_status(struct h264_encoder *encoder, int64_t now)
 /* When to look again although nothing happened: what was due at `now` has been seen to. */
 static int64_t due_ns(const struct h264_encoder *encoder, int64_t now)
 {
-	int64_t due = MIN(keeper_due_ns(&encoder->keeper), feeder_due_ns(&encoder->feeder, now));
+	int64_t due = MIN(supervisor_due_ns(&encoder->supervisor),
+		scheduler_due_ns(&encoder->scheduler, now));
 
-	if (encoder->idle_ns && encoder->keeper.config.width)
+	if (encoder->idle_ns && encoder->supervisor.config.width)
 		due = MIN(due, encoder->idle_ns + IDLE_NS);
 	return due;
 }
@@ -199,7 +201,7 @@ static int64_t due_ns(const struct h264_encoder *encoder, int64_t now)
  */
 static void wait_for_work(struct h264_encoder *encoder, int64_t now)
 {
-	bool has_room = feeder_has_room(&encoder->feeder, now);
+	bool has_room = scheduler_has_room(&encoder->scheduler, now);
 	struct pollfd on[] = { { .fd = encoder->wake_fd, .events = POLLIN },
 		{ .fd = has_room ? mailbox_fd(encoder->mailbox) : -1, .events = POLLIN } };
 	eventfd_t count;
@@ -217,16 +219,16 @@ static void *run(void *arg)
 	while (!atomic_load(&encoder->stop)) {
 		const int64_t now = now_ns();
 
-		keeper_tend(&encoder->keeper, now);
+		supervisor_tend(&encoder->supervisor, now);
 		obey(encoder);
 		obey_limit(encoder);
 		tend_idleness(encoder, now);
 		if (atomic_load(&encoder->wanted))
-			feeder_feed(&encoder->feeder, now);
+			scheduler_feed(&encoder->scheduler, now);
 		update_status(encoder, now);
 		wait_for_work(encoder, now);
 	}
-	keeper_finish(&encoder->keeper, FINISH_MS);
+	supervisor_finish(&encoder->supervisor, FINISH_MS);
 	return NULL;
 }
 
@@ -239,11 +241,12 @@ static int start(struct h264_encoder *encoder, struct drops *drops)
 	encoder->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (encoder->wake_fd < 0)
 		return -errno;
-	keeper_init(&encoder->keeper, encoder->opt.h264_encoder, encoder->outlet, encoder->wake_fd);
-	encoder->keeper.failover.device = encoder->opt.h264_m2m_device;
+	supervisor_init(&encoder->supervisor, encoder->opt.h264_encoder, encoder->outlet,
+		encoder->wake_fd);
+	encoder->supervisor.policy.device = encoder->opt.h264_m2m_device;
 	if ((res = mailbox_create(&encoder->mailbox, 1)) < 0 ||
-		(res = feeder_init(&encoder->feeder, &encoder->opt, drops, &encoder->keeper,
-			 encoder->mailbox)) < 0)
+		(res = scheduler_init(&encoder->scheduler, &encoder->opt, drops,
+			 &encoder->supervisor, encoder->mailbox)) < 0)
 		return res;
 	update_status(encoder, now_ns());
 	res = thread_start(&encoder->thread, run, encoder);
@@ -286,7 +289,7 @@ void h264_encoder_destroy(struct h264_encoder *encoder)
 		wake(encoder->wake_fd);
 		pthread_join(encoder->thread, NULL);
 	}
-	feeder_finish(&encoder->feeder);
+	scheduler_finish(&encoder->scheduler);
 	mailbox_destroy(encoder->mailbox);
 	outlet_destroy(encoder->outlet);
 	close_fd(&encoder->wake_fd);
@@ -323,12 +326,12 @@ void h264_encoder_get_status(struct h264_encoder *encoder, struct h264_status *o
 {
 	pthread_mutex_lock(&encoder->lock);
 	*out = encoder->status;
-	out->wanted = feeder_wish(&encoder->wish);
+	out->wanted = scheduler_wish(&encoder->wish);
 	pthread_mutex_unlock(&encoder->lock);
 	out->fps = rate_get(&encoder->rate, now_ns());
 }
 
 int64_t h264_encoder_damaged_ns(struct h264_encoder *encoder)
 {
-	return atomic_load(&encoder->feeder.damaged_ns);
+	return atomic_load(&encoder->scheduler.damaged_ns);
 }

@@ -234,7 +234,8 @@ int settings_change_create(struct settings_change **out, struct server *server)
 	struct settings_change *change = xcalloc(1, sizeof(*change));
 
 	change->server = server;
-	change->answered = event_new(server->base, device_controls_fd(pipeline_device_controls(server->pipeline)),
+	change->answered = event_new(server->base,
+		device_controls_fd(pipeline_device_controls(server->pipeline)),
 		EV_READ | EV_PERSIST, on_answer, change);
 	if (!change->answered || event_add(change->answered, NULL) < 0) {
 		settings_change_destroy(change);

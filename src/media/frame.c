@@ -20,9 +20,9 @@ struct pooled {
 struct frame_pool {
 	pthread_mutex_t lock;
 	struct pooled *spare; /* under lock */
-	unsigned n_spare;    /* under lock */
-	unsigned max_spare;  /* set at creation; 0 once destroyed: under lock */
-	unsigned refs;       /* under lock: the owner and every frame that is out */
+	unsigned n_spare;     /* under lock */
+	unsigned max_spare;   /* set at creation; 0 once destroyed: under lock */
+	unsigned refs;        /* under lock: the owner and every frame that is out */
 };
 
 void frame_init(struct frame *frame, void (*release)(struct frame *frame), void *owner)
@@ -70,7 +70,7 @@ const char *medium_name(enum medium medium)
 void frame_copy_origin(struct frame *to, const struct frame *from)
 {
 	to->online = from->online;
-	to->still = from->still;
+	to->keepable = from->keepable;
 	to->sequence = from->sequence;
 	to->captured_ns = from->captured_ns;
 	to->grabbed_ns = from->grabbed_ns;

@@ -60,7 +60,7 @@ struct frame {
 
 	bool key;    /* decodes by itself: every raw picture and JPEG; H.264: an IDR access unit */
 	bool online; /* false: the slate */
-	bool still;  /* heap memory that an outlet may keep for newcomers: the slate */
+	bool keepable; /* heap memory that an outlet may keep for newcomers: the slate */
 
 	uint64_t sequence;        /* counts up for each frame of a source, losses included */
 	unsigned fps;             /* of the source, as it says; 0: it does not; H.264: nominal */

@@ -48,10 +48,10 @@ const char *avc_profile_name(enum avc_profile profile);
 
 /* One row of Table A-1. */
 struct avc_level {
-	unsigned level;        /* ten times the number: 40 is 4.0; 9 is 1b */
-	uint32_t macroblocks;  /* most of a picture: MaxFS */
-	uint32_t per_second;   /* most macroblocks a second: MaxMBPS */
-	uint32_t max_kbps[2];  /* MaxBR for baseline and main; for high */
+	unsigned level;       /* ten times the number: 40 is 4.0; 9 is 1b */
+	uint32_t macroblocks; /* most of a picture: MaxFS */
+	uint32_t per_second;  /* most macroblocks a second: MaxMBPS */
+	uint32_t max_kbps[2]; /* MaxBR for baseline and main; for high */
 };
 
 /* The smallest level from `least` (40, say) on that has room for the size and rate; NULL: none. */

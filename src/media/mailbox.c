@@ -32,7 +32,7 @@ struct outlet {
 	pthread_mutex_t lock;
 	struct mailbox **reader; /* under lock */
 	unsigned n_readers;      /* under lock */
-	struct frame *still;     /* under lock: the newest frame, if it may be kept */
+	struct frame *kept;      /* under lock: the newest frame, if it may be kept */
 };
 
 int mailbox_create(struct mailbox **out, unsigned depth)
@@ -179,7 +179,7 @@ void outlet_destroy(struct outlet *outlet)
 {
 	if (!outlet)
 		return;
-	frame_unref(outlet->still);
+	frame_unref(outlet->kept);
 	free(outlet->reader);
 	pthread_mutex_destroy(&outlet->lock);
 	free(outlet);
@@ -213,8 +213,8 @@ void outlet_attach(struct outlet *outlet, struct mailbox *mailbox)
 	outlet->reader[outlet->n_readers++] = mailbox;
 	if (outlet->n_readers == 1)
 		old[n_old++] = tell_wanted(outlet, true);
-	if (outlet->still)
-		need_key = put(mailbox, frame_ref(outlet->still), old, &n_old);
+	if (outlet->kept)
+		need_key = put(mailbox, frame_ref(outlet->kept), old, &n_old);
 	tell_need_key(outlet, need_key);
 	pthread_mutex_unlock(&outlet->lock);
 	unref_all(old, n_old);
@@ -222,7 +222,7 @@ void outlet_attach(struct outlet *outlet, struct mailbox *mailbox)
 
 void outlet_detach(struct outlet *outlet, struct mailbox *mailbox)
 {
-	struct frame *still = NULL, *waiting = NULL;
+	struct frame *kept = NULL, *waiting = NULL;
 
 	pthread_mutex_lock(&outlet->lock);
 	for (unsigned i = 0; i < outlet->n_readers; i++) {
@@ -231,14 +231,14 @@ void outlet_detach(struct outlet *outlet, struct mailbox *mailbox)
 		outlet->reader[i] = outlet->reader[--outlet->n_readers];
 		if (outlet->n_readers == 0 && outlet->events) {
 			/* Its producer rests from here on, so what it made last grows stale. */
-			still = outlet->still;
-			outlet->still = NULL;
+			kept = outlet->kept;
+			outlet->kept = NULL;
 			waiting = tell_wanted(outlet, false);
 		}
 		break;
 	}
 	pthread_mutex_unlock(&outlet->lock);
-	frame_unref(still);
+	frame_unref(kept);
 	frame_unref(waiting);
 }
 
@@ -265,10 +265,10 @@ void outlet_publish(struct outlet *outlet, struct frame *frame)
 
 	for (unsigned i = 0; i < outlet->n_readers; i++)
 		need_key |= put(outlet->reader[i], frame_ref(frame), old, &n_old);
-	old[n_old++] = outlet->still;
+	old[n_old++] = outlet->kept;
 	/* Published while nobody reads, by a producer that then rests, it would grow stale. */
-	outlet->still = frame->still && (outlet->n_readers || !outlet->events) ? frame_ref(frame)
-									       : NULL;
+	outlet->kept = frame->keepable && (outlet->n_readers || !outlet->events) ? frame_ref(frame)
+										 : NULL;
 	tell_need_key(outlet, need_key);
 	pthread_mutex_unlock(&outlet->lock);
 	unref_all(old, n_old);

@@ -58,7 +58,7 @@ void outlet_measure(struct outlet *outlet, struct latency *latency);
 /* No mailbox may be attached any more. NULL is fine. */
 void outlet_destroy(struct outlet *outlet);
 
-/* The mailbox gets every frame from now on, at once the last `still` one if that is current. */
+/* The mailbox gets every frame from now on, at once the last `keepable` one if that is current. */
 void outlet_attach(struct outlet *outlet, struct mailbox *mailbox);
 /* No frame is put after this returned; what already waits stays in the mailbox. */
 void outlet_detach(struct outlet *outlet, struct mailbox *mailbox);

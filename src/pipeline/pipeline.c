@@ -24,7 +24,7 @@
 
 /* Grabbers may take three seconds to send their first frame after STREAMON. */
 #define FIRST_FRAME_NS (5 * NS_PER_S)
-#define SLATE_NS        NS_PER_S
+#define SLATE_NS       NS_PER_S
 
 struct pipeline {
 	const struct options *opt; /* set at creation, as all of this block */

@@ -9,12 +9,12 @@
 #include <stdbool.h>
 
 struct source_state {
-	int error;         /* -errno */
-	const char *name;  /* for programs: lower case, hyphens */
-	const char *text;  /* for people */
-	const char *hint;  /* what to do about it */
-	int retry_ms;      /* how soon to try again; -1: --device-error-delay */
-	bool device;       /* the device is at fault, not the signal: see --exit-on-device-error */
+	int error;        /* -errno */
+	const char *name; /* for programs: lower case, hyphens */
+	const char *text; /* for people */
+	const char *hint; /* what to do about it */
+	int retry_ms;     /* how soon to try again; -1: --device-error-delay */
+	bool device;      /* the device is at fault, not the signal: see --exit-on-device-error */
 };
 
 /* Never NULL: unknown errors have a row as well. 0 is "online", 1 is "starting". */

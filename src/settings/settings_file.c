@@ -91,7 +91,8 @@ json_t *settings_file_load(const char *dir)
 	if (object || !*why)
 		return object;
 	if (renameat(fd, SETTINGS_FILE_NAME, fd, DAMAGED_NAME) == 0)
-		log_warn("%s/" SETTINGS_FILE_NAME " is set aside as " DAMAGED_NAME ": %s", dir, why);
+		log_warn("%s/" SETTINGS_FILE_NAME " is set aside as " DAMAGED_NAME ": %s", dir,
+			why);
 	else
 		log_warn("%s/" SETTINGS_FILE_NAME " cannot be used: %s", dir, why);
 	return NULL;
@@ -136,7 +137,8 @@ static void keep(struct settings_file *file, const char *text)
 	int res = replace(file, text);
 
 	if (res < 0 && !file->failed)
-		log_error("%s/" SETTINGS_FILE_NAME ": %s: settings will be forgotten at the next start",
+		log_error("%s/" SETTINGS_FILE_NAME
+			  ": %s: settings will be forgotten at the next start",
 			file->dir, strerror(-res));
 	else if (res == 0 && file->failed)
 		log_info("settings are kept again");

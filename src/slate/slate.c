@@ -148,7 +148,7 @@ int slate_draw(struct frame **out, uint32_t width, uint32_t height, const char *
 
 	if (res < 0)
 		return res;
-	(*out)->still = true;
+	(*out)->keepable = true;
 	draw_fill(*out, 0, 0, (int)width, (int)height, ground);
 	capitals = in_capitals(title);
 	below = draw_message(*out, capitals, hint, body);
@@ -178,7 +178,7 @@ struct frame *slate_repeat(struct frame *slate)
 	memcpy(again->plane, slate->plane, sizeof(again->plane));
 	again->range = slate->range;
 	again->matrix = slate->matrix;
-	again->key = again->still = true;
+	again->key = again->keepable = true;
 	again->captured_ns = again->grabbed_ns = now_ns();
 	return again;
 }

@@ -13,7 +13,7 @@
  * Sizes follow the picture's; where it is too small for all, first the detail goes, then the end
  * of the hint.
  *
- * *out: a full-range BT.601 YU12 frame on the heap with key, still, and not online; the caller
+ * *out: a full-range BT.601 YU12 frame on the heap with key, keepable, and not online; the caller
  * fills in number and times. -EINVAL for an empty picture, -ENOMEM. Any thread.
  */
 int slate_draw(struct frame **out, uint32_t width, uint32_t height, const char *title,

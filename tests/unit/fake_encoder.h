@@ -167,7 +167,7 @@ static inline int fake_collect(struct encoder *encoder, struct frame **out)
 	memcpy(unit->plane[0].data, &unit->sequence, 8);
 	unit->format = V4L2_PIX_FMT_H264;
 	unit->key = fake->job[0].key;
-	unit->still = false;
+	unit->keepable = false;
 	unit->width = encoder->width;
 	unit->height = encoder->height;
 	unit->encode_begin_ns = pending->begin_ns;

@@ -90,14 +90,14 @@ static void a_copied_origin_is_the_picture_and_not_its_memory(void **state)
 	(void)state;
 	frame_init(&from, count_release, &from);
 	frame_init(&to, count_release, &to);
-	from.online = from.still = true;
+	from.online = from.keepable = true;
 	from.sequence = 7;
 	from.captured_ns = 11;
 	from.grabbed_ns = 13;
 	from.format = 17;
 	from.plane[0].size = 19;
 	frame_copy_origin(&to, &from);
-	assert_true(to.online && to.still);
+	assert_true(to.online && to.keepable);
 	assert_int_equal(to.sequence, 7);
 	assert_int_equal(to.captured_ns, 11);
 	assert_int_equal(to.grabbed_ns, 13);
@@ -164,12 +164,12 @@ static void frames_out_of_a_pool_are_fresh(void **state)
 	struct frame *frame = get(pool, 100);
 
 	(void)state;
-	frame->online = frame->still = frame->key = true;
+	frame->online = frame->keepable = frame->key = true;
 	frame->width = 1920;
 	frame->encode_end_ns = 1;
 	frame_unref(frame);
 	frame = get(pool, 100);
-	assert_false(frame->online || frame->still || frame->key);
+	assert_false(frame->online || frame->keepable || frame->key);
 	assert_int_equal(frame->width, 0);
 	assert_int_equal(frame->encode_end_ns, 0);
 	frame_unref(frame);

@@ -352,7 +352,7 @@ static struct frame *make_still(uint64_t sequence)
 {
 	struct frame *frame = make(sequence, true);
 
-	frame->still = true;
+	frame->keepable = true;
 	return frame;
 }
 
@@ -477,12 +477,12 @@ static void look_and_release(struct frame *frame)
 	release(frame);
 }
 
-static struct frame *make_curious(bool still)
+static struct frame *make_curious(bool keepable)
 {
 	struct frame *frame = make(0, true);
 
 	frame->release = look_and_release;
-	frame->still = still;
+	frame->keepable = keepable;
 	return frame;
 }
 

@@ -24,7 +24,7 @@
 #define pipeline_get_h264_status tested_get_h264_status
 #define pipeline_obey            tested_obey
 #define pipeline_limit_h264      tested_limit_h264
-#define pipeline_device_controls            tested_desk
+#define pipeline_device_controls tested_desk
 #define pipeline_get_status      tested_get_status
 #define pipeline_drops           tested_drops
 #define pipeline_latency         tested_latency
@@ -429,7 +429,7 @@ static void each_error_of_open_shows_its_slate_at_once(void **state)
 		struct play *play = start(cases[i].step, 0);
 		struct frame *slate = receive_kind(play, false); /* no time passes */
 
-		assert_true(slate->key && slate->still);
+		assert_true(slate->key && slate->keepable);
 		assert_int_equal(slate->width, 640);
 		assert_int_equal(slate->height, 480);
 		frame_unref(slate);

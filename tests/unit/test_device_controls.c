@@ -123,7 +123,8 @@ static void one_change_at_a_time(void **state)
 	assert_int_equal(device_controls_ask(device, wish), 0);
 	assert_int_equal(device_controls_ask(device, wish), -EBUSY);
 	device_controls_serve(device, &source);
-	assert_int_equal(device_controls_ask(device, wish), -EBUSY); /* its answer has not been heard */
+	assert_int_equal(device_controls_ask(device, wish),
+		-EBUSY); /* its answer has not been heard */
 	assert_true(device_controls_hear(device, &answer));
 	assert_int_equal(device_controls_ask(device, wish), 0);
 }

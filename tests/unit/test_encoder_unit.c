@@ -47,7 +47,7 @@ static int64_t note(struct encoder *encoder, int64_t captured_ns)
 	const struct frame origin = { .captured_ns = captured_ns,
 		.sequence = 7,
 		.online = true,
-		.still = true,
+		.keepable = true,
 		.grabbed_ns = 5 };
 	const struct encoder_submission in = { .origin = &origin };
 
@@ -145,7 +145,7 @@ static void a_unit_tells_where_it_comes_from(void **state)
 	assert_int_equal(frame->grabbed_ns, 5);
 	assert_int_equal(frame->sequence, 7);
 	assert_true(frame->online);
-	assert_false(frame->still);
+	assert_false(frame->keepable);
 	assert_true(frame->encode_begin_ns > 0);
 	assert_true(frame->encode_end_ns >= frame->encode_begin_ns);
 	assert_int_equal(encoder_count_pending(encoder), 0);

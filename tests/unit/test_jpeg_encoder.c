@@ -291,7 +291,7 @@ static void raw_frames_become_jpeg_of_the_same_picture(void **state)
 	assert_int_equal(out->captured_ns, 1001);
 	assert_int_equal(out->grabbed_ns, 2001);
 	assert_true(out->online);
-	assert_false(out->still);
+	assert_false(out->keepable);
 	assert_true(out->encode_begin_ns > 0 && out->encode_end_ns > out->encode_begin_ns);
 	assert_decodes_to(out, 320, 240, 77, 100, 160);
 

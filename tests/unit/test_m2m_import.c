@@ -214,7 +214,7 @@ static void a_frame_whose_import_fails_late_is_lost_alone(void)
 	free_sources(sources, SOURCES);
 }
 
-/* B12: one that never comes back is for the keeper to notice; it goes back when it is closed. */
+/* B12: one that never comes back is for the supervisor to notice; it goes back when it is closed. */
 static void a_frame_whose_import_is_lost_is_held_until_the_end(void)
 {
 	struct encoder_config config = imported_config(self->width * 2);

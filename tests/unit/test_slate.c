@@ -50,7 +50,7 @@ static void test_the_slate_says_what_it_is(void **state)
 	assert_int_equal(frame->range, RANGE_FULL);
 	assert_int_equal(frame->matrix, MATRIX_601);
 	assert_true(frame->key);
-	assert_true(frame->still);
+	assert_true(frame->keepable);
 	assert_false(frame->online);
 	(void)state;
 }

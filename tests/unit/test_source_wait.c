@@ -38,7 +38,7 @@ static int64_t our_now(void)
 #define pipeline_get_h264_status tested_get_h264_status
 #define pipeline_obey            tested_obey
 #define pipeline_limit_h264      tested_limit_h264
-#define pipeline_device_controls            tested_desk
+#define pipeline_device_controls tested_desk
 #define pipeline_get_status      tested_get_status
 #define pipeline_drops           tested_drops
 #define pipeline_latency         tested_latency

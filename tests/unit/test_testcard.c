@@ -88,7 +88,7 @@ static void test_frames_are_full_range_601_of_the_size_asked_for(void **state)
 	assert_int_equal(frame->matrix, MATRIX_601);
 	assert_true(frame->online);
 	assert_true(frame->key);
-	assert_false(frame->still);
+	assert_false(frame->keepable);
 }
 
 static void test_unset_options_mean_640x480(void **state)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* The feeder on a clock of the test's own: what it leaves out and asks for, and when. */
+/* The scheduler on a clock of the test's own: what it leaves out and asks for, and when. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +10,7 @@
 #include <sys/eventfd.h>
 
 #include "clock.h"
-#include "encoder/feeder.h"
+#include "encoder/scheduler.h"
 #include "fake_encoder.h"
 
 #define ANSWER_MS 20000 /* of real time, against hanging for ever */
@@ -19,8 +19,8 @@
 
 static struct options opt;
 static struct drops drops;
-static struct keeper keeper;
-static struct feeder feeder;
+static struct supervisor supervisor;
+static struct scheduler scheduler;
 static struct outlet *outlet;
 static struct mailbox *mailbox, *viewer;
 static struct frame_pool *pool;
@@ -41,10 +41,10 @@ static int setup(void **state)
 	assert_int_equal(mailbox_create(&viewer, 256), 0);
 	assert_int_equal(mailbox_create(&mailbox, 1), 0);
 	outlet_attach(outlet, viewer);
-	keeper_init(&keeper, H264_ENCODER_AUTO, outlet, wake_fd);
-	keeper.failover.hardware = &fake_hardware_ops;
-	keeper.failover.software = NULL;
-	return feeder_init(&feeder, &opt, &drops, &keeper, mailbox);
+	supervisor_init(&supervisor, H264_ENCODER_AUTO, outlet, wake_fd);
+	supervisor.policy.hardware = &fake_hardware_ops;
+	supervisor.policy.software = NULL;
+	return scheduler_init(&scheduler, &opt, &drops, &supervisor, mailbox);
 }
 
 static void await_wake(void)
@@ -60,8 +60,8 @@ static int teardown(void **state)
 {
 	(void)state;
 	atomic_store(&fake_hardware.silent, 0);
-	keeper_finish(&keeper, ANSWER_MS);
-	feeder_finish(&feeder);
+	supervisor_finish(&supervisor, ANSWER_MS);
+	scheduler_finish(&scheduler);
 	outlet_detach(outlet, viewer);
 	mailbox_destroy(viewer);
 	mailbox_destroy(mailbox);
@@ -96,7 +96,7 @@ static bool is_waiting(void)
 {
 	struct pollfd on = { .fd = mailbox_fd(mailbox), .events = POLLIN };
 
-	return feeder.held || poll(&on, 1, 0) == 1;
+	return scheduler.held || poll(&on, 1, 0) == 1;
 }
 
 /*
@@ -105,25 +105,25 @@ static bool is_waiting(void)
  */
 static bool feed(struct frame *frame)
 {
-	int64_t before_ns = feeder.submitted_ns;
+	int64_t before_ns = scheduler.submitted_ns;
 	int before = atomic_load(&fake_hardware.submitted);
 	bool silent = atomic_load(&fake_hardware.silent);
 
 	frame_unref(mailbox_take(viewer));
 	mailbox_put(mailbox, frame);
 	for (;;) {
-		keeper_tend(&keeper, now_ns());
-		feeder_feed(&feeder, now_ns());
+		supervisor_tend(&supervisor, now_ns());
+		scheduler_feed(&scheduler, now_ns());
 		if (!is_waiting())
 			break;
 		await_wake();
 	}
-	if (feeder.submitted_ns == before_ns)
+	if (scheduler.submitted_ns == before_ns)
 		return false;
 	for (;;) {
-		keeper_tend(&keeper, now_ns());
+		supervisor_tend(&supervisor, now_ns());
 		if (silent ? atomic_load(&fake_hardware.submitted) > before
-			   : !keeper.view.in_flight)
+			   : !supervisor.view.in_flight)
 			return true;
 		await_wake();
 	}
@@ -137,7 +137,7 @@ static bool feed_after(int64_t ns, uint8_t grey)
 
 static void ask_for_key(void)
 {
-	atomic_store(&feeder.asked_ns, now_ns());
+	atomic_store(&scheduler.asked_ns, now_ns());
 }
 
 static void a_picture_that_never_gets_sharp_is_encoded_for_two_seconds(void **state)
@@ -204,7 +204,7 @@ static void a_picture_is_new_to_those_who_come_later(void **state)
 	for (int i = 0; i < 300 && feed_after(FRAME_NS, 7); i++)
 		;
 	assert_false(feed_after(FRAME_NS, 7));
-	feeder_rest(&feeder);
+	scheduler_rest(&scheduler);
 	assert_true(feed_after(FRAME_NS, 7));
 }
 
@@ -214,18 +214,18 @@ static void the_encoder_of_the_slate_is_for_the_format_that_will_come(void **sta
 
 	(void)state;
 	slate->online = false;
-	slate->still = true;
+	slate->keepable = true;
 	assert_true(feed(slate));
-	assert_int_equal(keeper.config.like.format, V4L2_PIX_FMT_UYVY);
-	assert_int_equal(keeper.config.like.plane[0].stride, 0);
+	assert_int_equal(supervisor.config.like.format, V4L2_PIX_FMT_UYVY);
+	assert_int_equal(supervisor.config.like.plane[0].stride, 0);
 }
 
 static void the_encoder_of_a_picture_is_for_its_format(void **state)
 {
 	(void)state;
 	assert_true(feed_after(0, 1));
-	assert_int_equal(keeper.config.like.format, V4L2_PIX_FMT_YUV420);
-	assert_int_equal(keeper.config.like.plane[0].stride, SIDE);
+	assert_int_equal(supervisor.config.like.format, V4L2_PIX_FMT_YUV420);
+	assert_int_equal(supervisor.config.like.plane[0].stride, SIDE);
 }
 
 static void an_encoder_is_what_the_options_ask_for(void **state)
@@ -235,9 +235,9 @@ static void an_encoder_is_what_the_options_ask_for(void **state)
 	opt.h264_m2m_device = "/dev/video11";
 	opt.h264_boost = true;
 	assert_true(feed_after(0, 1));
-	assert_int_equal(keeper.config.profile, AVC_HIGH);
-	assert_string_equal(keeper.config.device, "/dev/video11");
-	assert_true(keeper.config.boost);
+	assert_int_equal(supervisor.config.profile, AVC_HIGH);
+	assert_string_equal(supervisor.config.device, "/dev/video11");
+	assert_true(supervisor.config.boost);
 }
 
 static void a_key_frame_that_was_not_taken_is_made_of_the_next(void **state)

@@ -7,8 +7,8 @@
  * that doubles; meanwhile x264 encodes, where it is allowed and built in. A hardware encoder that
  * does not even close is left alone until it has.
  */
-#ifndef ENCODER_FAILOVER_H
-#define ENCODER_FAILOVER_H
+#ifndef ENCODER_FALLBACK_POLICY_H
+#define ENCODER_FALLBACK_POLICY_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,7 +18,7 @@
 #include "settings/options.h"
 
 /* The owner may read all of it, and sets `stuck`. */
-struct failover {
+struct fallback_policy {
 	const struct encoder_ops *hardware; /* NULL: not allowed */
 	const struct encoder_ops *software; /* NULL: not allowed or not built in */
 	const char *device;                 /* the node that was asked for; NULL or "": any */
@@ -31,24 +31,24 @@ struct failover {
 	int64_t software_retry_ns;
 };
 
-void failover_init(struct failover *failover, enum h264_choice choice);
-/* What to open now; NULL: nothing before failover_next_ns(). */
-const struct encoder_ops *failover_pick(const struct failover *failover, int64_t now);
-/* When failover_pick() may say something else; INT64_MAX: not by itself. */
-int64_t failover_next_ns(const struct failover *failover);
+void fallback_init(struct fallback_policy *policy, enum h264_choice choice);
+/* What to open now; NULL: nothing before fallback_next_ns(). */
+const struct encoder_ops *fallback_pick(const struct fallback_policy *policy, int64_t now);
+/* When fallback_pick() may say something else; INT64_MAX: not by itself. */
+int64_t fallback_next_ns(const struct fallback_policy *policy);
 /* When the hardware may be tried while software encodes; INT64_MAX: not by itself. */
-int64_t failover_probe_ns(const struct failover *failover);
+int64_t fallback_probe_ns(const struct fallback_policy *policy);
 
 /* An encoder could not be opened, failed, or hung (-ETIMEDOUT). */
-void failover_note_failure(struct failover *failover, const struct encoder_ops *ops, int error,
+void fallback_note_failure(struct fallback_policy *policy, const struct encoder_ops *ops, int error,
 	int64_t now);
 /* It has made enough access units to be trusted again. */
-void failover_note_success(struct failover *failover, const struct encoder_ops *ops);
+void fallback_note_success(struct fallback_policy *policy, const struct encoder_ops *ops);
 /* The next frames have another size: what could not be opened for the last may be for this. */
-void failover_note_size(struct failover *failover);
+void fallback_note_size(struct fallback_policy *policy);
 
 /* What is wrong and what to do, "" when all is well; ops: what is in use, or NULL. */
-void failover_explain(const struct failover *failover, const struct encoder_ops *ops, int64_t now,
-	char *text, size_t size);
+void fallback_explain(const struct fallback_policy *policy, const struct encoder_ops *ops,
+	int64_t now, char *text, size_t size);
 
 #endif

@@ -4,8 +4,8 @@
  * apart by a sample of about a thousand words; only when that is equal are all bytes compared,
  * with a copy that is made when a picture stands still for the first time. One thread only.
  */
-#ifndef ENCODER_STILL_H
-#define ENCODER_STILL_H
+#ifndef ENCODER_CHANGE_DETECTOR_H
+#define ENCODER_CHANGE_DETECTOR_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,7 +14,7 @@
 #include "media/frame.h"
 
 /* Zeroed memory is a fresh one. */
-struct still {
+struct change_detector {
 	uint64_t sample; /* of the last frame, its description included; 0: there is none */
 	uint8_t *copy;   /* its bytes, when `copied` */
 	size_t capacity, size;
@@ -23,9 +23,9 @@ struct still {
 };
 
 /* Remembers the frame. */
-bool still_is_same(struct still *still, const struct frame *frame);
+bool change_detector_is_same(struct change_detector *detector, const struct frame *frame);
 /* Forgets the last frame: the next one is another. */
-void still_reset(struct still *still);
-void still_finish(struct still *still);
+void change_detector_reset(struct change_detector *detector);
+void change_detector_finish(struct change_detector *detector);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* The feeder: which frames reach the encoder, when, and which do not. */
+/* The scheduler: which frames reach the encoder, when, and which do not. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +10,7 @@
 #include <sys/eventfd.h>
 
 #include "base/wait.h"
-#include "encoder/feeder.h"
+#include "encoder/scheduler.h"
 #include "fake_encoder.h"
 #include "preload.h"
 
@@ -20,8 +20,8 @@
 struct bench {
 	struct options opt;
 	struct drops drops;
-	struct keeper keeper;
-	struct feeder feeder;
+	struct supervisor supervisor;
+	struct scheduler scheduler;
 	struct outlet *outlet;
 	struct mailbox *mailbox, *viewer;
 	struct frame_pool *pool;
@@ -41,11 +41,11 @@ static int setup(void **state)
 	assert_int_equal(mailbox_create(&bench->viewer, 256), 0);
 	assert_int_equal(mailbox_create(&bench->mailbox, 1), 0);
 	outlet_attach(bench->outlet, bench->viewer);
-	keeper_init(&bench->keeper, H264_ENCODER_AUTO, bench->outlet, bench->wake_fd);
-	bench->keeper.failover.hardware = &fake_hardware_ops;
-	bench->keeper.failover.software = NULL;
-	assert_int_equal(feeder_init(&bench->feeder, &bench->opt, &bench->drops, &bench->keeper,
-				 bench->mailbox),
+	supervisor_init(&bench->supervisor, H264_ENCODER_AUTO, bench->outlet, bench->wake_fd);
+	bench->supervisor.policy.hardware = &fake_hardware_ops;
+	bench->supervisor.policy.software = NULL;
+	assert_int_equal(scheduler_init(&bench->scheduler, &bench->opt, &bench->drops,
+				 &bench->supervisor, bench->mailbox),
 		0);
 	*state = bench;
 	return 0;
@@ -55,8 +55,8 @@ static int teardown(void **state)
 {
 	struct bench *bench = *state;
 
-	keeper_finish(&bench->keeper, ANSWER_MS);
-	feeder_finish(&bench->feeder);
+	supervisor_finish(&bench->supervisor, ANSWER_MS);
+	scheduler_finish(&bench->scheduler);
 	outlet_detach(bench->outlet, bench->viewer);
 	mailbox_destroy(bench->viewer);
 	mailbox_destroy(bench->mailbox);
@@ -75,10 +75,10 @@ static void turn(struct bench *bench, int64_t until_ns)
 	int64_t due;
 	eventfd_t count;
 
-	keeper_tend(&bench->keeper, now);
-	feeder_feed(&bench->feeder, now);
-	has_room = feeder_has_room(&bench->feeder, now);
-	due = MIN(keeper_due_ns(&bench->keeper), feeder_due_ns(&bench->feeder, now));
+	supervisor_tend(&bench->supervisor, now);
+	scheduler_feed(&bench->scheduler, now);
+	has_room = scheduler_has_room(&bench->scheduler, now);
+	due = MIN(supervisor_due_ns(&bench->supervisor), scheduler_due_ns(&bench->scheduler, now));
 	due = MIN(due, until_ns);
 	struct pollfd on[] = { { .fd = bench->wake_fd, .events = POLLIN },
 		{ .fd = has_room ? mailbox_fd(bench->mailbox) : -1, .events = POLLIN } };
@@ -123,7 +123,7 @@ static bool is_waiting(struct bench *bench)
 {
 	struct pollfd on = { .fd = mailbox_fd(bench->mailbox), .events = POLLIN };
 
-	return bench->feeder.held || poll(&on, 1, 0) == 1;
+	return bench->scheduler.held || poll(&on, 1, 0) == 1;
 }
 
 static struct frame *make_frame(struct bench *bench, uint32_t side, uint8_t grey)
@@ -155,7 +155,7 @@ static void put(struct bench *bench, struct frame *frame)
 	do {
 		assert_true(now_ns() < until);
 		turn(bench, now_ns() + NS_PER_MS);
-	} while (is_waiting(bench) || bench->keeper.view.in_flight);
+	} while (is_waiting(bench) || bench->supervisor.view.in_flight);
 }
 
 static void post(struct bench *bench, uint8_t grey)
@@ -213,7 +213,7 @@ static void an_overloaded_encoder_gets_fresh_frames_only(void **state)
 			late += unit->encode_end_ns - unit->captured_ns > 40 * NS_PER_MS;
 			frame_unref(unit);
 		}
-		assert_true(bench->keeper.view.in_flight <= 2);
+		assert_true(bench->supervisor.view.in_flight <= 2);
 	}
 	calm_set(1, 4);
 	assert_true(late <= units / 4);
@@ -230,7 +230,7 @@ static void static_fps_0_leaves_nothing_out(void **state)
 		post(bench, 7);
 		frame_unref(await_unit(bench));
 	}
-	assert_int_equal(bench->feeder.same, 0);
+	assert_int_equal(bench->scheduler.same, 0);
 }
 
 static void the_slate_is_encoded_again_for_a_newcomer(void **state)
@@ -238,13 +238,13 @@ static void the_slate_is_encoded_again_for_a_newcomer(void **state)
 	struct bench *bench = *state;
 	struct frame *slate = make_frame(bench, SIDE, 1), *unit;
 
-	slate->still = true;
+	slate->keepable = true;
 	slate->online = false;
 	mailbox_put(bench->mailbox, slate);
 	frame_unref(await_unit(bench));
 	run_for(bench, 50);
 	assert_int_equal(count_units(bench), 0);
-	atomic_store(&bench->feeder.asked_ns, now_ns());
+	atomic_store(&bench->scheduler.asked_ns, now_ns());
 	unit = await_unit(bench);
 	assert_true(unit->key);
 	assert_false(unit->online);
@@ -273,21 +273,21 @@ static void each_size_opens_one_encoder(void **state)
 static void a_request_is_not_forgotten_for_an_older_one(void **state)
 {
 	struct bench *bench = *state;
-	struct feeder *feeder = &bench->feeder;
+	struct scheduler *scheduler = &bench->scheduler;
 
-	feeder_ask_key(feeder, 2000);
-	feeder_ask_key(feeder, 1000); /* of a turn that began before */
-	assert_int_equal(atomic_load(&feeder->asked_ns), 2000);
-	feeder_ask_key(feeder, 3000);
-	assert_int_equal(atomic_load(&feeder->asked_ns), 3000);
+	scheduler_ask_key(scheduler, 2000);
+	scheduler_ask_key(scheduler, 1000); /* of a turn that began before */
+	assert_int_equal(atomic_load(&scheduler->asked_ns), 2000);
+	scheduler_ask_key(scheduler, 3000);
+	assert_int_equal(atomic_load(&scheduler->asked_ns), 3000);
 }
 
 /* However late the thread is between looking whether there is room, and when there will be. */
 static void what_is_not_due_at_a_turn_is_due_after_it(void **state)
 {
 	struct bench *bench = *state;
-	struct feeder *feeder = &bench->feeder;
-	struct session_view *view = &bench->keeper.view;
+	struct scheduler *scheduler = &bench->scheduler;
+	struct session_view *view = &bench->supervisor.view;
 	int64_t room_ns;
 
 	mailbox_put(bench->mailbox, make_frame(bench, SIDE, 0));
@@ -295,10 +295,11 @@ static void what_is_not_due_at_a_turn_is_due_after_it(void **state)
 	view->in_flight = 1;
 	view->begin_ns = now_ns();
 	view->encode_ns = NS_PER_S;
-	room_ns = view->begin_ns + NS_PER_S - feeder->convert_ns - feeder->lead_ns;
+	room_ns = view->begin_ns + NS_PER_S - scheduler->convert_ns - scheduler->lead_ns;
 	for (int64_t now = room_ns - 2; now <= room_ns + 2; now++) {
-		assert_int_equal(feeder_has_room(feeder, now), now >= room_ns);
-		assert_true(feeder_due_ns(feeder, now) == (now < room_ns ? room_ns : INT64_MAX));
+		assert_int_equal(scheduler_has_room(scheduler, now), now >= room_ns);
+		assert_true(scheduler_due_ns(scheduler, now) ==
+			    (now < room_ns ? room_ns : INT64_MAX));
 	}
 }
 
@@ -341,8 +342,8 @@ static void a_limit_lowers_what_was_asked_for_and_leaves_frames_out(void **state
 	int64_t at = now_ns();
 
 	bench->opt.h264_bitrate_kbps = 4000;
-	feeder_obey(&bench->feeder);
-	feeder_limit(&bench->feeder, &limit);
+	scheduler_obey(&bench->scheduler);
+	scheduler_limit(&bench->scheduler, &limit);
 	for (int i = 0; i < 90; i++) { /* a second and a half at 60 fps */
 		struct frame *frame = make_frame(bench, SIDE, (uint8_t)i);
 
@@ -351,11 +352,11 @@ static void a_limit_lowers_what_was_asked_for_and_leaves_frames_out(void **state
 		put(bench, frame);
 	}
 	assert_in_range(count_units(bench), 28, 33);
-	assert_int_equal(bench->keeper.config.tuning.bitrate_kbps, 1000);
-	assert_int_equal(bench->keeper.config.tuning.fps, 20);
-	feeder_limit(&bench->feeder, &none);
-	assert_int_equal(bench->keeper.config.tuning.bitrate_kbps, 4000);
-	assert_int_equal(bench->keeper.config.tuning.fps, 60);
+	assert_int_equal(bench->supervisor.config.tuning.bitrate_kbps, 1000);
+	assert_int_equal(bench->supervisor.config.tuning.fps, 20);
+	scheduler_limit(&bench->scheduler, &none);
+	assert_int_equal(bench->supervisor.config.tuning.bitrate_kbps, 4000);
+	assert_int_equal(bench->supervisor.config.tuning.fps, 60);
 }
 
 /* Each viewer that came while the first encoder opened has asked. */
@@ -371,7 +372,7 @@ static void one_key_frame_serves_all_who_asked_before_it(void **state)
 
 		frame->range = RANGE_FULL;
 		if (i < 4) {
-			atomic_store(&bench->feeder.asked_ns, now_ns());
+			atomic_store(&bench->scheduler.asked_ns, now_ns());
 			mailbox_put(bench->mailbox, frame);
 			turn(bench, now_ns());
 		} else {
@@ -419,11 +420,11 @@ static void damaged_jpegs_are_counted_and_known(void **state)
 		mailbox_put(bench->mailbox, frame);
 		while (drops_get(&bench->drops, DROP_CORRUPT) == i)
 			turn(bench, now_ns() + NS_PER_MS);
-		assert_true(atomic_load(&bench->feeder.damaged_ns) > 0);
+		assert_true(atomic_load(&bench->scheduler.damaged_ns) > 0);
 	}
 	post(bench, 2);
 	frame_unref(await_unit(bench));
-	assert_int_equal(atomic_load(&bench->feeder.damaged_ns), 0);
+	assert_int_equal(atomic_load(&bench->scheduler.damaged_ns), 0);
 }
 
 static void a_rate_that_changes_is_told_to_the_encoder(void **state)
@@ -438,7 +439,7 @@ static void a_rate_that_changes_is_told_to_the_encoder(void **state)
 		mailbox_put(bench->mailbox, frame);
 		frame_unref(await_unit(bench));
 	}
-	assert_int_equal(bench->keeper.config.tuning.fps, 60);
+	assert_int_equal(bench->supervisor.config.tuning.fps, 60);
 	assert_int_equal(fake_hardware.opened, 1);
 }
 
@@ -467,10 +468,10 @@ static void resting_lets_go_of_everything(void **state)
 	struct bench *bench = *state;
 	struct frame *slate = make_frame(bench, SIDE, 1);
 
-	slate->still = true;
+	slate->keepable = true;
 	mailbox_put(bench->mailbox, frame_ref(slate));
 	frame_unref(await_unit(bench));
-	feeder_rest(&bench->feeder);
+	scheduler_rest(&bench->scheduler);
 	assert_int_equal(atomic_load(&slate->refs), 1);
 	frame_unref(slate);
 }

@@ -10,7 +10,7 @@
 
 #include "base/util.h"
 #include "clock.h"
-#include "encoder/still.h"
+#include "encoder/change_detector.h"
 
 #define WIDTH  640
 #define HEIGHT 480
@@ -37,126 +37,127 @@ static int setup(void **state)
 
 static void a_picture_is_the_same_from_its_third_time_on(void **state)
 {
-	struct still still = { 0 };
+	struct change_detector detector = { 0 };
 	struct frame frame = picture();
 
 	(void)state;
-	assert_false(still_is_same(&still, &frame));
-	assert_false(still_is_same(&still, &frame)); /* its copy is made */
-	assert_true(still_is_same(&still, &frame));
-	assert_true(still_is_same(&still, &frame));
-	still_finish(&still);
+	assert_false(change_detector_is_same(& detector, &frame));
+	assert_false(change_detector_is_same(& detector, &frame)); /* its copy is made */
+	assert_true(change_detector_is_same(& detector, &frame));
+	assert_true(change_detector_is_same(& detector, &frame));
+	change_detector_finish(& detector);
 }
 
 static void every_byte_counts(void **state)
 {
-	struct still still = { 0 };
+	struct change_detector detector = { 0 };
 	struct frame frame = picture();
 
 	(void)state;
 	for (size_t at = 0; at < sizeof(memory); at += 4099) {
 		for (int i = 0; i < 3; i++)
-			still_is_same(&still, &frame);
+			change_detector_is_same(& detector, &frame);
 		memory[at] ^= 1;
-		assert_false(still_is_same(&still, &frame));
+		assert_false(change_detector_is_same(& detector, &frame));
 	}
 	memory[sizeof(memory) - 1] ^= 1;
-	assert_false(still_is_same(&still, &frame));
-	still_finish(&still);
+	assert_false(change_detector_is_same(& detector, &frame));
+	change_detector_finish(& detector);
 }
 
 static void back_to_the_picture_before_is_a_change(void **state)
 {
-	struct still still = { 0 };
+	struct change_detector detector = { 0 };
 	struct frame frame = picture();
 
 	(void)state;
 	for (int i = 0; i < 3; i++)
-		still_is_same(&still, &frame);
+		change_detector_is_same(& detector, &frame);
 	memory[1] ^= 1;
-	assert_false(still_is_same(&still, &frame));
+	assert_false(change_detector_is_same(& detector, &frame));
 	memory[1] ^= 1;
-	assert_false(still_is_same(&still, &frame));
-	still_finish(&still);
+	assert_false(change_detector_is_same(& detector, &frame));
+	change_detector_finish(& detector);
 }
 
 static void the_slate_is_not_the_picture(void **state)
 {
-	struct still still = { 0 };
+	struct change_detector detector = { 0 };
 	struct frame frame = picture();
 
 	(void)state;
 	for (int i = 0; i < 3; i++)
-		still_is_same(&still, &frame);
+		change_detector_is_same(& detector, &frame);
 	frame.online = false;
-	assert_false(still_is_same(&still, &frame));
-	still_finish(&still);
+	assert_false(change_detector_is_same(& detector, &frame));
+	change_detector_finish(& detector);
 }
 
 static void jpegs_of_other_lengths_differ(void **state)
 {
-	struct still still = { 0 };
+	struct change_detector detector = { 0 };
 	struct frame frame = picture();
 
 	(void)state;
 	frame.format = V4L2_PIX_FMT_JPEG;
 	for (int i = 0; i < 3; i++)
-		still_is_same(&still, &frame);
+		change_detector_is_same(& detector, &frame);
 	frame.plane[0].size--;
-	assert_false(still_is_same(&still, &frame));
+	assert_false(change_detector_is_same(& detector, &frame));
 	frame.plane[0].size = 3;
-	assert_false(still_is_same(&still, &frame));
-	still_finish(&still);
+	assert_false(change_detector_is_same(& detector, &frame));
+	change_detector_finish(& detector);
 }
 
 static void after_a_reset_all_is_new(void **state)
 {
-	struct still still = { 0 };
+	struct change_detector detector = { 0 };
 	struct frame frame = picture();
 
 	(void)state;
 	for (int i = 0; i < 3; i++)
-		still_is_same(&still, &frame);
-	still_reset(&still);
-	assert_false(still_is_same(&still, &frame));
-	still_finish(&still);
+		change_detector_is_same(& detector, &frame);
+	change_detector_reset(& detector);
+	assert_false(change_detector_is_same(& detector, &frame));
+	change_detector_finish(& detector);
 }
 
 /* Each reading of the clock is one comparison later. */
 static void memory_that_is_slow_to_read_is_not_compared_any_more(void **state)
 {
-	struct still still = { 0 };
+	struct change_detector detector = { 0 };
 	struct frame frame = picture();
 
 	(void)state;
-	still_is_same(&still, &frame);
-	still_is_same(&still, &frame);
+	change_detector_is_same(& detector, &frame);
+	change_detector_is_same(& detector, &frame);
 	atomic_store(&clock_step_ns, 9 * NS_PER_MS);
 	for (int i = 0; i < 3; i++)
-		assert_true(still_is_same(&still, &frame));
+		assert_true(change_detector_is_same(& detector, &frame));
 	for (int i = 0; i < 3; i++)
-		assert_false(still_is_same(&still, &frame));
-	still_reset(&still); /* those who come later may find the machine less busy */
+		assert_false(change_detector_is_same(& detector, &frame));
+	change_detector_reset(&
+			      detector); /* those who come later may find the machine less busy */
 	atomic_store(&clock_step_ns, 1000);
-	still_is_same(&still, &frame);
-	still_is_same(&still, &frame);
-	assert_true(still_is_same(&still, &frame));
-	still_finish(&still);
+	change_detector_is_same(& detector, &frame);
+	change_detector_is_same(& detector, &frame);
+	assert_true(change_detector_is_same(& detector, &frame));
+	change_detector_finish(& detector);
 }
 
 static void a_busy_moment_is_no_slow_memory(void **state)
 {
-	struct still still = { 0 };
+	struct change_detector detector = { 0 };
 	struct frame frame = picture();
 
 	(void)state;
-	still_is_same(&still, &frame);
-	still_is_same(&still, &frame);
+	change_detector_is_same(& detector, &frame);
+	change_detector_is_same(& detector, &frame);
 	for (int i = 0; i < 9; i++) {
 		atomic_store(&clock_step_ns, i % 3 == 2 ? 1000 : 9 * NS_PER_MS);
-		assert_true(still_is_same(&still, &frame));
+		assert_true(change_detector_is_same(& detector, &frame));
 	}
-	still_finish(&still);
+	change_detector_finish(& detector);
 }
 
 int main(void)

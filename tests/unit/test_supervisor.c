@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* The keeper and its sessions: one encoder running, whatever happens to it. */
+/* The supervisor and its sessions: one encoder running, whatever happens to it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,7 +9,7 @@
 #include <sched.h>
 #include <sys/eventfd.h>
 
-#include "encoder/keeper.h"
+#include "encoder/supervisor.h"
 #include "fake_encoder.h"
 #include "preload.h"
 
@@ -17,7 +17,7 @@
 #define PATIENCE_NS (60 * NS_PER_S)
 
 struct bench {
-	struct keeper keeper;
+	struct supervisor supervisor;
 	struct outlet *outlet;
 	struct mailbox *viewer;
 	int wake_fd;
@@ -34,9 +34,9 @@ static int setup(void **state)
 	bench->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	assert_int_equal(mailbox_create(&bench->viewer, 64), 0);
 	outlet_attach(bench->outlet, bench->viewer);
-	keeper_init(&bench->keeper, H264_ENCODER_AUTO, bench->outlet, bench->wake_fd);
-	bench->keeper.failover.hardware = &fake_hardware_ops;
-	bench->keeper.failover.software = &fake_software_ops;
+	supervisor_init(&bench->supervisor, H264_ENCODER_AUTO, bench->outlet, bench->wake_fd);
+	bench->supervisor.policy.hardware = &fake_hardware_ops;
+	bench->supervisor.policy.software = &fake_software_ops;
 	*state = bench;
 	return 0;
 }
@@ -48,7 +48,7 @@ static int teardown(void **state)
 	atomic_store(&fake_hardware.hang_in_open, 0);
 	atomic_store(&fake_hardware.hang_in_submit, 0);
 	atomic_store(&fake_hardware.hang_in_close, 0);
-	keeper_finish(&bench->keeper, ANSWER_MS);
+	supervisor_finish(&bench->supervisor, ANSWER_MS);
 	outlet_detach(bench->outlet, bench->viewer);
 	mailbox_destroy(bench->viewer);
 	outlet_destroy(bench->outlet);
@@ -57,38 +57,38 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* Does the keeper's work until `done`, which takes no time. */
+/* Does the supervisor's work until `done`, which takes no time. */
 static void run_until(struct bench *bench, bool (*done)(struct bench *bench))
 {
 	int64_t end = own_real_ns(CLOCK_MONOTONIC) + PATIENCE_NS;
 
-	for (keeper_tend(&bench->keeper, now_ns()); !done(bench);
-		keeper_tend(&bench->keeper, now_ns())) {
+	for (supervisor_tend(&bench->supervisor, now_ns()); !done(bench);
+		supervisor_tend(&bench->supervisor, now_ns())) {
 		assert_true(own_real_ns(CLOCK_MONOTONIC) < end);
 		sched_yield();
 	}
 }
 
-/* Nothing else comes meanwhile: time goes on for the keeper only when a test says so. */
+/* Nothing else comes meanwhile: time goes on for the supervisor only when a test says so. */
 static void pass_ms(struct bench *bench, int64_t ms)
 {
 	own_step(preload_own(), ms * NS_PER_MS);
-	keeper_tend(&bench->keeper, now_ns());
+	supervisor_tend(&bench->supervisor, now_ns());
 }
 
 static bool is_running(struct bench *bench)
 {
-	return keeper_is_running(&bench->keeper);
+	return supervisor_is_running(&bench->supervisor);
 }
 
 static bool is_software(struct bench *bench)
 {
-	return is_running(bench) && bench->keeper.ops == &fake_software_ops;
+	return is_running(bench) && bench->supervisor.ops == &fake_software_ops;
 }
 
 static bool is_hardware(struct bench *bench)
 {
-	return is_running(bench) && bench->keeper.ops == &fake_hardware_ops;
+	return is_running(bench) && bench->supervisor.ops == &fake_hardware_ops;
 }
 
 static bool has_unit(struct bench *bench)
@@ -100,7 +100,7 @@ static bool has_unit(struct bench *bench)
 
 static bool is_idle(struct bench *bench)
 {
-	return bench->keeper.view.in_flight == 0;
+	return bench->supervisor.view.in_flight == 0;
 }
 
 static void want(struct bench *bench, uint32_t width, uint32_t height)
@@ -109,7 +109,7 @@ static void want(struct bench *bench, uint32_t width, uint32_t height)
 		.width = width, .height = height, .tuning = { .bitrate_kbps = 1000, .fps = 30 }
 	};
 
-	keeper_want(&bench->keeper, &config, now_ns());
+	supervisor_want(&bench->supervisor, &config, now_ns());
 }
 
 static void submit(struct bench *bench, bool want_key)
@@ -117,7 +117,7 @@ static void submit(struct bench *bench, bool want_key)
 	struct frame origin = { .sequence = ++bench->sequence, .online = true };
 	struct encoder_submission in = { .input = 0, .origin = &origin, .want_key = want_key };
 
-	session_submit(bench->keeper.session, &in);
+	session_submit(bench->supervisor.session, &in);
 }
 
 static uint64_t take_number(struct bench *bench)
@@ -152,7 +152,7 @@ static void a_size_beyond_hardware_goes_to_software(void **state)
 	atomic_store(&fake_hardware.open_error, -ERANGE);
 	want(bench, 64, 64);
 	run_until(bench, is_software);
-	assert_int_equal(bench->keeper.failures, 0);
+	assert_int_equal(bench->supervisor.failures, 0);
 	atomic_store(&fake_hardware.open_error, 0);
 	want(bench, 32, 32);
 	run_until(bench, is_hardware);
@@ -169,11 +169,11 @@ static void a_hanging_frame_costs_about_a_second(void **state)
 	while (!atomic_load(&fake_hardware.submitted)) /* its time counts from there on */
 		sched_yield();
 	pass_ms(bench, 0);
-	assert_int_equal(keeper_due_ns(&bench->keeper), now_ns() + NS_PER_S);
+	assert_int_equal(supervisor_due_ns(&bench->supervisor), now_ns() + NS_PER_S);
 	pass_ms(bench, 999);
-	assert_non_null(bench->keeper.session);
+	assert_non_null(bench->supervisor.session);
 	pass_ms(bench, 1);
-	assert_null(bench->keeper.session);
+	assert_null(bench->supervisor.session);
 	atomic_store(&fake_hardware.silent, 0);
 	run_until(bench, is_hardware);
 	submit(bench, false);
@@ -191,10 +191,10 @@ static void who_oversleeps_blames_nobody(void **state)
 	run_until(bench, is_hardware);
 	atomic_store(&fake_hardware.silent, 1);
 	submit(bench, false);
-	keeper_tend(&bench->keeper, now_ns());
-	keeper_tend(&bench->keeper, now_ns() + 1300 * NS_PER_MS);
-	assert_non_null(bench->keeper.session);
-	assert_int_equal(bench->keeper.failures, 0);
+	supervisor_tend(&bench->supervisor, now_ns());
+	supervisor_tend(&bench->supervisor, now_ns() + 1300 * NS_PER_MS);
+	assert_non_null(bench->supervisor.session);
+	assert_int_equal(bench->supervisor.failures, 0);
 }
 
 /* It cannot hang, but others may have the CPU. */
@@ -213,12 +213,12 @@ static void software_is_waited_for_ten_times_as_long(void **state)
 		sched_yield();
 	taken = now_ns();
 	for (at = begin; at < begin + 9900 * NS_PER_MS; at += 100 * NS_PER_MS) {
-		keeper_tend(&bench->keeper, at);
-		assert_non_null(bench->keeper.session);
+		supervisor_tend(&bench->supervisor, at);
+		assert_non_null(bench->supervisor.session);
 	}
 	for (; at <= taken + 11000 * NS_PER_MS; at += 100 * NS_PER_MS)
-		keeper_tend(&bench->keeper, at);
-	assert_int_equal(bench->keeper.failures, 1);
+		supervisor_tend(&bench->supervisor, at);
+	assert_int_equal(bench->supervisor.failures, 1);
 	atomic_store(&fake_software.silent, 0);
 }
 
@@ -235,12 +235,13 @@ static void a_driver_that_never_returns_is_left_behind(void **state)
 		sched_yield();
 	pass_ms(bench, 0);
 	pass_ms(bench, 1000);
-	assert_null(bench->keeper.session);
+	assert_null(bench->supervisor.session);
 	pass_ms(bench, 999);
-	assert_null(bench->keeper.session);
+	assert_null(bench->supervisor.session);
 	pass_ms(bench, 1);
 	run_until(bench, is_software);
-	failover_explain(&bench->keeper.failover, bench->keeper.ops, now_ns(), text, sizeof(text));
+	fallback_explain(&bench->supervisor.policy, bench->supervisor.ops, now_ns(), text,
+		sizeof(text));
 	assert_string_equal(text,
 		"hardware encoder stuck, reboot needed to use it again; x264 encodes meanwhile");
 	submit(bench, false);
@@ -260,9 +261,9 @@ static void an_encoder_that_hangs_in_open_is_left_behind(void **state)
 	want(bench, 64, 64);
 	pass_ms(bench, 0);
 	pass_ms(bench, 1499);
-	assert_non_null(bench->keeper.session);
+	assert_non_null(bench->supervisor.session);
 	pass_ms(bench, 1);
-	assert_null(bench->keeper.session);
+	assert_null(bench->supervisor.session);
 	pass_ms(bench, 1000);
 	run_until(bench, is_software);
 }
@@ -275,12 +276,12 @@ static void an_encoder_that_fails_is_opened_again_then_replaced(void **state)
 	want(bench, 64, 64);
 	run_until(bench, is_software);
 	assert_int_equal(fake_hardware.opened, 2);
-	assert_int_equal(bench->keeper.failures, 2);
+	assert_int_equal(bench->supervisor.failures, 2);
 }
 
 static bool has_failed(struct bench *bench)
 {
-	return bench->keeper.failures == (unsigned)fake_hardware.opened;
+	return bench->supervisor.failures == (unsigned)fake_hardware.opened;
 }
 
 /* One failure, then so many access units, then another one: what is chosen then. */
@@ -300,7 +301,7 @@ static const struct encoder_ops *fail_twice(struct bench *bench, unsigned units)
 		atomic_store(&fake_hardware.collect_error, 0);
 	}
 	run_until(bench, is_running);
-	return bench->keeper.ops;
+	return bench->supervisor.ops;
 }
 
 static void failures_count_on_until_a_hundred_access_units_came_out(void **state)
@@ -321,7 +322,7 @@ static void hardware_comes_back_when_a_probe_succeeds(void **state)
 	want(bench, 64, 64);
 	run_until(bench, is_software);
 	atomic_store(&fake_hardware.open_error, 0);
-	bench->keeper.failover.retry_ns = now_ns(); /* the pause is over */
+	bench->supervisor.policy.retry_ns = now_ns(); /* the pause is over */
 	run_until(bench, is_hardware);
 	submit(bench, false);
 	run_until(bench, has_unit);
@@ -336,12 +337,12 @@ static void a_probe_that_fails_changes_nothing(void **state)
 	atomic_store(&fake_hardware.open_error, -EIO);
 	want(bench, 64, 64);
 	run_until(bench, is_software);
-	session = bench->keeper.session;
-	bench->keeper.failover.retry_ns = now_ns();
+	session = bench->supervisor.session;
+	bench->supervisor.policy.retry_ns = now_ns();
 	for (int opened = fake_hardware.opened; fake_hardware.opened == opened;)
-		keeper_tend(&bench->keeper, now_ns());
+		supervisor_tend(&bench->supervisor, now_ns());
 	run_until(bench, is_software);
-	assert_ptr_equal(bench->keeper.session, session);
+	assert_ptr_equal(bench->supervisor.session, session);
 }
 
 static void tuning_reaches_the_encoder_and_what_holds_comes_back(void **state)
@@ -351,11 +352,11 @@ static void tuning_reaches_the_encoder_and_what_holds_comes_back(void **state)
 
 	want(bench, 64, 64);
 	run_until(bench, is_hardware);
-	keeper_tune(&bench->keeper, &tuning);
+	supervisor_tune(&bench->supervisor, &tuning);
 	submit(bench, false);
 	run_until(bench, has_unit);
 	assert_int_equal(fake_hardware.bitrate_kbps, 30000);
-	session_get_tuning(bench->keeper.session, &holds);
+	session_get_tuning(bench->supervisor.session, &holds);
 	assert_int_equal(holds.bitrate_kbps, 20000);
 	assert_int_equal(fake_hardware.opened, 1);
 }
@@ -373,11 +374,11 @@ static void frames_are_let_go_when_a_session_closes(void **state)
 	atomic_store(&fake_hardware.silent, 1);
 	in.frame = frame;
 	in.origin = frame;
-	session_submit(bench->keeper.session, &in);
-	session_submit(bench->keeper.session, &in);
-	keeper_rest(&bench->keeper, now_ns());
+	session_submit(bench->supervisor.session, &in);
+	session_submit(bench->supervisor.session, &in);
+	supervisor_rest(&bench->supervisor, now_ns());
 	while (atomic_load(&frame->refs) > 1)
-		keeper_tend(&bench->keeper, now_ns());
+		supervisor_tend(&bench->supervisor, now_ns());
 	frame_unref(frame);
 	frame_pool_destroy(pool);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The feeder hands frames to the encoder that the keeper has running: the newest one, as soon as
+ * The scheduler hands frames to the encoder that the supervisor has running: the newest one, as soon as
  * there is room for it, in the encoder's own memory. Pictures that stand still are left out. One
  * thread only.
  *
@@ -8,8 +8,8 @@
  * encoder is, and no earlier, for until then a newer one may come. So preparing overlaps with
  * encoding where the source is faster than both in a row, and nothing waits in between.
  */
-#ifndef ENCODER_FEEDER_H
-#define ENCODER_FEEDER_H
+#ifndef ENCODER_SCHEDULER_H
+#define ENCODER_SCHEDULER_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -17,18 +17,18 @@
 
 #include "base/rate.h"
 #include "convert/picture.h"
-#include "encoder/keeper.h"
-#include "encoder/still.h"
+#include "encoder/change_detector.h"
+#include "encoder/supervisor.h"
 #include "media/drops.h"
 #include "settings/options.h"
 
 /* The owner may read all of it; only asked_ns and damaged_ns on other threads. */
-struct feeder {
+struct scheduler {
 	const struct options
-		*opt; /* set by feeder_init(), as all of this block; the owner may change
+		*opt; /* set by scheduler_init(), as all of this block; the owner may change
 				      what it points to */
 	struct drops *drops;
-	struct keeper *keeper;
+	struct supervisor *supervisor;
 	struct mailbox *mailbox;
 	struct picture_converter *converter;
 
@@ -38,11 +38,11 @@ struct feeder {
 
 	struct encoder_limit limit; /* to what the options ask for, and what the encoder is given */
 	struct cadence cadence;
-	struct frame *held; /* waits for an encoder to open */
+	struct frame *held;  /* waits for an encoder to open */
 	struct frame *slate; /* the newest frame, if it may be kept: encoded again for newcomers */
-	struct still still;
+	struct change_detector detector;
 	bool is_first; /* nothing was handed to this encoder yet */
-	uint64_t fed;  /* which encoder the last frame went to: keeper->opened */
+	uint64_t fed;  /* which encoder the last frame went to: supervisor->opened */
 	enum frame_range range;
 	enum frame_matrix matrix; /* what the samples of the last frame meant */
 	int64_t changed_ns;       /* when the picture was another one than before */
@@ -61,29 +61,29 @@ struct feeder {
 	uint64_t surplus;       /* frames left out, since the encoder may not be given so many */
 };
 
-/* All arguments but `feeder` are borrowed until feeder_finish(). 0 or -ENOMEM. */
-int feeder_init(struct feeder *feeder, const struct options *opt, struct drops *drops,
-	struct keeper *keeper, struct mailbox *mailbox);
-void feeder_finish(struct feeder *feeder);
+/* All arguments but `scheduler` are borrowed until scheduler_finish(). 0 or -ENOMEM. */
+int scheduler_init(struct scheduler *scheduler, const struct options *opt, struct drops *drops,
+	struct supervisor *supervisor, struct mailbox *mailbox);
+void scheduler_finish(struct scheduler *scheduler);
 
 /*
- * Takes a frame if there is one and room for it; has the keeper look for an encoder if need be.
+ * Takes a frame if there is one and room for it; has the supervisor look for an encoder if need be.
  * now, here and below: one look at the clock for each turn of the thread.
  */
-void feeder_feed(struct feeder *feeder, int64_t now);
+void scheduler_feed(struct scheduler *scheduler, int64_t now);
 /* Whether a frame in the mailbox could be used now. */
-bool feeder_has_room(const struct feeder *feeder, int64_t now);
+bool scheduler_has_room(const struct scheduler *scheduler, int64_t now);
 /* When to feed again although nothing happened, later than `now`; INT64_MAX: not. */
-int64_t feeder_due_ns(const struct feeder *feeder, int64_t now);
+int64_t scheduler_due_ns(const struct scheduler *scheduler, int64_t now);
 /* Somebody needed a key frame at that time: a later request is not forgotten for it. Any thread. */
-void feeder_ask_key(struct feeder *feeder, int64_t at_ns);
+void scheduler_ask_key(struct scheduler *scheduler, int64_t at_ns);
 /* Nobody watches: lets go of all frames. */
-void feeder_rest(struct feeder *feeder);
+void scheduler_rest(struct scheduler *scheduler);
 /* The options are others now: they hold from the next frame on. */
-void feeder_obey(struct feeder *feeder);
+void scheduler_obey(struct scheduler *scheduler);
 /* On top of them: the lower one holds. */
-void feeder_limit(struct feeder *feeder, const struct encoder_limit *limit);
+void scheduler_limit(struct scheduler *scheduler, const struct encoder_limit *limit);
 /* What the options ask for; fps 0: as fast as the source is. */
-struct encoder_tuning feeder_wish(const struct options *opt);
+struct encoder_tuning scheduler_wish(const struct options *opt);
 
 #endif

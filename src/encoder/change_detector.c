@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* Pictures that stand still: see still.h. */
-#include "encoder/still.h"
+/* Pictures that stand still: see change_detector.h. */
+#include "encoder/change_detector.h"
 
 #include "base/util.h"
 
@@ -54,71 +54,71 @@ static size_t bytes_of(const struct frame *frame)
 }
 
 /* Without memory for it, every picture is a new one. */
-static void keep_copy(struct still *still, const struct frame *frame)
+static void keep_copy(struct change_detector *detector, const struct frame *frame)
 {
 	uint8_t *to;
 
-	still->size = bytes_of(frame);
-	still->copied = false;
-	if (still->capacity < still->size) {
-		still->capacity = 0;
-		free(still->copy);
-		still->copy = malloc(still->size);
-		if (!still->copy)
+	detector->size = bytes_of(frame);
+	detector->copied = false;
+	if (detector->capacity < detector->size) {
+		detector->capacity = 0;
+		free(detector->copy);
+		detector->copy = malloc(detector->size);
+		if (!detector->copy)
 			return;
-		still->capacity = still->size;
+		detector->capacity = detector->size;
 	}
-	to = still->copy;
+	to = detector->copy;
 	for (unsigned i = 0; i < FRAME_PLANES && frame->plane[i].data; i++) {
 		memcpy(to, frame->plane[i].data, frame->plane[i].size);
 		to += frame->plane[i].size;
 	}
-	still->copied = true;
+	detector->copied = true;
 }
 
-static bool equals_copy(struct still *still, const struct frame *frame)
+static bool equals_copy(struct change_detector *detector, const struct frame *frame)
 {
-	const uint8_t *at = still->copy;
+	const uint8_t *at = detector->copy;
 	int64_t begin = now_ns();
-	bool same = still->size == bytes_of(frame);
+	bool same = detector->size == bytes_of(frame);
 
 	for (unsigned i = 0; i < FRAME_PLANES && frame->plane[i].data && same; i++) {
 		same = memcmp(at, frame->plane[i].data, frame->plane[i].size) == 0;
 		at += frame->plane[i].size;
 	}
-	still->slow = now_ns() - begin > SLOW_NS ? still->slow + 1 : 0;
-	if (still->slow == SLOW)
+	detector->slow = now_ns() - begin > SLOW_NS ? detector->slow + 1 : 0;
+	if (detector->slow == SLOW)
 		log_verbose("pictures are not compared any more: reading them takes too long");
 	return same;
 }
 
-bool still_is_same(struct still *still, const struct frame *frame)
+bool change_detector_is_same(struct change_detector *detector, const struct frame *frame)
 {
 	uint64_t sample;
 
-	if (still->slow >= SLOW)
+	if (detector->slow >= SLOW)
 		return false;
 	sample = sample_frame(frame);
-	if (sample != still->sample) {
-		still->sample = sample;
-		still->copied = false;
+	if (sample != detector->sample) {
+		detector->sample = sample;
+		detector->copied = false;
 		return false;
 	}
-	if (still->copied && equals_copy(still, frame))
+	if (detector->copied && equals_copy(detector, frame))
 		return true;
-	keep_copy(still, frame);
+	keep_copy(detector, frame);
 	return false;
 }
 
-void still_reset(struct still *still)
+void change_detector_reset(struct change_detector *detector)
 {
-	still->sample = 0;
-	still->copied = false;
-	still->slow = 0; /* a busy machine is slow for a while, too */
+	detector->sample = 0;
+	detector->copied = false;
+	detector->slow = 0; /* a busy machine is slow for a while, too */
 }
 
-void still_finish(struct still *still)
+void change_detector_finish(struct change_detector *detector)
 {
-	free(still->copy);
-	*still = (struct still){ 0 };
+	free(detector->copy);
+	*detector = (struct change_detector){ 0 };
 }

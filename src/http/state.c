@@ -135,7 +135,7 @@ static json_t *describe_sink(const struct sink_status *status)
 
 static json_t *describe_ring(const struct sink_status *status)
 {
-	const struct store_view *view = &status->view;
+	const struct backend_view *view = &status->view;
 	const json_int_t skipped = (json_int_t)status->skipped + (json_int_t)status->late;
 
 	return json_pack("{s:s, s:I, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "name", status->name,

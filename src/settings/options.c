@@ -266,7 +266,7 @@ static char *password;                           /* the same */
 static void set_defaults(struct options *opt)
 {
 	int cores = CLAMP((int)sysconf(_SC_NPROCESSORS_ONLN), 1, 4);
-	const struct option_store store = { "", 0660, false, 10, 1, OPTION_GROUP_KEEP, 0 };
+	const struct option_sink sink = { "", 0660, false, 10, 1, OPTION_GROUP_KEEP, 0 };
 
 	*opt = (struct options){
 		.source = sources[0].name,
@@ -295,13 +295,13 @@ static void set_defaults(struct options *opt)
 		.max_clients = 1000,
 		.settings_writable = settings_modes[0].value,
 		.state_dir = "",
-		.jpeg_sink = store,
-		.raw_sink = store,
-		.h264_sink = store,
+		.jpeg_sink = sink,
+		.raw_sink = sink,
+		.h264_sink = sink,
 		.sink_abi = sink_abis[0].value,
-		.jpeg_ring = store,
-		.raw_ring = store,
-		.h264_ring = store,
+		.jpeg_ring = sink,
+		.raw_ring = sink,
+		.h264_ring = sink,
 		.h264_bitrate_kbps = 5000,
 		.h264_gop = 30,
 		.h264_max_qp = 51,

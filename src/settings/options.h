@@ -44,7 +44,7 @@ struct option_size {
 enum h264_choice { H264_ENCODER_AUTO, H264_ENCODER_M2M, H264_ENCODER_X264, H264_ENCODER_OFF };
 
 /* An object in shared memory: a sink as uStreamer has them, or a ring. */
-struct option_store {
+struct option_sink {
 	const char *name;
 	unsigned mode;
 
@@ -103,9 +103,9 @@ struct options {
 	const char *state_dir;      /* "": what was changed is forgotten */
 
 	/* shared memory */
-	struct option_store jpeg_sink, raw_sink, h264_sink;
+	struct option_sink jpeg_sink, raw_sink, h264_sink;
 	int sink_abi; /* 7 or 10: uStreamer's version of the layout */
-	struct option_store jpeg_ring, raw_ring, h264_ring;
+	struct option_sink jpeg_ring, raw_ring, h264_ring;
 
 	/* H.264 */
 	enum h264_choice h264_encoder;

@@ -13,9 +13,9 @@
 #include <unistd.h>
 
 #include "base/util.h"
-#include "shm/bell.h"
-#include "shm/object.h"
+#include "shm/futex_wake.h"
 #include "shm/shared.h"
+#include "shm/shm_object.h"
 
 #define ALIGNMENT     64u
 #define MIN_BYTES     4096u
@@ -24,7 +24,7 @@
 #define SHARED_READER (HDMICAST_RING_READERS - 1)
 
 struct ring {
-	struct object_names names;
+	struct shm_object_names names;
 	int fd, control_fd;
 	size_t object_bytes;
 	struct hdmicast_ring_header *header; /* where the object is mapped */
@@ -38,7 +38,7 @@ struct ring {
 	uint64_t position;   /* bytes ever used; modulo data_bytes, where the next frame goes */
 	uint64_t *placed;    /* for each slot, the position at which its frame begins */
 	uint64_t oversized, wakes, epoch;
-	struct bell bell;
+	struct futex_wake waker;
 	uint32_t keys[HDMICAST_RING_READERS]; /* what was heard last, as what follows */
 	uint32_t shared_beat;
 	int64_t shared_beat_ns; /* 0: nobody is there */
@@ -90,7 +90,7 @@ static int map(struct ring *ring, const struct hdmicast_ring_header *like)
 	if (base == MAP_FAILED)
 		return -errno;
 	ring->header = (struct hdmicast_ring_header *)base;
-	ring->bell.word = &ring->header->bell;
+	ring->waker.word = &ring->header->bell;
 	ring->slots = (struct hdmicast_ring_slot *)(base + like->slot_offset);
 	ring->data = base + like->data_offset;
 	ring->slot_count = like->slot_count;
@@ -106,10 +106,11 @@ static int make_objects(struct ring *ring, const struct ring_options *opt)
 
 	describe(&like, opt);
 	ring->epoch = like.epoch;
-	ring->control_fd = object_create_control(&ring->names, like.epoch, opt->mode, opt->group);
+	ring->control_fd = shm_object_create_control(&ring->names, like.epoch, opt->mode,
+		opt->group);
 	if (ring->control_fd < 0)
 		return ring->control_fd;
-	ring->fd = object_create_data(&ring->names, &like, opt->mode, opt->group);
+	ring->fd = shm_object_create_data(&ring->names, &like, opt->mode, opt->group);
 	if (ring->fd < 0)
 		return ring->fd;
 	res = map(ring, &like);
@@ -129,13 +130,13 @@ int ring_create(struct ring **out, const struct ring_options *opt)
 		return -EINVAL;
 	ring = xcalloc(1, sizeof(*ring));
 	ring->fd = ring->control_fd = -1;
-	res = object_set_names(&ring->names, opt->name);
+	res = shm_object_set_names(&ring->names, opt->name);
 	if (!res)
-		res = object_take_over(&ring->names, &old);
+		res = shm_object_take_over(&ring->names, &old);
 	if (!res)
 		res = make_objects(ring, opt);
 	/* Only now: whoever it wakes finds the new ring. */
-	object_retire(old);
+	shm_object_retire(old);
 	if (res) {
 		ring_destroy(ring);
 		return res;
@@ -147,8 +148,8 @@ int ring_create(struct ring **out, const struct ring_options *opt)
 /* Another writer may have taken them over, if somebody removed ours. */
 static void remove_names(const struct ring *ring)
 {
-	object_remove(ring->names.data, ring->fd);
-	object_remove(ring->names.control, ring->control_fd);
+	shm_object_remove(ring->names.data, ring->fd);
+	shm_object_remove(ring->names.control, ring->control_fd);
 }
 
 /* Whoever the end of the old one wakes finds the new one. */
@@ -171,7 +172,7 @@ void ring_destroy(struct ring *ring)
 	remove_names(ring);
 	if (ring->header) {
 		shared_store_release(&ring->header->state, HDMICAST_RING_GONE);
-		bell_ring_all(&ring->header->bell);
+		futex_wake_all(&ring->header->bell);
 		munmap(ring->header, ring->object_bytes);
 	}
 	close_fd(&ring->control_fd);
@@ -230,7 +231,7 @@ static void announce(struct ring *ring, bool key, int64_t now_ns)
 	if (key)
 		shared_store_release(&ring->header->key, next);
 	shared_store_release(&ring->header->head, next);
-	ring->wakes += bell_ring(&ring->bell, now_ns);
+	ring->wakes += futex_wake_frame(&ring->waker, now_ns);
 }
 
 int ring_publish(struct ring *ring, const struct iovec *pieces, unsigned count,
@@ -352,7 +353,7 @@ static bool hear_shared(struct ring *ring, uint32_t beat, int64_t now)
 
 void ring_get_readers(struct ring *ring, struct ring_readers *out)
 {
-	const struct hdmicast_ring_control right = object_describe_control(ring->epoch);
+	const struct hdmicast_ring_control right = shm_object_describe_control(ring->epoch);
 	bool is_there[HDMICAST_RING_READERS] = { false };
 	struct {
 		struct hdmicast_ring_control control;

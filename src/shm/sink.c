@@ -31,7 +31,7 @@ struct sink {
 	pthread_t thread;
 	bool started;
 
-	struct store *store; /* our thread only, as all of this block; NULL: not open */
+	struct sink_backend *backend; /* our thread only, as all of this block; NULL: not open */
 	int open_error;      /* of the last try */
 	int64_t open_due_ns;
 	int64_t look_due_ns;
@@ -39,7 +39,7 @@ struct sink {
 	int64_t write_due_ns; /* not before */
 	int64_t asked_ns;     /* for a key frame */
 	int64_t drop_said_ns; /* when a dropped frame was told of last */
-	uint64_t lost_before; /* frames, when the store was opened */
+	uint64_t lost_before; /* frames, when the backend was opened */
 	bool is_attached;
 	bool needs_key;   /* nothing else may be written next */
 	bool key_pending; /* a reader asked for a key frame: neither asked for nor written since */
@@ -49,11 +49,11 @@ struct sink {
 	struct window latency;     /* under lock */
 };
 
-static void note_view(struct sink *sink, const struct store_view *view)
+static void note_view(struct sink *sink, const struct backend_view *view)
 {
 	pthread_mutex_lock(&sink->lock);
 	sink->status.view = *view;
-	sink->status.capacity = sink->store ? sink->store->capacity : 0;
+	sink->status.capacity = sink->backend ? sink->backend->capacity : 0;
 	pthread_mutex_unlock(&sink->lock);
 }
 
@@ -84,8 +84,8 @@ static const char *const ends[MEDIA] = {
 static const char *remedy(const struct sink *sink, int error)
 {
 	switch (error) {
-	case -EPROTO: return ends[sink->config.store.medium];
-	case -EINVAL: return sink->config.kind->names;
+	case -EPROTO: return ends[sink->config.backend.medium];
+	case -EINVAL: return sink->config.ops->names;
 	case -ENAMETOOLONG: return "choose a shorter name";
 	case -EACCES: return "it belongs to another user: remove it from /dev/shm";
 	case -EPERM: return "it belongs to another user, or we are not in that group";
@@ -106,7 +106,7 @@ static const char *remedy(const struct sink *sink, int error)
 	}
 }
 
-/* Frames that nobody will find in the store. */
+/* Frames that nobody will find in the backend. */
 static uint64_t lost(const struct sink *sink)
 {
 	return mailbox_dropped(sink->mailbox) + sink->status.skipped;
@@ -114,17 +114,17 @@ static uint64_t lost(const struct sink *sink)
 
 static void open_store(struct sink *sink, int64_t now)
 {
-	const struct store_kind *kind = sink->config.kind;
-	const struct option_store *opt = sink->config.store.opt;
-	int res = kind->open(&sink->store, &sink->config.store);
+	const struct backend_ops *ops = sink->config.ops;
+	const struct option_sink *opt = sink->config.backend.opt;
+	int res = ops->open(&sink->backend, &sink->config.backend);
 
 	/* What was left behind is given back when its readers know of its end. */
 	sink->open_due_ns = now + (res == -ENOSPC && sink->open_error != res ? ROOM_NS : OPEN_NS);
 	if (res == 0)
-		log_info("%s %s is ready: mode %o, %s", kind->name, opt->name, opt->mode,
-			sink->store->about);
+		log_info("%s %s is ready: mode %o, %s", ops->name, opt->name, opt->mode,
+			sink->backend->about);
 	else if (res != sink->open_error)
-		log_error("no %s %s: %s (tried every 10 s)", kind->name, opt->name,
+		log_error("no %s %s: %s (tried every 10 s)", ops->name, opt->name,
 			remedy(sink, res));
 	sink->open_error = res;
 	sink->lost_before = lost(sink);
@@ -143,12 +143,12 @@ static void ask_key(struct sink *sink, int64_t now, int64_t apart_ns)
 /* Somebody removed it, or worse: a new one is made under the name. */
 static void lose_store(struct sink *sink, int res)
 {
-	static const struct store_view nobody;
+	static const struct backend_view nobody;
 
-	log_warn("%s: %s; opening it again", sink->config.store.opt->name,
+	log_warn("%s: %s; opening it again", sink->config.backend.opt->name,
 		res == -ESTALE ? "somebody removed it" : remedy(sink, res));
-	sink->config.kind->close(sink->store);
-	sink->store = NULL;
+	sink->config.ops->close(sink->backend);
+	sink->backend = NULL;
 	sink->key_pending = false;
 	note_view(sink, &nobody);
 	sink->open_due_ns = res == -ESTALE ? 0 : now_ns() + OPEN_NS;
@@ -156,14 +156,14 @@ static void lose_store(struct sink *sink, int res)
 
 static void look(struct sink *sink, int64_t now)
 {
-	struct store_view view;
-	int res = sink->config.kind->look(sink->store, now, &view);
+	struct backend_view view;
+	int res = sink->config.ops->look(sink->backend, now, &view);
 
 	if (res < 0)
 		return lose_store(sink, res);
 	sink->look_due_ns = now + LOOK_NS;
 	if (!view.readers != !sink->status.view.readers)
-		log_verbose("%s: %s", sink->config.store.opt->name,
+		log_verbose("%s: %s", sink->config.backend.opt->name,
 			view.readers ? "a reader came" : "no reader any more");
 	note_view(sink, &view);
 	/* A ring tells of each request once: it stays open until its time has come. */
@@ -194,18 +194,18 @@ static void detach(struct sink *sink)
 
 static bool is_pulse_due(const struct sink *sink, int64_t now)
 {
-	return sink->config.kind->pulse_ns && now >= sink->pulse_due_ns;
+	return sink->config.ops->pulse_ns && now >= sink->pulse_due_ns;
 }
 
 static void tend(struct sink *sink, int64_t now)
 {
 	bool wanted;
 
-	if (!sink->store && now >= sink->open_due_ns)
+	if (!sink->backend && now >= sink->open_due_ns)
 		open_store(sink, now);
-	if (sink->store && now >= sink->look_due_ns)
+	if (sink->backend && now >= sink->look_due_ns)
 		look(sink, now);
-	wanted = sink->store && (sink->status.view.readers || is_pulse_due(sink, now));
+	wanted = sink->backend && (sink->status.view.readers || is_pulse_due(sink, now));
 	if (wanted && !sink->is_attached)
 		attach(sink, now);
 	else if (!wanted)
@@ -223,17 +223,17 @@ static void tend(struct sink *sink, int64_t now)
 static void pass_over(struct sink *sink, int64_t now)
 {
 	count(sink, &sink->status.skipped);
-	if (now - sink->asked_ns < KEY_AGAIN_NS || !sink->config.kind->lock(sink->store, false))
+	if (now - sink->asked_ns < KEY_AGAIN_NS || !sink->config.ops->lock(sink->backend, false))
 		return;
-	sink->config.kind->unlock(sink->store);
+	sink->config.ops->unlock(sink->backend);
 	ask_key(sink, now, KEY_AGAIN_NS);
 }
 
 /* Once a second for each sink: the line of one must not be left out for that of another. */
 static void drop(struct sink *sink, const struct frame *frame, int error, int64_t now)
 {
-	const struct store_kind *kind = sink->config.kind;
-	const char *name = sink->config.store.opt->name;
+	const struct backend_ops *ops = sink->config.ops;
+	const char *name = sink->config.backend.opt->name;
 
 	count(sink, &sink->status.dropped);
 	drops_count(sink->config.drops, DROP_SINK);
@@ -243,26 +243,26 @@ static void drop(struct sink *sink, const struct frame *frame, int error, int64_
 	if (error == -EMSGSIZE)
 		log_warn("frame dropped: %ux%u, %zu bytes; the %s %s takes %zu at most: %s "
 			 "(sink, %llu so far)",
-			frame->width, frame->height, frame_size(frame), kind->name, name,
-			sink->store->capacity, kind->larger,
+			frame->width, frame->height, frame_size(frame), ops->name, name,
+			sink->backend->capacity, ops->larger,
 			(unsigned long long)sink->status.dropped);
 	else
-		log_warn("frame dropped: %s %s: %s (sink, %llu so far)", kind->name, name,
+		log_warn("frame dropped: %s %s: %s (sink, %llu so far)", ops->name, name,
 			remedy(sink, error), (unsigned long long)sink->status.dropped);
 }
 
 static void write_frame(struct sink *sink, const struct frame *frame, bool is_locked)
 {
-	const struct store_kind *kind = sink->config.kind;
-	int res = is_locked ? kind->write(sink->store, frame, lost(sink) - sink->lost_before)
+	const struct backend_ops *ops = sink->config.ops;
+	int res = is_locked ? ops->write(sink->backend, frame, lost(sink) - sink->lost_before)
 			    : -EAGAIN;
 	int64_t now = now_ns();
 
 	/* Nobody there, one try a second is enough, also when it failed. */
-	sink->pulse_due_ns = now + kind->pulse_ns;
-	if (kind->is_watched)
+	sink->pulse_due_ns = now + ops->pulse_ns;
+	if (ops->is_watched)
 		sink->look_due_ns = now;
-	sink->write_due_ns = sink->is_video ? now + kind->spacing_ns : now;
+	sink->write_due_ns = sink->is_video ? now + ops->spacing_ns : now;
 	if (res == 0) {
 		count_written(sink, frame, now);
 		sink->needs_key = false;
@@ -281,14 +281,14 @@ static void write_frame(struct sink *sink, const struct frame *frame, bool is_lo
 /* The lock comes first: a frame may be a capture buffer, which is not kept waiting for readers. */
 static void serve(struct sink *sink)
 {
-	const struct store_kind *kind = sink->config.kind;
-	bool is_locked = kind->lock(sink->store, true);
+	const struct backend_ops *ops = sink->config.ops;
+	bool is_locked = ops->lock(sink->backend, true);
 	AUTO(frame_unref_auto) struct frame *frame = mailbox_take(sink->mailbox);
 
 	if (frame && (!sink->needs_key || frame->key))
 		return write_frame(sink, frame, is_locked);
 	if (is_locked)
-		kind->unlock(sink->store);
+		ops->unlock(sink->backend);
 	if (frame)
 		pass_over(sink, now_ns());
 }
@@ -297,9 +297,9 @@ static void serve(struct sink *sink)
 
 static int64_t due_ns(const struct sink *sink, int64_t now)
 {
-	int64_t due = sink->store ? sink->look_due_ns : sink->open_due_ns;
+	int64_t due = sink->backend ? sink->look_due_ns : sink->open_due_ns;
 
-	if (sink->store && !sink->is_attached && sink->config.kind->pulse_ns)
+	if (sink->backend && !sink->is_attached && sink->config.ops->pulse_ns)
 		due = MIN(due, sink->pulse_due_ns);
 	if (sink->is_attached && sink->write_due_ns > now)
 		due = MIN(due, sink->write_due_ns);
@@ -332,8 +332,8 @@ static void *run(void *arg)
 		tend(sink, now);
 	} while (wait_for_work(sink, now));
 	detach(sink);
-	if (sink->store)
-		sink->config.kind->close(sink->store);
+	if (sink->backend)
+		sink->config.ops->close(sink->backend);
 	return NULL;
 }
 
@@ -351,8 +351,8 @@ int sink_create(struct sink **out, const struct sink_config *config)
 	int res;
 
 	sink->config = *config;
-	sink->is_video = config->store.medium == MEDIUM_H264;
-	sink->status.name = config->store.opt->name;
+	sink->is_video = config->backend.medium == MEDIUM_H264;
+	sink->status.name = config->backend.opt->name;
 	pthread_mutex_init(&sink->lock, NULL);
 	sink->asked_ns = INT64_MIN / 2;
 	sink->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -13,14 +13,14 @@
 #include "base/window.h"
 #include "media/drops.h"
 #include "media/mailbox.h"
-#include "shm/store.h"
+#include "shm/sink_backend.h"
 
 struct sink;
 
 struct sink_config {
 	const char *thread; /* its name */
-	const struct store_kind *kind;
-	struct store_config store;
+	const struct backend_ops *ops;
+	struct backend_config backend;
 	struct outlet *outlet;
 	struct drops *drops;
 };
@@ -28,7 +28,7 @@ struct sink_config {
 struct sink_status {
 	const char *name; /* of the object */
 	size_t capacity;  /* bytes that a frame may have; 0: there is no object */
-	struct store_view view;
+	struct backend_view view;
 	uint64_t written; /* frames */
 	uint64_t skipped; /* because a reader held the lock, or an H.264 frame before was skipped */
 	uint64_t late;    /* thrown away before we came to take them */

@@ -12,19 +12,19 @@ int sinks_create(struct sinks **out, const struct options *opt, struct pipeline 
 {
 	const struct {
 		const char *thread;
-		const struct store_kind *kind;
-		const struct option_store *opt;
+		const struct backend_ops *ops;
+		const struct option_sink *opt;
 		struct outlet *outlet;
 	} row[SINKS_KINDS][MEDIA] = {
 		{
-			{ "sink-jpeg", &store_memsink, &opt->jpeg_sink, pipeline_jpeg(pipeline) },
-			{ "sink-raw", &store_memsink, &opt->raw_sink, pipeline_raw(pipeline) },
-			{ "sink-h264", &store_memsink, &opt->h264_sink, pipeline_h264(pipeline) },
+			{ "sink-jpeg", &backend_memsink, &opt->jpeg_sink, pipeline_jpeg(pipeline) },
+			{ "sink-raw", &backend_memsink, &opt->raw_sink, pipeline_raw(pipeline) },
+			{ "sink-h264", &backend_memsink, &opt->h264_sink, pipeline_h264(pipeline) },
 		},
 		{
-			{ "ring-jpeg", &store_ring, &opt->jpeg_ring, pipeline_jpeg(pipeline) },
-			{ "ring-raw", &store_ring, &opt->raw_ring, pipeline_raw(pipeline) },
-			{ "ring-h264", &store_ring, &opt->h264_ring, pipeline_h264(pipeline) },
+			{ "ring-jpeg", &backend_ring, &opt->jpeg_ring, pipeline_jpeg(pipeline) },
+			{ "ring-raw", &backend_ring, &opt->raw_ring, pipeline_raw(pipeline) },
+			{ "ring-h264", &backend_ring, &opt->h264_ring, pipeline_h264(pipeline) },
 		},
 	};
 	struct sinks *sinks = xcalloc(1, sizeof(*sinks));
@@ -33,15 +33,15 @@ int sinks_create(struct sinks **out, const struct options *opt, struct pipeline 
 	for (unsigned i = 0; i < SINKS_KINDS * MEDIA && res == 0; i++) {
 		const unsigned kind = i / MEDIA, medium = i % MEDIA;
 		struct sink_config config = { .thread = row[kind][medium].thread,
-			.kind = row[kind][medium].kind,
-			.store = { .opt = row[kind][medium].opt,
+			.ops = row[kind][medium].ops,
+			.backend = { .opt = row[kind][medium].opt,
 				.medium = medium,
 				.abi = (unsigned)opt->sink_abi,
 				.gop = medium == MEDIUM_H264 ? (unsigned)opt->h264_gop : 0 },
 			.outlet = row[kind][medium].outlet,
 			.drops = pipeline_drops(pipeline) };
 
-		if (*config.store.opt->name)
+		if (*config.backend.opt->name)
 			res = sink_create(&sinks->sink[kind][medium], &config);
 	}
 	if (res < 0) {

@@ -6,7 +6,7 @@
 #include <sys/wait.h>
 
 #include "rings.h"
-#include "shm/store.h"
+#include "shm/sink_backend.h"
 #include "preload.h"
 
 #define KEY       true
@@ -494,38 +494,38 @@ static struct frame picture(size_t size)
 		.plane = { { bytes, PICTURE_W * 2, size } } };
 }
 
-static struct store *open_store(enum medium medium, size_t size)
+static struct sink_backend *open_store(enum medium medium, size_t size)
 {
-	static struct option_store opt;
-	static struct store_config config;
-	struct store *store;
+	static struct option_sink opt;
+	static struct backend_config config;
+	struct sink_backend *backend;
 
-	opt = (struct option_store){
+	opt = (struct option_sink){
 		.name = ring_name(), .mode = 0600, .group = OPTION_GROUP_KEEP, .bytes = size
 	};
-	config = (struct store_config){ .opt = &opt, .medium = medium };
-	assert_int_equal(store_ring.open(&store, &config), 0);
-	return store;
+	config = (struct backend_config){ .opt = &opt, .medium = medium };
+	assert_int_equal(backend_ring.open(&backend, &config), 0);
+	return backend;
 }
 
 static void a_ring_for_raw_pictures_grows_to_eight_of_them(void **state)
 {
-	struct store *store = open_store(MEDIUM_RAW, 0);
+	struct sink_backend *backend = open_store(MEDIUM_RAW, 0);
 	struct hdmicast_ring *reader = new_reader();
 	struct frame small = picture(10000), large = picture(100000), larger = picture(150000);
 	struct hdmicast_frame frame;
-	struct store_view view;
+	struct backend_view view;
 	uint64_t epoch;
 
 	(void)state;
-	assert_int_equal(store_ring.write(store, &small, 0), 0);
-	assert_int_equal(store->capacity, 64 << 10);
+	assert_int_equal(backend_ring.write(backend, &small, 0), 0);
+	assert_int_equal(backend->capacity, 64 << 10);
 	assert_int_equal(hdmicast_ring_next(reader, &frame), 0);
 	epoch = frame.epoch;
-	assert_int_equal(store_ring.write(store, &large, 5), 0);
-	assert_int_equal(store->capacity, 800000);
+	assert_int_equal(backend_ring.write(backend, &large, 5), 0);
+	assert_int_equal(backend->capacity, 800000);
 	/* Before the reader has come to it, too. */
-	assert_int_equal(store_ring.look(store, now_ns(), &view), 0);
+	assert_int_equal(backend_ring.look(backend, now_ns(), &view), 0);
 	assert_int_equal(view.readers, 1);
 	assert_int_equal(hdmicast_ring_next(reader, &frame), 0);
 	assert_int_equal(frame.size, 100000);
@@ -533,66 +533,66 @@ static void a_ring_for_raw_pictures_grows_to_eight_of_them(void **state)
 	assert_int_equal(frame.dropped, 0); /* since this ring is */
 	epoch = frame.epoch;
 	/* Not for each that is a little larger, nor for smaller ones. */
-	assert_int_equal(store_ring.write(store, &larger, 7), 0);
-	assert_int_equal(store_ring.write(store, &small, 7), 0);
+	assert_int_equal(backend_ring.write(backend, &larger, 7), 0);
+	assert_int_equal(backend_ring.write(backend, &small, 7), 0);
 	assert_int_equal(hdmicast_ring_next(reader, &frame), 0);
 	assert_int_equal(frame.epoch, epoch);
 	assert_int_equal(frame.dropped, 2);
 	hdmicast_ring_close(reader);
-	store_ring.close(store);
+	backend_ring.close(backend);
 }
 
 static void a_ring_whose_size_was_given_stays_as_it_is(void **state)
 {
-	struct store *store = open_store(MEDIUM_RAW, 50000);
+	struct sink_backend *backend = open_store(MEDIUM_RAW, 50000);
 	struct frame small = picture(20000), large = picture(60000);
 
 	(void)state;
-	assert_int_equal(store_ring.write(store, &small, 0), 0);
-	assert_int_equal(store_ring.write(store, &large, 0), -EMSGSIZE);
-	assert_int_equal(store->capacity, 50000);
-	store_ring.close(store);
+	assert_int_equal(backend_ring.write(backend, &small, 0), 0);
+	assert_int_equal(backend_ring.write(backend, &large, 0), -EMSGSIZE);
+	assert_int_equal(backend->capacity, 50000);
+	backend_ring.close(backend);
 }
 
 static void a_ring_that_cannot_grow_goes_on_and_is_not_tried_for_each_frame(void **state)
 {
-	struct store *store = open_store(MEDIUM_RAW, 0);
+	struct sink_backend *backend = open_store(MEDIUM_RAW, 0);
 	struct frame small = picture(10000), huge = picture(1ULL << 40);
 	struct hdmicast_ring *reader;
 
 	(void)state;
 	huge.plane[0].data = bytes; /* is never read */
-	assert_true(store_ring.write(store, &huge, 0) < 0);
+	assert_true(backend_ring.write(backend, &huge, 0) < 0);
 	reader = new_reader();
 	for (unsigned i = 0; i < 3; i++)
-		assert_true(store_ring.write(store, &huge, 0) < 0);
-	assert_int_equal(store_ring.write(store, &small, 0), 0);
+		assert_true(backend_ring.write(backend, &huge, 0) < 0);
+	assert_int_equal(backend_ring.write(backend, &small, 0), 0);
 	assert_int_equal(hdmicast_ring_wait(reader, 0), 0); /* the same ring */
 	hdmicast_ring_close(reader);
-	store_ring.close(store);
+	backend_ring.close(backend);
 }
 
 static void a_ring_without_readers_forgets(void **state)
 {
-	struct store *store = open_store(MEDIUM_JPEG, 0);
+	struct sink_backend *backend = open_store(MEDIUM_JPEG, 0);
 	struct frame frame = picture(1000);
 	struct hdmicast_ring *reader = new_reader();
-	struct store_view view;
+	struct backend_view view;
 
 	(void)state;
-	assert_int_equal(store_ring.write(store, &frame, 0), 0);
-	assert_int_equal(store_ring.look(store, now_ns(), &view), 0);
+	assert_int_equal(backend_ring.write(backend, &frame, 0), 0);
+	assert_int_equal(backend_ring.look(backend, now_ns(), &view), 0);
 	assert_int_equal(view.readers, 1);
 	hdmicast_ring_close(reader);
 	reader = new_reader();
 	assert_int_equal(hdmicast_ring_wait(reader, 0), 0);
 	hdmicast_ring_close(reader);
-	assert_int_equal(store_ring.look(store, now_ns(), &view), 0);
+	assert_int_equal(backend_ring.look(backend, now_ns(), &view), 0);
 	assert_int_equal(view.readers, 0);
 	reader = new_reader();
 	assert_int_equal(hdmicast_ring_wait(reader, 0), -ETIMEDOUT);
 	hdmicast_ring_close(reader);
-	store_ring.close(store);
+	backend_ring.close(backend);
 }
 
 int main(void)

@@ -27,7 +27,7 @@
 #define IS_KEY_AT   69
 
 static char name[64];
-static struct option_store opt;
+static struct option_sink opt;
 static struct drops drops;
 static struct outlet *outlet;
 static struct sink *sink;
@@ -108,14 +108,14 @@ static int set_up(void **state)
 {
 	struct sink_config config = {
 		.thread = "sink-test",
-		.kind = &store_memsink,
-		.store = { .opt = &opt, .medium = MEDIUM_H264, .abi = 7 },
+		.ops = &backend_memsink,
+		.backend = { .opt = &opt, .medium = MEDIUM_H264, .abi = 7 },
 		.drops = &drops,
 	};
 
 	(void)state;
 	snprintf(name, sizeof(name), "hdmicast-test-%d::h264", (int)getpid());
-	opt = (struct option_store){ name, 0600, true, 1, 1, 0, 0 };
+	opt = (struct option_sink){ name, 0600, true, 1, 1, 0, 0 };
 	wanted = asked = 0;
 	memset(&drops, 0, sizeof(drops));
 	config.outlet = outlet = outlet_create(&events, NULL);

@@ -9,7 +9,7 @@
 
 #define PATIENCE_NS (15 * NS_PER_S)
 
-static struct option_store opt;
+static struct option_sink opt;
 static struct drops drops;
 static struct outlet *outlet;
 static struct sink *sink;
@@ -61,15 +61,13 @@ static void publish_unit(bool key)
 static int set_up(void **state)
 {
 	const struct sink_config config = { .thread = "sink-test",
-		.kind = &store_ring,
-		.store = { .opt = &opt, .medium = MEDIUM_H264 },
+		.ops = &backend_ring,
+		.backend = { .opt = &opt, .medium = MEDIUM_H264 },
 		.drops = &drops,
 		.outlet = outlet = outlet_create(&events, NULL) };
 
 	remove_objects(state);
-	opt = (struct option_store){
-		.name = ring_name(), .mode = 0600, .group = OPTION_GROUP_KEEP
-	};
+	opt = (struct option_sink){ .name = ring_name(), .mode = 0600, .group = OPTION_GROUP_KEEP };
 	asked = 0;
 	return sink_create(&sink, &config);
 }

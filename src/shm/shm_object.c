@@ -3,7 +3,7 @@
  * A name is given up and taken under the write lock of the data object: two writers never share
  * one, and the kernel knows whether an old writer still lives.
  */
-#include "shm/object.h"
+#include "shm/shm_object.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
-#include "shm/bell.h"
+#include "shm/futex_wake.h"
 #include "shm/shared.h"
 
 /* One ring's control object would be another one's ring. */
@@ -30,7 +30,7 @@ static bool ends_in(const char *name, const char *suffix)
 	return length >= end && strcmp(name + length - end, suffix) == 0;
 }
 
-int object_set_names(struct object_names *names, const char *name)
+int shm_object_set_names(struct shm_object_names *names, const char *name)
 {
 	size_t length;
 
@@ -114,7 +114,7 @@ static struct hdmicast_ring_header *map_header(int fd)
  * both from having it, the later one may take away the earlier one's new object, which notices that
  * and begins again: so that in the end, too, one has the name.
  */
-int object_take_over(const struct object_names *names, struct hdmicast_ring_header **old)
+int shm_object_take_over(const struct shm_object_names *names, struct hdmicast_ring_header **old)
 {
 	AUTO(auto_close) int fd = shm_open(names->data, O_RDWR | O_NONBLOCK, 0);
 	int res;
@@ -142,16 +142,16 @@ int object_take_over(const struct object_names *names, struct hdmicast_ring_head
 	return 0;
 }
 
-void object_retire(struct hdmicast_ring_header *header)
+void shm_object_retire(struct hdmicast_ring_header *header)
 {
 	if (!header)
 		return;
 	shared_store_release(&header->state, HDMICAST_RING_GONE);
-	bell_ring_all(&header->bell);
+	futex_wake_all(&header->bell);
 	munmap(header, sizeof(*header));
 }
 
-void object_remove(const char *name, int fd)
+void shm_object_remove(const char *name, int fd)
 {
 	if (fd >= 0 && is_named(name, fd))
 		shm_unlink(name);
@@ -200,8 +200,8 @@ static int fill_data(int fd, const struct hdmicast_ring_header *like, mode_t mod
 	return res ? res : set_access(fd, (mode & 0444) | 0600, group);
 }
 
-int object_create_data(const struct object_names *names, const struct hdmicast_ring_header *like,
-	mode_t mode, gid_t group)
+int shm_object_create_data(const struct shm_object_names *names,
+	const struct hdmicast_ring_header *like, mode_t mode, gid_t group)
 {
 	AUTO(auto_close) int fd = create(names->data);
 	int res;
@@ -211,11 +211,11 @@ int object_create_data(const struct object_names *names, const struct hdmicast_r
 	res = fill_data(fd, like, mode, group);
 	if (!res)
 		return steal_fd(&fd);
-	object_remove(names->data, fd);
+	shm_object_remove(names->data, fd);
 	return res;
 }
 
-struct hdmicast_ring_control object_describe_control(uint64_t epoch)
+struct hdmicast_ring_control shm_object_describe_control(uint64_t epoch)
 {
 	return (struct hdmicast_ring_control){ .magic = HDMICAST_RING_CONTROL_MAGIC,
 		.version = HDMICAST_RING_VERSION,
@@ -225,7 +225,7 @@ struct hdmicast_ring_control object_describe_control(uint64_t epoch)
 
 static int fill_control(int fd, uint64_t epoch, mode_t mode, gid_t group)
 {
-	const struct hdmicast_ring_control start = object_describe_control(epoch);
+	const struct hdmicast_ring_control start = shm_object_describe_control(epoch);
 	const off_t bytes = sizeof(start) +
 			    HDMICAST_RING_READERS * sizeof(struct hdmicast_ring_reader);
 	int res = write_start(fd, &start, sizeof(start));
@@ -248,7 +248,7 @@ static int remove_old_control(const char *name)
 	return shm_unlink(name) ? -errno : 0;
 }
 
-int object_create_control(const struct object_names *names, uint64_t epoch, mode_t mode,
+int shm_object_create_control(const struct shm_object_names *names, uint64_t epoch, mode_t mode,
 	gid_t group)
 {
 	AUTO(auto_close) int fd = -1;
@@ -262,6 +262,6 @@ int object_create_control(const struct object_names *names, uint64_t epoch, mode
 	res = fill_control(fd, epoch, mode, group);
 	if (!res)
 		return steal_fd(&fd);
-	object_remove(names->control, fd);
+	shm_object_remove(names->control, fd);
 	return res;
 }

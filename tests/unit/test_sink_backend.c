@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* The thread of a sink with a store that is the test's: locked by readers, or without room. */
+/* The thread of a sink with a backend that is the test's: locked by readers, or without room. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,7 +14,7 @@
 #define PATIENCE_NS (60 * NS_PER_S)
 
 static struct outlet *outlet;
-static struct store store;
+static struct sink_backend backend;
 static atomic_uint n_released, n_released_in_lock, written, n_unlocked;
 static uint64_t told;            /* of frames that were lost, with the one that was written */
 static atomic_bool is_published; /* the first one, and only its reader has it */
@@ -39,31 +39,31 @@ static void publish(uint32_t sequence)
 	frame_unref(frame);
 }
 
-static int open_store(struct store **out, const struct store_config *config)
+static int open_store(struct sink_backend **out, const struct backend_config *config)
 {
 	(void)config;
 	if (n_full) {
 		n_full--;
 		return -ENOSPC;
 	}
-	*out = &store;
+	*out = &backend;
 	return 0;
 }
 
-static void close_store(struct store *self)
+static void close_store(struct sink_backend *self)
 {
 	(void)self;
 }
 
-static int look(struct store *self, int64_t now, struct store_view *view)
+static int look(struct sink_backend *self, int64_t now, struct backend_view *view)
 {
 	(void)self, (void)now;
-	*view = (struct store_view){ .readers = 1 };
+	*view = (struct backend_view){ .readers = 1 };
 	return 0;
 }
 
 /* While readers keep the lock, a newer picture comes. */
-static bool lock(struct store *self, bool may_wait)
+static bool lock(struct sink_backend *self, bool may_wait)
 {
 	(void)self;
 	if (may_wait && !n_released_in_lock) {
@@ -75,13 +75,13 @@ static bool lock(struct store *self, bool may_wait)
 	return is_free;
 }
 
-static void unlock(struct store *self)
+static void unlock(struct sink_backend *self)
 {
 	(void)self;
 	n_unlocked++;
 }
 
-static int write_frame(struct store *self, const struct frame *frame, uint64_t dropped)
+static int write_frame(struct sink_backend *self, const struct frame *frame, uint64_t dropped)
 {
 	(void)self;
 	told = dropped;
@@ -89,7 +89,7 @@ static int write_frame(struct store *self, const struct frame *frame, uint64_t d
 	return 0;
 }
 
-static const struct store_kind kind = {
+static const struct backend_ops ops = {
 	.name = "test",
 	.names = "",
 	.larger = "",
@@ -103,11 +103,11 @@ static const struct store_kind kind = {
 
 static struct sink *start(bool is_it_free)
 {
-	static const struct option_store opt = { .name = "test" };
+	static const struct option_sink opt = { .name = "test" };
 	static struct drops drops;
 	struct sink_config config = { .thread = "sink-test",
-		.kind = &kind,
-		.store = { .opt = &opt, .medium = MEDIUM_RAW },
+		.ops = &ops,
+		.backend = { .opt = &opt, .medium = MEDIUM_RAW },
 		.drops = &drops };
 	struct sink *sink;
 

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "base/util.h"
-#include "shm/bell.h"
+#include "shm/futex_wake.h"
 #include "shm/ring_attach.h"
 
 #define SLEEPERS  16
@@ -78,20 +78,20 @@ static void join(unsigned first, unsigned count)
 		pthread_join(thread[i], NULL);
 }
 
-static unsigned ring_soon(struct bell *bell)
+static unsigned ring_soon(struct futex_wake *bell)
 {
-	return bell_ring(bell, now += PERIOD_NS);
+	return futex_wake_frame(bell, now += PERIOD_NS);
 }
 
 /* A bell that was rung a moment ago. */
-static struct bell new_bell(void)
+static struct futex_wake new_bell(void)
 {
-	return (struct bell){ .word = &word, .rung_ns = now += 3600 * NS_PER_S };
+	return (struct futex_wake){ .word = &word, .rung_ns = now += 3600 * NS_PER_S };
 }
 
 static void readers_wake_each_other(void **state)
 {
-	struct bell bell = new_bell();
+	struct futex_wake bell = new_bell();
 
 	(void)state;
 	for (unsigned i = 0; i < ROUNDS; i++) {
@@ -103,7 +103,7 @@ static void readers_wake_each_other(void **state)
 
 static void nobody_asleep_is_nobody_woken(void **state)
 {
-	struct bell bell = new_bell();
+	struct futex_wake bell = new_bell();
 
 	(void)state;
 	assert_int_equal(ring_soon(&bell), 0);
@@ -112,7 +112,7 @@ static void nobody_asleep_is_nobody_woken(void **state)
 
 static void a_reader_that_wakes_nobody_delays_others_once(void **state)
 {
-	struct bell bell = new_bell();
+	struct futex_wake bell = new_bell();
 
 	(void)state;
 	start(0, 1, sleep_and_wake_nobody);
@@ -132,7 +132,7 @@ static void a_reader_that_wakes_nobody_delays_others_once(void **state)
 
 static void mistrust_ends(void **state)
 {
-	struct bell bell = new_bell();
+	struct futex_wake bell = new_bell();
 
 	(void)state;
 	start(0, 1, sleep_and_wake_nobody);
@@ -149,7 +149,7 @@ static void mistrust_ends(void **state)
 
 static void simple_readers_are_never_late(void **state)
 {
-	struct bell bell = new_bell();
+	struct futex_wake bell = new_bell();
 
 	(void)state;
 	for (unsigned i = 0; i < ROUNDS; i++) {
@@ -163,12 +163,12 @@ static void simple_readers_are_never_late(void **state)
 
 static void rare_rings_wake_all_from_here(void **state)
 {
-	struct bell bell = new_bell();
+	struct futex_wake bell = new_bell();
 
 	(void)state;
 	start(0, 1, sleep_and_wake_nobody);
 	start(1, 3, sleep_and_pass_on);
-	assert_int_equal(bell_ring(&bell, now += 50 * NS_PER_MS), 4);
+	assert_int_equal(futex_wake_frame(&bell, now += 50 * NS_PER_MS), 4);
 	join(0, 4);
 }
 
@@ -177,7 +177,7 @@ static void the_end_wakes_all_from_here(void **state)
 	(void)state;
 	start(0, 2, sleep_and_wake_nobody);
 	start(2, 3, sleep_and_pass_on);
-	bell_ring_all(&word);
+	futex_wake_all(&word);
 	join(0, 5);
 }
 

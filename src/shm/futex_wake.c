@@ -3,7 +3,7 @@
  * Readers sleep with the bit of the value that they saw. So who sleeps with another bit than that
  * of the value before this one was not woken in time, and counts on us: see docs/ring.md.
  */
-#include "shm/bell.h"
+#include "shm/futex_wake.h"
 
 #include <limits.h>
 #include <linux/futex.h>
@@ -38,33 +38,33 @@ static uint32_t change(uint32_t *word)
 }
 
 /* Whether it may be left to the readers to wake each other. */
-static bool trusts(struct bell *bell, int64_t now_ns)
+static bool trusts(struct futex_wake *waker, int64_t now_ns)
 {
-	const bool is_soon = now_ns - bell->rung_ns < SOON_NS;
+	const bool is_soon = now_ns - waker->rung_ns < SOON_NS;
 
-	bell->rung_ns = now_ns;
-	if (!bell->n_mistrust)
+	waker->rung_ns = now_ns;
+	if (!waker->n_mistrust)
 		return is_soon;
-	bell->n_mistrust--;
+	waker->n_mistrust--;
 	return false;
 }
 
-unsigned bell_ring(struct bell *bell, int64_t now_ns)
+unsigned futex_wake_frame(struct futex_wake *waker, int64_t now_ns)
 {
-	const uint32_t before = change(bell->word), on_time = HDMICAST_RING_BELL_BIT(before);
+	const uint32_t before = change(waker->word), on_time = HDMICAST_RING_BELL_BIT(before);
 	unsigned n_late;
 
-	if (!trusts(bell, now_ns))
-		return wake(bell->word, INT_MAX, FUTEX_BITSET_MATCH_ANY);
+	if (!trusts(waker, now_ns))
+		return wake(waker->word, INT_MAX, FUTEX_BITSET_MATCH_ANY);
 	/* Who sleeps on the new value has seen the frame already. */
-	n_late = wake(bell->word, INT_MAX, ~(on_time | HDMICAST_RING_BELL_BIT(before + 1)));
+	n_late = wake(waker->word, INT_MAX, ~(on_time | HDMICAST_RING_BELL_BIT(before + 1)));
 	if (!n_late)
-		return wake(bell->word, 1, on_time);
-	bell->n_mistrust = MISTRUST;
-	return n_late + wake(bell->word, INT_MAX, on_time);
+		return wake(waker->word, 1, on_time);
+	waker->n_mistrust = MISTRUST;
+	return n_late + wake(waker->word, INT_MAX, on_time);
 }
 
-void bell_ring_all(uint32_t *word)
+void futex_wake_all(uint32_t *word)
 {
 	change(word);
 	wake(word, INT_MAX, FUTEX_BITSET_MATCH_ANY);

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
- * A ring as something to write frames to: see store.h.
+ * A ring as something to write frames to: see sink_backend.h.
  *
  * Nobody knows how large raw pictures are before the first one comes. A ring for them is small
  * until then, and is made anew for a larger picture, unless its size was given; readers follow.
  */
 #include "base/util.h"
 #include "shm/ring.h"
-#include "shm/store.h"
+#include "shm/sink_backend.h"
 
 #define LOG_TOPIC "ring"
 #include "base/log.h"
@@ -19,8 +19,8 @@
 #define GROW_NS   (10 * NS_PER_S) /* from try to try */
 #define FOLLOW_NS NS_PER_S        /* readers of the ring before count for that long */
 
-struct ring_store {
-	struct store store;
+struct ring_backend {
+	struct sink_backend backend;
 	struct ring_options options;
 	struct ring *ring; /* NULL: it could not be made anew */
 	bool may_grow;
@@ -40,37 +40,38 @@ static const struct {
 	[MEDIUM_H264] = { 8 << 20, 1024 },
 };
 
-static struct ring_store *of(struct store *store)
+static struct ring_backend *of(struct sink_backend *backend)
 {
-	return (struct ring_store *)store;
+	return (struct ring_backend *)backend;
 }
 
-static int open_ring(struct store **out, const struct store_config *config)
+static int open_ring(struct sink_backend **out, const struct backend_config *config)
 {
-	const struct option_store *opt = config->opt;
-	struct ring_store *self = xcalloc(1, sizeof(*self));
+	const struct option_sink *opt = config->opt;
+	struct ring_backend *self = xcalloc(1, sizeof(*self));
 	int res;
 
-	self->store.kind = &store_ring;
+	self->backend.ops = &backend_ring;
 	self->options = (struct ring_options){ .name = opt->name,
 		.bytes = opt->bytes ? opt->bytes : defaults[config->medium].bytes,
 		.slots = defaults[config->medium].slots,
 		.mode = opt->mode,
 		.group = opt->group };
 	self->may_grow = config->medium == MEDIUM_RAW && !opt->bytes;
-	self->store.capacity = self->options.bytes;
-	snprintf(self->store.about, sizeof(self->store.about), "%zu bytes", self->options.bytes);
+	self->backend.capacity = self->options.bytes;
+	snprintf(self->backend.about, sizeof(self->backend.about), "%zu bytes",
+		self->options.bytes);
 	res = ring_create(&self->ring, &self->options);
 	if (res < 0)
 		free(self);
 	else
-		*out = &self->store;
+		*out = &self->backend;
 	return res;
 }
 
-static void close_ring(struct store *store)
+static void close_ring(struct sink_backend *backend)
 {
-	struct ring_store *self = of(store);
+	struct ring_backend *self = of(backend);
 
 	ring_destroy(self->ring);
 	free(self);
@@ -80,9 +81,9 @@ static void close_ring(struct store *store)
  * Who comes after everybody had left must not begin with what was in the picture then: neither a
  * program that takes a picture now and then, nor a player, which would lag behind for ever.
  */
-static int look(struct store *store, int64_t now, struct store_view *view)
+static int look(struct sink_backend *backend, int64_t now, struct backend_view *view)
 {
-	struct ring_store *self = of(store);
+	struct ring_backend *self = of(backend);
 	struct ring_readers readers;
 
 	if (!self->ring)
@@ -90,7 +91,7 @@ static int look(struct store *store, int64_t now, struct store_view *view)
 	if (!ring_is_named(self->ring))
 		return -ESTALE;
 	ring_get_readers(self->ring, &readers);
-	*view = (struct store_view){ .readers = readers.count,
+	*view = (struct backend_view){ .readers = readers.count,
 		.wants_key = readers.key_request,
 		.lost = readers.lost,
 		.laps = readers.laps,
@@ -104,7 +105,7 @@ static int look(struct store *store, int64_t now, struct store_view *view)
 }
 
 /* Another ring under the name. On failure, there is none any more. */
-static int make_anew(struct ring_store *self, size_t bytes)
+static int make_anew(struct ring_backend *self, size_t bytes)
 {
 	int res;
 
@@ -113,14 +114,14 @@ static int make_anew(struct ring_store *self, size_t bytes)
 	res = ring_replace(&self->ring, &self->options);
 	if (res < 0)
 		return res;
-	self->store.capacity = bytes;
+	self->backend.capacity = bytes;
 	self->dropped0 = self->dropped;
 	self->follow_ns = now_ns() + FOLLOW_NS;
 	return 0;
 }
 
 /* When there is no room for a large one, a small one tells readers that we live. */
-static int grow(struct ring_store *self, const struct frame *frame)
+static int grow(struct ring_backend *self, const struct frame *frame)
 {
 	const size_t before = self->options.bytes, size = frame_size(frame);
 	const size_t pixels = (size_t)frame->width * frame->height;
@@ -139,9 +140,9 @@ static int grow(struct ring_store *self, const struct frame *frame)
 	return self->grow_error;
 }
 
-static int write_frame(struct store *store, const struct frame *frame, uint64_t dropped)
+static int write_frame(struct sink_backend *backend, const struct frame *frame, uint64_t dropped)
 {
-	struct ring_store *self = of(store);
+	struct ring_backend *self = of(backend);
 	const size_t size = frame_size(frame);
 	int res = 0;
 
@@ -154,18 +155,18 @@ static int write_frame(struct store *store, const struct frame *frame, uint64_t 
 }
 
 /* There is no lock. */
-static bool lock(struct store *store, bool may_wait)
+static bool lock(struct sink_backend *backend, bool may_wait)
 {
-	(void)store, (void)may_wait;
+	(void)backend, (void)may_wait;
 	return true;
 }
 
-static void unlock(struct store *store)
+static void unlock(struct sink_backend *backend)
 {
-	(void)store;
+	(void)backend;
 }
 
-const struct store_kind store_ring = {
+const struct backend_ops backend_ring = {
 	.name = "ring",
 	.names = "its name must have no '/' in it, no '.' in front, and no '.ctl' at its end",
 	.larger = "give it a larger -size",

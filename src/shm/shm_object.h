@@ -2,8 +2,8 @@
 /*
  * The two shared memory objects of a ring, as their writer makes, takes over and removes them.
  */
-#ifndef SHM_OBJECT_H
-#define SHM_OBJECT_H
+#ifndef SHM_SHM_OBJECT_H
+#define SHM_SHM_OBJECT_H
 
 #include <limits.h>
 #include <stddef.h>
@@ -12,35 +12,35 @@
 
 #include "shm/hdmicast-ring.h"
 
-struct object_names {
+struct shm_object_names {
 	char data[NAME_MAX + 2]; /* "/NAME" */
 	char control[NAME_MAX + 2];
 };
 
 /* -EINVAL, -ENAMETOOLONG when it is no name. */
-int object_set_names(struct object_names *names, const char *name);
+int shm_object_set_names(struct shm_object_names *names, const char *name);
 
 /*
  * Finds what an earlier writer left under the name and takes it off the name. *old: its header,
- * mapped, for object_retire(); NULL when there is none. Errors as ring_create().
+ * mapped, for shm_object_retire(); NULL when there is none. Errors as ring_create().
  */
-int object_take_over(const struct object_names *names, struct hdmicast_ring_header **old);
+int shm_object_take_over(const struct shm_object_names *names, struct hdmicast_ring_header **old);
 /* Tells the readers of a ring that it is over, wakes them, and unmaps the header. NULL is fine. */
-void object_retire(struct hdmicast_ring_header *header);
+void shm_object_retire(struct hdmicast_ring_header *header);
 
 /*
  * Makes the data object, locked, with all its memory allocated; *like is written to its beginning.
  * Others may read it from then on, so like->state is NEW.
  */
-int object_create_data(const struct object_names *names, const struct hdmicast_ring_header *like,
-	mode_t mode, gid_t group);
+int shm_object_create_data(const struct shm_object_names *names,
+	const struct hdmicast_ring_header *like, mode_t mode, gid_t group);
 /* What a control object begins with. */
-struct hdmicast_ring_control object_describe_control(uint64_t epoch);
+struct hdmicast_ring_control shm_object_describe_control(uint64_t epoch);
 /* Makes the control object. Both return a descriptor or -errno. */
-int object_create_control(const struct object_names *names, uint64_t epoch, mode_t mode,
+int shm_object_create_control(const struct shm_object_names *names, uint64_t epoch, mode_t mode,
 	gid_t group);
 
 /* Takes the name off the object of this descriptor, if it still has it. -1 is fine. */
-void object_remove(const char *name, int fd);
+void shm_object_remove(const char *name, int fd);
 
 #endif

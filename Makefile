@@ -58,7 +58,7 @@ ALL_CPPFLAGS = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DVERSION='"$(VERSION)"' -Is
 ALL_CFLAGS   = -std=gnu11 -pthread $(WARN) $(HARDEN) $(SANFLAG) $(VECTOR) $(CFLAGS)
 ALL_LDFLAGS  = -pthread -pie -Wl,-z,relro,-z,now -Wl,--as-needed -Wl,--gc-sections $(SANFLAG) $(LDFLAGS)
 
-SRC   := $(filter-out src/dump/%,$(sort $(wildcard src/*.c src/*/*.c)))
+SRC   := $(filter-out src/dump/%,$(sort $(wildcard src/*.c src/*/*.c src/*/*/*.c)))
 SRC   := $(filter-out $(if $(X264),,src/encoder/x264.c),$(SRC))
 OBJ   := $(SRC:%.c=$(BUILD)/%.o)
 DUMP  := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard src/dump/*.c)) src/base/log.c src/base/window.c src/shm/layout.c)
@@ -103,7 +103,7 @@ $(BUILD)/%.o: %.c
 	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 # The page is built into the program; .incbin is not seen by -MMD.
-$(BUILD)/src/http/page.o build/fuzz/obj/src/http/page.o: $(wildcard src/http/page/*)
+$(BUILD)/src/http/page/page.o build/fuzz/obj/src/http/page/page.o: $(wildcard src/http/page/*)
 
 # Loops over whole pictures: -O2 of gcc 12 vectorises too few of them.
 $(BUILD)/src/convert/%.o: VECTOR := -ftree-vectorize $(if $(findstring clang,$(CC)),,-fvect-cost-model=dynamic)

@@ -6,12 +6,12 @@
 #ifndef HTTP_ENDPOINT_H
 #define HTTP_ENDPOINT_H
 
+#include "http/api/settings.h"
 #include "http/connection.h"
 #include "http/hub.h"
 #include "http/listen.h"
-#include "http/multipart.h"
 #include "http/server.h"
-#include "http/settings.h"
+#include "http/streams/multipart.h"
 #include "http/throttle.h"
 #include "http/video.h"
 
@@ -66,7 +66,7 @@ struct server {
 struct endpoint {
 	const char *path;
 	unsigned methods; /* of enum request_method; HEAD and OPTIONS always work */
-	size_t max_body;  /* bytes of a PATCH or POST, which change something: guard.h; 0: none */
+	size_t max_body;  /* bytes of a PATCH or POST, which change something: origin.h; 0: none */
 	bool is_public;   /* needs no password */
 	bool is_page;     /* --static replaces it, and "?action=" works on it */
 	void (*handle)(struct server *server, struct connection *conn, const struct request *req);

@@ -11,7 +11,7 @@
 #include "http/accept.h"
 #include "http/auth.h"
 #include "http/endpoint.h"
-#include "http/guard.h"
+#include "http/origin.h"
 #include "http/reply.h"
 
 #define LOG_TOPIC "http"
@@ -85,7 +85,7 @@ static char *make_cors_headers(const struct options *opt, const struct endpoint 
 
 	if (!*opt->allow_origin)
 		return NULL;
-	if (method && endpoint && endpoint->max_body && !guard_knows_origin(opt, req))
+	if (method && endpoint && endpoint->max_body && !origin_is_known(opt, req))
 		method = "GET";
 	if (asprintf(&lines,
 		    "Access-Control-Allow-Origin: %s\r\n"
@@ -137,7 +137,7 @@ static void handle(struct server *server, struct connection *conn, const struct 
 	int status = 0;
 
 	if (changes(endpoint, req))
-		status = guard_judge(server->opt, req, endpoint->max_body, &why);
+		status = origin_judge(server->opt, req, endpoint->max_body, &why);
 	if (status)
 		reply_error(conn, status, NULL, why);
 	else
@@ -153,7 +153,7 @@ static size_t body_room(void *arg, const struct request *req)
 
 	if (!changes(endpoint, req) || !(endpoint->methods & req->method) ||
 		!is_authorized(server, req) ||
-		guard_judge(server->opt, req, endpoint->max_body, &why))
+		origin_judge(server->opt, req, endpoint->max_body, &why))
 		return 0;
 	return endpoint->max_body;
 }

@@ -10,7 +10,7 @@
 
 #include "base/util.h"
 #include "http/auth.h"
-#include "http/guard.h"
+#include "http/origin.h"
 #include "http/request.h"
 #include "http/static.h"
 #include "settings/settings.h"
@@ -120,7 +120,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (status == 0 && req.method == METHOD_PATCH && length > 0) {
 		const char *why;
 
-		guard_judge(settings_now(get_settings()), &req, 16384, &why);
+		origin_judge(settings_now(get_settings()), &req, 16384, &why);
 		check_body((const char *)data + length, size - (size_t)length);
 	}
 	request_finish(&req);

@@ -8,7 +8,7 @@
 #include <sys/syscall.h>
 
 #include "base/util.h"
-#include "http/multipart.h"
+#include "http/streams/multipart.h"
 
 static char picture[] = "PICTURE";
 static unsigned released;

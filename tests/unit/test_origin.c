@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "base/util.h"
-#include "http/guard.h"
+#include "http/origin.h"
 
 static const struct options plain = { .user = "", .unix_path = "", .allow_origin = "" };
 static const struct options named = { .user = "me", .unix_path = "", .allow_origin = "" };
@@ -26,7 +26,7 @@ static int judge(const struct options *opt, const char *host, const char *header
 		"%s\r\n\r\n",
 		host, header);
 	assert_int_equal(request_parse(&req, head, strlen(head)), 0);
-	status = guard_judge(opt, &req, 100, &why);
+	status = origin_judge(opt, &req, 100, &why);
 	request_finish(&req);
 	return status;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* A change of settings that waits for the capture device. Network thread only. */
-#ifndef HTTP_SETTINGS_H
-#define HTTP_SETTINGS_H
+#ifndef HTTP_API_SETTINGS_H
+#define HTTP_API_SETTINGS_H
 
 struct server;
 struct settings_change;

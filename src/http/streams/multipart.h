@@ -4,8 +4,8 @@
  * functions over evbuffers. A part ends with the boundary of the next one, so that a browser
  * shows the picture when its last byte came and not when the next picture begins.
  */
-#ifndef HTTP_MULTIPART_H
-#define HTTP_MULTIPART_H
+#ifndef HTTP_STREAMS_MULTIPART_H
+#define HTTP_STREAMS_MULTIPART_H
 
 #include <stdbool.h>
 #include <stdint.h>

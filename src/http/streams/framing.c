@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* The bytes in which access units are sent: see framing.h. */
-#include "http/framing.h"
+#include "http/streams/framing.h"
 
 #include "base/util.h"
 #include "media/mp4.h"

@@ -8,8 +8,8 @@
  * again, and then goes on with a key frame.
  */
 #include "http/endpoint.h"
-#include "http/framing.h"
 #include "http/reply.h"
+#include "http/streams/framing.h"
 
 #define LOG_TOPIC "http"
 #include "base/log.h"

@@ -4,8 +4,8 @@
  * same for all viewers is made once and shared by reference; a viewer's own are the few bytes
  * before each unit, which say where in its stream that is. Network thread only.
  */
-#ifndef HTTP_FRAMING_H
-#define HTTP_FRAMING_H
+#ifndef HTTP_STREAMS_FRAMING_H
+#define HTTP_STREAMS_FRAMING_H
 
 #include <stdbool.h>
 #include <stdint.h>

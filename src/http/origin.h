@@ -6,8 +6,8 @@
  * says which page that is (Origin, Sec-Fetch-Site), and asks us first before it sends JSON. So a
  * change has to be JSON and, from a browser, of our own page or of --allow-origin's.
  */
-#ifndef HTTP_GUARD_H
-#define HTTP_GUARD_H
+#ifndef HTTP_ORIGIN_H
+#define HTTP_ORIGIN_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,10 +16,10 @@
 #include "settings/options.h"
 
 /* 0, or the status to refuse it with and why: 403, 413 or 415. */
-int guard_judge(const struct options *opt, const struct request *req, size_t max_body,
+int origin_judge(const struct options *opt, const struct request *req, size_t max_body,
 	const char **why);
 
 /* Whether Origin is ours or --allow-origin's very own. Without one: whether no page sent it. */
-bool guard_knows_origin(const struct options *opt, const struct request *req);
+bool origin_is_known(const struct options *opt, const struct request *req);
 
 #endif

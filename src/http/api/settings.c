@@ -5,7 +5,7 @@
  * It is asked by the capture thread, and until that answers the request is held, and no other change
  * begun.
  */
-#include "http/settings.h"
+#include "http/api/settings.h"
 
 #include "http/endpoint.h"
 #include "http/reply.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* The bytes of a multipart stream: see multipart.h. */
-#include "http/multipart.h"
+#include "http/streams/multipart.h"
 
 #include "base/util.h"
 #include "http/piece.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* Who may change something: see guard.h. */
-#include "http/guard.h"
+/* Who may change something: see origin.h. */
+#include "http/origin.h"
 
 #include <arpa/inet.h>
 #include <strings.h>
@@ -61,7 +61,7 @@ static bool is_ours(const struct options *opt, const struct request *req, const 
 	       strcasecmp(origin + length, host) == 0 && may_be_called(opt, host);
 }
 
-bool guard_knows_origin(const struct options *opt, const struct request *req)
+bool origin_is_known(const struct options *opt, const struct request *req)
 {
 	const char *origin = request_header(req, "Origin");
 	const char *site = request_header(req, "Sec-Fetch-Site");
@@ -88,10 +88,10 @@ static bool is_json(const struct request *req)
 	return !*type || *type == ';';
 }
 
-int guard_judge(const struct options *opt, const struct request *req, size_t max_body,
+int origin_judge(const struct options *opt, const struct request *req, size_t max_body,
 	const char **why)
 {
-	if (!guard_knows_origin(opt, req)) {
+	if (!origin_is_known(opt, req)) {
 		*why = "a page of another origin may not change anything, nor, without a "
 		       "password, one that was opened by a public name; let it by --allow-origin";
 		return 403;

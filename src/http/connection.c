@@ -13,7 +13,7 @@
 
 #include <event2/event_struct.h>
 
-#include "http/line.h"
+#include "net/tcp_info.h"
 
 #define LOG_TOPIC "http"
 #include "base/log.h"
@@ -217,7 +217,7 @@ void connection_flush(struct connection *conn)
 		write_some(conn);
 }
 
-void connection_send(struct connection *conn, const struct piece *piece)
+void connection_send(struct connection *conn, const struct chunk_writer *chunk)
 {
 	bool is_first = !evbuffer_get_length(conn->out);
 	ssize_t sent = 0;
@@ -225,15 +225,15 @@ void connection_send(struct connection *conn, const struct piece *piece)
 	if (conn->state == CLOSED)
 		return;
 	if (is_first)
-		sent = piece_write(piece, conn->fd);
+		sent = chunk_writer_write(chunk, conn->fd);
 	if (sent < 0 && sent != -EAGAIN && sent != -EINTR)
 		return connection_close(conn, "%s", strerror((int)-sent));
 	sent = MAX(sent, 0);
 	if (sent)
 		note_progress(conn, (size_t)sent);
-	if ((size_t)sent == piece_size(piece))
+	if ((size_t)sent == chunk_writer_size(chunk))
 		return output_is_sent(conn);
-	if (piece_queue(piece, conn->out, (size_t)sent) < 0)
+	if (chunk_writer_queue(chunk, conn->out, (size_t)sent) < 0)
 		return connection_close(conn, "out of memory");
 	if (is_first)
 		event_add(&conn->write, NULL);
@@ -243,21 +243,21 @@ void connection_send(struct connection *conn, const struct piece *piece)
 
 uint64_t connection_acked(const struct connection *conn)
 {
-	struct line line;
+	struct tcp_progress line;
 
-	line_look(&line, conn->fd);
+	tcp_info_look(&line, conn->fd);
 	return line.acked;
 }
 
 bool connection_is_clear(struct connection *conn)
 {
-	struct line line;
+	struct tcp_progress line;
 
 	if (evbuffer_get_length(conn->out))
 		return false;
-	if (line_is_empty(conn->fd))
+	if (tcp_info_is_empty(conn->fd))
 		return true;
-	line_look(&line, conn->fd);
+	tcp_info_look(&line, conn->fd);
 	return line.lag_ns <= CLEAR_NS;
 }
 

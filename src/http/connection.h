@@ -19,8 +19,8 @@
 #include <event2/event.h>
 
 #include "base/util.h"
-#include "http/piece.h"
 #include "http/request.h"
+#include "net/chunk_writer.h"
 
 struct connection;
 struct connection_set;
@@ -101,7 +101,7 @@ void connection_flush(struct connection *conn);
  * Adds to a stream and flushes. What the socket takes at once does not go by the output, and is not
  * copied; the frame is borrowed, and kept as long as any of it has to wait.
  */
-void connection_send(struct connection *conn, const struct piece *piece);
+void connection_send(struct connection *conn, const struct chunk_writer *chunk);
 
 /*
  * Whether the line has taken what was written: nothing is left here, and little on its way. What is

@@ -9,11 +9,11 @@
 #include "http/api/settings.h"
 #include "http/connection.h"
 #include "http/hub.h"
-#include "http/listen.h"
 #include "http/server.h"
 #include "http/streams/multipart.h"
 #include "http/throttle.h"
 #include "http/video.h"
+#include "net/listen.h"
 
 /* The structure whose member this is. */
 #define container_of(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))

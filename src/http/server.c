@@ -9,10 +9,10 @@
 #include <sys/resource.h>
 
 #include "http/accept.h"
-#include "http/auth.h"
 #include "http/endpoint.h"
 #include "http/origin.h"
 #include "http/reply.h"
+#include "net/auth.h"
 
 #define LOG_TOPIC "http"
 #include "base/log.h"

@@ -167,19 +167,19 @@ static void empty_queue(struct video_viewer *viewer)
 /* Borrows what was packed. May be the end of the viewer. */
 static void send_unit(struct video_viewer *viewer, struct frame *packed)
 {
-	struct piece piece;
+	struct chunk_writer chunk;
 	int res;
 
 	if (viewer->is_new && !viewer->framing->begin(viewer, packed))
 		return;
 	viewer->is_new = false;
-	piece_init(&piece);
-	res = viewer->framing->make(viewer, &piece, packed);
+	chunk_writer_init(&chunk);
+	res = viewer->framing->make(viewer, &chunk, packed);
 	if (res < 0)
 		return connection_close(viewer->conn, "cannot be sent: %s", strerror(-res));
 	viewer->sent++;
 	latency_begin_sending(&viewer->sending, packed);
-	connection_send(viewer->conn, &piece); /* and the next one after it, by video_go_on() */
+	connection_send(viewer->conn, &chunk); /* and the next one after it, by video_go_on() */
 }
 
 static bool is_too_far_behind(const struct video_viewer *viewer, int64_t now)

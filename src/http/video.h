@@ -26,7 +26,7 @@
 #include "media/mailbox.h"
 
 struct connection;
-struct piece;
+struct chunk_writer;
 struct video;
 struct video_viewer;
 
@@ -57,7 +57,7 @@ struct video_framing {
 	 * Makes one access unit the next piece of the viewer's stream; `out` comes empty. Any -errno
 	 * closes the connection.
 	 */
-	int (*make)(struct video_viewer *viewer, struct piece *out, struct frame *packed);
+	int (*make)(struct video_viewer *viewer, struct chunk_writer *out, struct frame *packed);
 };
 
 /* Part of what an endpoint keeps for a viewer, zeroed; video.c fills it. */

@@ -9,10 +9,10 @@
 #include <string.h>
 
 #include "base/util.h"
-#include "http/auth.h"
 #include "http/origin.h"
 #include "http/request.h"
 #include "http/static.h"
+#include "net/auth.h"
 #include "settings/settings.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

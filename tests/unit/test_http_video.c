@@ -98,7 +98,7 @@ static bool begin(struct video_viewer *viewer, const struct frame *packed)
 	return true;
 }
 
-static int make(struct video_viewer *viewer, struct piece *out, struct frame *unit)
+static int make(struct video_viewer *viewer, struct chunk_writer *out, struct frame *unit)
 {
 	/* Nothing waits in the output but what begin() wrote. */
 	assert_true(evbuffer_get_length(connection_output(viewer->conn)) <= 4);

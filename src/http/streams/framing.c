@@ -33,7 +33,7 @@ bool framing_find_sps(const struct frame *key, struct avc_nal *sps)
 }
 
 /* What stands before `size` bytes of the body of a reply: not by printf(), whose price is felt. */
-static void open_chunk(const struct framing *framing, struct piece *out, size_t size)
+static void open_chunk(const struct framing *framing, struct chunk_writer *out, size_t size)
 {
 	char text[2 * sizeof(size)];
 	size_t at = sizeof(text);
@@ -43,20 +43,20 @@ static void open_chunk(const struct framing *framing, struct piece *out, size_t 
 	do
 		text[--at] = "0123456789abcdef"[size % 16];
 	while (size /= 16);
-	piece_add(out, text + at, sizeof(text) - at);
-	piece_add(out, "\r\n", 2);
+	chunk_writer_add(out, text + at, sizeof(text) - at);
+	chunk_writer_add(out, "\r\n", 2);
 }
 
-static void make_last_chunk(const struct framing *framing, struct piece *out, const void *head,
-	size_t head_size, struct frame *body)
+static void make_last_chunk(const struct framing *framing, struct chunk_writer *out,
+	const void *head, size_t head_size, struct frame *body)
 {
 	open_chunk(framing, out, head_size + body->plane[0].size);
-	piece_add(out, head, head_size);
+	chunk_writer_add(out, head, head_size);
 	out->body = body;
 	out->tail = framing->chunked ? "\r\n" : "";
 }
 
-int framing_make_h264(struct framing *framing, struct piece *out, struct frame *unit)
+int framing_make_h264(struct framing *framing, struct chunk_writer *out, struct frame *unit)
 {
 	(void)framing;
 	out->body = unit;
@@ -73,7 +73,7 @@ static void put_number(uint8_t *to, unsigned size, uint64_t value)
 	}
 }
 
-int framing_make_avc(struct framing *framing, struct piece *out, struct frame *unit)
+int framing_make_avc(struct framing *framing, struct chunk_writer *out, struct frame *unit)
 {
 	uint8_t head[AVC_HEAD_SIZE];
 	struct avc_nal sps;
@@ -117,7 +117,8 @@ struct frame *framing_pack_mp4(struct frame_pool *pool, const struct frame *unit
 }
 
 /* Others than before: the stream begins anew, in the middle of the body. */
-static int add_init(struct framing *framing, struct piece *out, const struct frame_plane *sets)
+static int add_init(struct framing *framing, struct chunk_writer *out,
+	const struct frame_plane *sets)
 {
 	uint8_t init[MP4_INIT_MAX];
 	int size = mp4_write_init(init, sets->data, sets->size);
@@ -131,9 +132,9 @@ static int add_init(struct framing *framing, struct piece *out, const struct fra
 		return -ENOMEM;
 	memcpy(framing->sets, sets->data, sets->size);
 	open_chunk(framing, out, (size_t)size);
-	piece_add(out, init, (size_t)size);
+	chunk_writer_add(out, init, (size_t)size);
 	if (framing->chunked)
-		piece_add(out, "\r\n", 2);
+		chunk_writer_add(out, "\r\n", 2);
 	return 0;
 }
 
@@ -143,7 +144,7 @@ static bool has_sets(const struct framing *framing, const struct frame_plane *se
 	       memcmp(framing->sets, sets->data, sets->size) == 0;
 }
 
-int framing_make_mp4(struct framing *framing, struct piece *out, struct frame *packed)
+int framing_make_mp4(struct framing *framing, struct chunk_writer *out, struct frame *packed)
 {
 	int64_t age_us = (now_ns() - packed->captured_ns) / NS_PER_US;
 	struct mp4_fragment fragment = { .sequence = ++framing->sequence,

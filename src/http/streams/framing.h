@@ -10,8 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "http/piece.h"
 #include "media/h264_bitstream.h"
+#include "net/chunk_writer.h"
 
 /* Where a viewer's stream is. Zeroed memory is its beginning. */
 struct framing {
@@ -37,8 +37,8 @@ bool framing_find_sps(const struct frame *key, struct avc_nal *sps);
  * Each makes an access unit, which is borrowed, with all that belongs before it, the next piece of
  * the stream. 0 or -errno: nothing can follow.
  */
-int framing_make_mp4(struct framing *framing, struct piece *out, struct frame *packed);
-int framing_make_avc(struct framing *framing, struct piece *out, struct frame *unit);
-int framing_make_h264(struct framing *framing, struct piece *out, struct frame *unit);
+int framing_make_mp4(struct framing *framing, struct chunk_writer *out, struct frame *packed);
+int framing_make_avc(struct framing *framing, struct chunk_writer *out, struct frame *unit);
+int framing_make_h264(struct framing *framing, struct chunk_writer *out, struct frame *unit);
 
 #endif

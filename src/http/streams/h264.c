@@ -21,7 +21,7 @@
 /* One of the ways in which it is sent. */
 struct format {
 	struct video_framing framing;
-	int (*make)(struct framing *framing, struct piece *out, struct frame *packed);
+	int (*make)(struct framing *framing, struct chunk_writer *out, struct frame *packed);
 	enum stream_kind kind;
 	const char *type;
 	bool has_codecs; /* the type says which */
@@ -145,7 +145,7 @@ static bool begin(struct video_viewer *viewer, const struct frame *packed)
 	return false;
 }
 
-static int make(struct video_viewer *viewer, struct piece *out, struct frame *packed)
+static int make(struct video_viewer *viewer, struct chunk_writer *out, struct frame *packed)
 {
 	struct h264_viewer *self = container_of(viewer, struct h264_viewer, viewer);
 

@@ -3,8 +3,8 @@
 #include "http/streams/multipart.h"
 
 #include "base/util.h"
-#include "http/piece.h"
 #include "http/reply.h"
+#include "net/chunk_writer.h"
 
 #define BOUNDARY "boundarydonotcross"
 
@@ -96,7 +96,7 @@ int multipart_add_part(struct evbuffer *out, const struct multipart_session *ses
 			add_extra_headers(out, exposure, client_fps);
 		evbuffer_add(out, "\r\n", 2);
 	}
-	if (!wishes->zero_data && (res = piece_queue_frame(out, exposure->frame, 0)) < 0)
+	if (!wishes->zero_data && (res = chunk_writer_queue_frame(out, exposure->frame, 0)) < 0)
 		return res;
 	evbuffer_add(out, "\r\n--" BOUNDARY "\r\n", strlen("\r\n--" BOUNDARY "\r\n"));
 	if (wishes->advance_headers)

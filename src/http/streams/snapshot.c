@@ -4,8 +4,8 @@
  * in four seconds, a reason.
  */
 #include "http/endpoint.h"
-#include "http/piece.h"
 #include "http/reply.h"
+#include "net/chunk_writer.h"
 
 #define WAIT_MS 4000
 
@@ -70,7 +70,7 @@ static void show(struct watcher *watcher, const struct exposure *exposure)
 	add_headers(out, exposure->frame);
 	evbuffer_add_printf(out, "Content-Type: image/jpeg\r\nContent-Length: %zu\r\n\r\n",
 		exposure->frame->plane[0].size);
-	if (piece_queue_frame(out, exposure->frame, 0) < 0)
+	if (chunk_writer_queue_frame(out, exposure->frame, 0) < 0)
 		return connection_close(conn, "out of memory");
 	connection_finish(conn);
 }

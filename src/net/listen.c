@@ -3,7 +3,7 @@
  * The listening socket: see listen.h. TCP_NODELAY is set here once: Linux hands it down to every
  * accepted connection.
  */
-#include "http/listen.h"
+#include "net/listen.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>

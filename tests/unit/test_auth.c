@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "base/util.h"
-#include "http/auth.h"
+#include "net/auth.h"
 
 static void the_token_is_base64_of_user_and_password(void **state)
 {

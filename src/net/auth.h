@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Basic authentication: pure functions. */
-#ifndef HTTP_AUTH_H
-#define HTTP_AUTH_H
+#ifndef NET_AUTH_H
+#define NET_AUTH_H
 
 #include <stdbool.h>
 

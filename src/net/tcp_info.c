@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* What the kernel knows of a line: see line.h. In its own file, for libc's tcp.h is too old. */
-#include "http/line.h"
+/* What the kernel knows of a line: see tcp_info.h. In its own file, for libc's tcp.h is too old. */
+#include "net/tcp_info.h"
 
 #include <linux/sockios.h>
 #include <linux/tcp.h>
@@ -10,20 +10,20 @@
 
 #include "base/util.h"
 
-bool line_is_empty(int fd)
+bool tcp_info_is_empty(int fd)
 {
 	int pending;
 
 	return ioctl(fd, SIOCOUTQ, &pending) == 0 && pending == 0;
 }
 
-void line_look(struct line *line, int fd)
+void tcp_info_look(struct tcp_progress *line, int fd)
 {
 	struct tcp_info info = { 0 };
 	socklen_t size = sizeof(info);
 	int64_t whole_ns;
 
-	*line = (struct line){ 0 };
+	*line = (struct tcp_progress){ 0 };
 	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0)
 		return;
 	line->acked = info.tcpi_bytes_acked;

@@ -3,7 +3,7 @@
  * Basic authentication: see auth.h. The encoded credentials are compared, so that nothing a
  * client sends is ever decoded.
  */
-#include "http/auth.h"
+#include "net/auth.h"
 
 #include "base/util.h"
 

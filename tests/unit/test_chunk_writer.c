@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
-#include "http/piece.h"
+#include "net/chunk_writer.h"
 
 #define TEST(name) cmocka_unit_test(name)
 
@@ -32,15 +32,15 @@ static void make_body(const char *text)
 	body.plane[0].size = strlen(text);
 }
 
-static void make_piece(struct piece *piece)
+static void make_chunk(struct chunk_writer *chunk)
 {
 	make_body("body, ");
-	piece_init(piece);
-	piece_add(piece, "he", 2);
-	piece_add(piece, "ad, ", 4);
-	piece->body = &body;
-	piece->tail = "tail";
-	assert_int_equal(piece_size(piece), strlen(whole));
+	chunk_writer_init(chunk);
+	chunk_writer_add(chunk, "he", 2);
+	chunk_writer_add(chunk, "ad, ", 4);
+	chunk->body = &body;
+	chunk->tail = "tail";
+	assert_int_equal(chunk_writer_size(chunk), strlen(whole));
 }
 
 static void assert_holds(struct evbuffer *out, const char *text)
@@ -51,14 +51,14 @@ static void assert_holds(struct evbuffer *out, const char *text)
 
 static void what_is_left_is_queued_from_any_byte_on(void **state)
 {
-	struct piece piece;
+	struct chunk_writer chunk;
 
 	(void)state;
 	for (size_t from = 0; from <= strlen(whole); from++) {
 		struct evbuffer *out = evbuffer_new();
 
-		make_piece(&piece);
-		assert_int_equal(piece_queue(&piece, out, from), 0);
+		make_chunk(&chunk);
+		assert_int_equal(chunk_writer_queue(&chunk, out, from), 0);
 		if (from < strlen(whole))
 			assert_holds(out, whole + from);
 		evbuffer_free(out);
@@ -70,11 +70,11 @@ static void what_is_left_is_queued_from_any_byte_on(void **state)
 static void a_frame_lives_until_its_last_byte_has_left(void **state)
 {
 	struct evbuffer *out = evbuffer_new();
-	struct piece piece;
+	struct chunk_writer chunk;
 
 	(void)state;
-	make_piece(&piece);
-	assert_int_equal(piece_queue(&piece, out, 0), 0);
+	make_chunk(&chunk);
+	assert_int_equal(chunk_writer_queue(&chunk, out, 0), 0);
 	frame_unref(&body);
 	evbuffer_drain(out, strlen("head, body"));
 	assert_int_equal(n_released, 0);
@@ -85,29 +85,29 @@ static void a_frame_lives_until_its_last_byte_has_left(void **state)
 
 static void a_piece_is_written_in_order_and_needs_no_part(void **state)
 {
-	struct piece piece;
+	struct chunk_writer chunk;
 	char got[64];
 	int ends[2];
 
 	(void)state;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
-	make_piece(&piece);
-	assert_int_equal(piece_write(&piece, ends[0]), strlen(whole));
+	make_chunk(&chunk);
+	assert_int_equal(chunk_writer_write(&chunk, ends[0]), strlen(whole));
 	assert_int_equal(read(ends[1], got, sizeof(got)), strlen(whole));
 	assert_memory_equal(got, whole, strlen(whole));
 
-	piece_init(&piece);
-	assert_int_equal(piece_size(&piece), 0);
-	piece_add(&piece, "head", 4);
-	assert_int_equal(piece_write(&piece, ends[0]), 4);
-	piece.head_size = 0;
-	piece.body = &body;
-	assert_int_equal(piece_write(&piece, ends[0]), strlen("body, "));
+	chunk_writer_init(&chunk);
+	assert_int_equal(chunk_writer_size(&chunk), 0);
+	chunk_writer_add(&chunk, "head", 4);
+	assert_int_equal(chunk_writer_write(&chunk, ends[0]), 4);
+	chunk.head_size = 0;
+	chunk.body = &body;
+	assert_int_equal(chunk_writer_write(&chunk, ends[0]), strlen("body, "));
 	assert_int_equal(read(ends[1], got, sizeof(got)), strlen("headbody, "));
 	assert_memory_equal(got, "headbody, ", strlen("headbody, "));
 	close(ends[1]);
 	close(ends[0]);
-	assert_int_equal(piece_write(&piece, ends[0]), -EBADF);
+	assert_int_equal(chunk_writer_write(&chunk, ends[0]), -EBADF);
 	frame_unref(&body);
 	assert_int_equal(n_released, 1);
 }

@@ -3,8 +3,8 @@
  * The listening socket: a UNIX one, the one that systemd passed, or TCP; the first of these that
  * the options ask for.
  */
-#ifndef HTTP_LISTEN_H
-#define HTTP_LISTEN_H
+#ifndef NET_LISTEN_H
+#define NET_LISTEN_H
 
 #include <sys/types.h>
 

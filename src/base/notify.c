@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* systemd's notification socket: see notify.h. */
+/*
+ * systemd's notification socket: see notify.h. By hand, for it is one datagram of a documented form,
+ * and libsystemd would bring five more libraries into the process.
+ */
 #include "base/notify.h"
 
 #include <stdarg.h>

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* Finding capture nodes: see device.h. */
+/*
+ * Finding capture nodes: see device.h. One that is gone is found again by its port, not by its name
+ * alone: the same model in the next port looks at another machine.
+ */
 #include "capture/device.h"
 
 #include <dirent.h>

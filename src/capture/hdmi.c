@@ -2,6 +2,9 @@
 /*
  * DV timings: Documentation/userspace-api/media/v4l/vidioc-query-dv-timings.rst and, for the chip
  * that most KVM boxes have, drivers/media/i2c/tc358743.c.
+ *
+ * They are followed by themselves where the input has them: without, such a device gives a wrong
+ * picture or none. --dv-timings only says that the picture has the source's size.
  */
 #include "capture/hdmi.h"
 

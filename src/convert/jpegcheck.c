@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* Whether a JPEG is whole: see jpegcheck.h. libjpeg only warns of what makes a picture doubtful. */
+/*
+ * Whether a JPEG is whole: see jpegcheck.h. libjpeg only warns of what makes a picture doubtful.
+ *
+ * Grabbers change their mode without a word, and broken ones lie: a size that is not the device's mode is
+ * believed after one picture of it was decoded without a complaint, at an eighth of its size.
+ */
 #include "convert/jpegcheck.h"
 
 #include <setjmp.h>

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* Raw pictures to JPEG: see jpegpack.h. */
+/*
+ * Raw pictures to JPEG: see jpegpack.h. In strips, each of which is made planar and compressed while it
+ * is in the cache, so that no memory of the picture's size is needed beside input and output.
+ */
 #include "convert/jpegpack.h"
 
 #include <setjmp.h>

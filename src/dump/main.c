@@ -2,6 +2,9 @@
 /*
  * hdmicast-dump: frames out of shared memory, to a file or a pipe, or only to measure them. One
  * thread: an input gives a frame, an output takes it.
+ *
+ * It reads rings by the library only, as a program of others does, and finds out first what is wrong
+ * with it. Its table of options is its own: the daemon's is about struct options to the last row.
  */
 #include <signal.h>
 

@@ -3,6 +3,10 @@
  * Connections: see connection.h. One that waits for a request is also in the `waiting` list,
  * oldest first; all of those have the same deadline, counted from the accept or from the end of
  * the reply before, never from the last byte, so that trickling bytes gains nothing.
+ *
+ * Why not evhttp: it has no deadline for a whole request head, no cap on connections, and no pause
+ * of accepting when descriptors run out; and streams need the socket itself. libevent gives the
+ * loop, buffers and URI coding.
  */
 #include "http/connection.h"
 

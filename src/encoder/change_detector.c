@@ -44,21 +44,12 @@ static uint64_t sample_frame(const struct frame *frame)
 	return hash ? hash : 1;
 }
 
-static size_t bytes_of(const struct frame *frame)
-{
-	size_t sum = 0;
-
-	for (unsigned i = 0; i < FRAME_PLANES; i++)
-		sum += frame->plane[i].size;
-	return sum;
-}
-
 /* Without memory for it, every picture is a new one. */
 static void keep_copy(struct change_detector *detector, const struct frame *frame)
 {
 	uint8_t *to;
 
-	detector->size = bytes_of(frame);
+	detector->size = frame_size(frame);
 	detector->copied = false;
 	if (detector->capacity < detector->size) {
 		detector->capacity = 0;
@@ -80,7 +71,7 @@ static bool equals_copy(struct change_detector *detector, const struct frame *fr
 {
 	const uint8_t *at = detector->copy;
 	int64_t begin = now_ns();
-	bool same = detector->size == bytes_of(frame);
+	bool same = detector->size == frame_size(frame);
 
 	for (unsigned i = 0; i < FRAME_PLANES && frame->plane[i].data && same; i++) {
 		same = memcmp(at, frame->plane[i].data, frame->plane[i].size) == 0;

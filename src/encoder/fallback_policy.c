@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* Which encoder to open: see policy.h. */
+/* Which encoder to open: see fallback_policy.h. */
 #include "encoder/fallback_policy.h"
 
 #include "base/util.h"

@@ -271,7 +271,7 @@ static void encode(struct scheduler *scheduler, struct frame *frame, bool direct
 }
 
 /* Frames that can be kept are, for newcomers: the slate comes once a second only. */
-static void keep_card(struct scheduler *scheduler, struct frame *frame)
+static void keep_slate(struct scheduler *scheduler, struct frame *frame)
 {
 	frame_ref(frame);
 	frame_unref(scheduler->slate);
@@ -318,7 +318,7 @@ static void handle(struct scheduler *scheduler, struct frame *frame, int64_t now
 	}
 	if (scheduler->fed != supervisor->opened)
 		begin(scheduler);
-	keep_card(scheduler, frame);
+	keep_slate(scheduler, frame);
 	if (frame->online &&
 		cadence_measure(&scheduler->cadence, frame->sequence, frame->captured_ns))
 		scheduler_obey(scheduler);
@@ -361,7 +361,7 @@ static void learn_lead(struct scheduler *scheduler)
 	scheduler->in_time = 0;
 }
 
-static bool wants_card_again(const struct scheduler *scheduler, int64_t now)
+static bool wants_slate_again(const struct scheduler *scheduler, int64_t now)
 {
 	return scheduler->slate && wants_key(scheduler, now);
 }
@@ -376,7 +376,7 @@ static struct frame *take_newest(struct scheduler *scheduler, int64_t now)
 		frame_unref(held);
 		return newest;
 	}
-	if (!held && wants_card_again(scheduler, now) && now >= key_ns(scheduler))
+	if (!held && wants_slate_again(scheduler, now) && now >= key_ns(scheduler))
 		return frame_ref(scheduler->slate);
 	return held;
 }
@@ -439,7 +439,7 @@ int64_t scheduler_due_ns(const struct scheduler *scheduler, int64_t now)
 		return due;
 	if (scheduler->supervisor->view.in_flight == 1)
 		due = room_ns(scheduler);
-	else if (scheduler->supervisor->view.in_flight == 0 && wants_card_again(scheduler, now))
+	else if (scheduler->supervisor->view.in_flight == 0 && wants_slate_again(scheduler, now))
 		due = key_ns(scheduler);
 	/* What is past has been seen to: from there on a frame or an access unit wakes us. */
 	return due > now ? due : INT64_MAX;

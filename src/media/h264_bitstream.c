@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
- * H.264 bitstreams: see avc.h. Names of syntax elements are those of ITU-T H.264, clause 7.3.2.1
+ * H.264 bitstreams: see h264_bitstream.h. Names of syntax elements are those of ITU-T H.264, clause 7.3.2.1
  * and Annex E.
  *
  * A parameter set is read once, by parse(), which also notes where in it the VUI and its parts

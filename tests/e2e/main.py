@@ -25,6 +25,10 @@ from cores import cores  # noqa: E402
 from leftovers import ENDING, end_when_told, sweep  # noqa: E402
 
 AT_ONCE = max(2, cores()) + 2  # most tests wait most of the time
+# They are not left for the end, when the others have nothing to do.
+LONGEST = ["colours_are_those", "changes_during_play", "curl_and_ffmpeg", "the_daemons_sinks", "spoiled_pictures",
+           "range_is_shown_alike", "pictures_are_mended", "ffmpeg_and_ffprobe", "that_stops_or_dawdles", "a_wedged_encoder",
+           "a_bus_without_bandwidth", "the_first_picture_may_take", "a_slate_is_shown", "every_format_of"]
 
 
 def fold(text):
@@ -148,6 +152,7 @@ def main():
     words = sys.argv[1:]
     tests = [test for test in harness.TESTS if (not words or any(word in test.name for word in words)) and
              (harness.LONG or not test.long)]
+    tests.sort(key=lambda test: not any(word in test.name for word in LONGEST))
     sums = {"ok": 0, "not ok": 0, "skipped:": 0}
 
     def report(job, lines):

@@ -7,7 +7,7 @@ import socket
 import threading
 
 from harness import PATIENCE, Daemon, Skip, check, equal, figure, no_rates, test, wait_until
-from test_h264 import h264
+from test_h264 import CALM, h264
 from test_load import FarClient, command, unshare_network
 from test_mp4 import Avc
 from test_ring import Reader, rings
@@ -111,7 +111,7 @@ def sipping(daemon):
 
         def sip():
             with contextlib.suppress(OSError):
-                while not end.wait(0.05) and peer.recv(1000):
+                while not end.wait(0.05) and peer.recv(250):
                     pass
         thread = threading.Thread(target=sip)
         thread.start()
@@ -128,7 +128,8 @@ def a_reader_of_a_ring_is_a_fast_viewer():
     def is_limited():
         return h264(daemon)["adaptive"]["active"]
     with rings("h264") as (name, options), \
-            Daemon(*STREAM, "--resolution", "640x480", *options, fake=GRAIN, violations=False) as daemon, sipping(daemon):
+            Daemon(*STREAM, "--resolution", "640x480", *options, fake=GRAIN, violations=False, clock=CALM) as daemon, \
+            sipping(daemon):
         wait_until(is_limited, "the only line is slow: the stream is limited", 2 * PATIENCE)
         with Reader(name):
             wait_until(lambda: not is_limited(), "the stream is not limited any more", 4 * PATIENCE)

@@ -344,8 +344,16 @@ static const struct command csi_commands[] = {
 	{ NULL, NULL, NULL },
 };
 
+static const char *called(const struct device *dev)
+{
+	(void)dev;
+	return "unicam-image";
+}
+
 const struct device_ops csi_ops = {
 	.kind = "csi",
+	.parent = "/sys/devices/platform/soc/fe801000.csi",
+	.called = called,
 	.contiguous = true,
 	.path = "/dev/fake-csi",
 	.buf_type = V4L2_BUF_TYPE_VIDEO_CAPTURE,

@@ -59,8 +59,8 @@ static void append_device(struct device *dev)
 {
 	struct device **at = &devices;
 
-	while (*at)
-		at = &(*at)->next;
+	for (; *at; at = &(*at)->next)
+		dev->minor += 2;
 	*at = dev;
 }
 
@@ -150,9 +150,8 @@ bool path_is_ours(const char *path)
 	return true;
 }
 
-struct device *device_find(const char *path, bool *meta)
+static struct device *if_plugged(struct device *dev)
 {
-	struct device *dev = owner_of(path, meta);
 	bool plugged = false;
 
 	if (dev) {
@@ -161,6 +160,20 @@ struct device *device_find(const char *path, bool *meta)
 		pthread_mutex_unlock(&dev->lock);
 	}
 	return plugged ? dev : NULL;
+}
+
+struct device *device_of_minor(unsigned minor)
+{
+	struct device *dev = devices;
+
+	while (dev && dev->minor != (minor & ~1U))
+		dev = dev->next;
+	return if_plugged(dev);
+}
+
+struct device *device_find(const char *path, bool *meta)
+{
+	return if_plugged(owner_of(path, meta));
 }
 
 static void set_level(int fd, bool *level, bool want)

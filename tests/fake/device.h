@@ -33,6 +33,9 @@ struct ioctl_entry {
 struct device_ops {
 	const char *kind;
 	const char *path;
+	const char *parent; /* what its node belongs to, in /sys */
+	/* What /sys calls its node. */
+	const char *(*called)(const struct device *dev);
 	uint32_t buf_type;
 	const struct ioctl_entry *ioctls; /* ends with request 0; before the shared ones */
 	const struct command *commands;   /* ends with a NULL name */
@@ -102,6 +105,7 @@ struct device {
 	const struct device_ops *ops;
 	void *priv;          /* of the kind; set before start */
 	struct device *next; /* set before start */
+	unsigned minor; /* of its node; the next one is that of its metadata; set before start */
 
 	pthread_mutex_t lock; /* everything below is under it */
 	pthread_cond_t tick;  /* wakes the thread of the device */
@@ -178,6 +182,8 @@ extern struct device *devices; /* the list of the configuration */
 struct device *device_create(const char *kind);
 /* The plugged device whose node this is now, or NULL; *meta says which of its nodes. */
 struct device *device_find(const char *path, bool *meta);
+/* The same by the node's number: 81:MINOR. */
+struct device *device_of_minor(unsigned minor);
 /* The first true answer starts the script and the control socket. */
 bool path_is_ours(const char *path);
 /* clock.c: the thread that makes the frames of dev; started once, by the first STREAMON. */

@@ -3,6 +3,7 @@
 #include "device.h"
 #include "real.h"
 #include "report.h"
+#include "sysfs.h"
 #include "vb2.h"
 
 #include <dlfcn.h>
@@ -166,21 +167,33 @@ int munmap(void *addr, size_t len)
 }
 
 /* 1: a node of ours is there; 0: not ours; -1: ours, but unplugged, errno is set. */
-static int present(const char *path)
+static int look_for(const char *path, unsigned *minor)
 {
+	struct device *dev;
 	bool meta;
 
 	if (!path || !path_is_ours(path))
 		return 0;
-	return device_find(path, &meta) ? 1 : fail(ENOENT);
+	dev = device_find(path, &meta);
+	if (!dev)
+		return fail(ENOENT);
+	*minor = dev->minor + meta;
+	return 1;
 }
 
-static int describe_node(struct stat *st)
+static int present(const char *path)
+{
+	unsigned minor;
+
+	return look_for(path, &minor);
+}
+
+static int describe_node(struct stat *st, unsigned minor)
 {
 	memset(st, 0, sizeof(*st));
 	st->st_mode = S_IFCHR | 0660;
 	st->st_nlink = 1;
-	st->st_rdev = makedev(81, 0);
+	st->st_rdev = makedev(81, minor);
 	return 0;
 }
 
@@ -200,34 +213,47 @@ int faccessat(int dir, const char *path, int mode, int flags)
 
 int stat(const char *path, struct stat *st)
 {
-	int on = present(path);
+	unsigned minor;
+	int on = look_for(path, &minor);
 
-	return on ? (on < 0 ? -1 : describe_node(st)) : real()->stat(path, st);
+	return on ? (on < 0 ? -1 : describe_node(st, minor)) : real()->stat(path, st);
 }
 
 int lstat(const char *path, struct stat *st)
 {
-	int on = present(path);
+	unsigned minor;
+	int on = look_for(path, &minor);
 
-	return on ? (on < 0 ? -1 : describe_node(st)) : real()->lstat(path, st);
+	return on ? (on < 0 ? -1 : describe_node(st, minor)) : real()->lstat(path, st);
 }
 
 int fstatat(int dir, const char *path, struct stat *st, int flags)
 {
-	int on = present(path);
+	unsigned minor;
+	int on = look_for(path, &minor);
 
-	return on ? (on < 0 ? -1 : describe_node(st)) : real()->fstatat(dir, path, st, flags);
+	return on ? (on < 0 ? -1 : describe_node(st, minor))
+		  : real()->fstatat(dir, path, st, flags);
 }
 
 int fstat(int fd, struct stat *st)
 {
 	struct handle *h = handle_get(fd);
+	unsigned minor;
 
 	if (!h)
 		return real()->fstat(fd, st);
+	minor = h->dev->minor + h->meta;
 	handle_put(h);
-	return describe_node(st);
+	return describe_node(st, minor);
 }
+
+/* On 64-bit machines one layout has both names. */
+int stat64(const char *path, struct stat64 *st) __attribute__((alias("stat")));
+int lstat64(const char *path, struct stat64 *st) __attribute__((alias("lstat")));
+int fstat64(int fd, struct stat64 *st) __attribute__((alias("fstat")));
+int fstatat64(int dir, const char *path, struct stat64 *st, int flags)
+	__attribute__((alias("fstatat")));
 
 /* Only the persistent link of a device ("link" in the configuration) points anywhere. */
 static const char *link_target(const char *path)
@@ -256,9 +282,9 @@ ssize_t readlink(const char *path, char *buf, size_t size)
 char *realpath(const char *path, char *out)
 {
 	int on = present(path);
-	const char *target = link_target(path);
+	const char *target = on ? link_target(path) : sysfs_target(path);
 
-	if (!on)
+	if (!on && !target)
 		return real()->realpath(path, out);
 	if (on < 0)
 		return NULL;

@@ -217,9 +217,16 @@ static void plugged(struct device *dev)
 	m2m_vpu_kick(dev);
 }
 
+static const char *called(const struct device *dev)
+{
+	return m2m_of(dev)->variant->called;
+}
+
 const struct device_ops m2m_ops = {
 	.kind = "m2m",
 	.path = "/dev/fake-m2m",
+	.parent = "/sys/devices/platform/bcm2835-codec",
+	.called = called,
 	.contiguous = true,
 	.ioctls = m2m_ioctls,
 	.commands = m2m_commands,

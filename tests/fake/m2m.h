@@ -25,9 +25,9 @@ enum { PLANES_MAX = 3, RAW_MAX = 16, CONTROLS_MAX = 16, SILENCE_MS = 3000 };
 /* ---- m2m_variant.c: which hardware and which driver it stands for */
 
 struct m2m_variant {
-	const char *name, *driver, *card;
-	uint32_t caps;         /* device_caps */
-	bool mplane;           /* the multi-planar API */
+	const char *name, *driver, *card, *called; /* called: its node, in /sys */
+	uint32_t caps;                             /* device_caps */
+	bool mplane;                               /* the multi-planar API */
 	bool encoder;          /* false: a decoy; all but asking is a mistake (E18) */
 	uint32_t raw[RAW_MAX]; /* formats, the default first; ends with 0 */
 	uint32_t coded[3];

@@ -317,9 +317,17 @@ static const struct command uvc_commands[] = {
 	{ NULL, NULL, NULL },
 };
 
+static const char *called(const struct device *dev)
+{
+	(void)dev;
+	return "Fake HDMI: USB Video";
+}
+
 const struct device_ops uvc_ops = {
 	.kind = "uvc",
 	.path = "/dev/fake-uvc",
+	.parent = "/sys/devices/fake/usb1/1-1/1-1.1/1-1.1:1.0",
+	.called = called,
 	.buf_type = V4L2_BUF_TYPE_VIDEO_CAPTURE,
 	.ioctls = uvc_ioctls,
 	.commands = uvc_commands,

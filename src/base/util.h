@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Small helpers that every file may use: scope guards, allocation, ioctl, time.
+ * Small helpers that every file may use: scope guards, allocation, time.
  * A scope guard restores errno, so that a function may log or return -errno after it ran.
  */
 #ifndef BASE_UTIL_H
@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -99,17 +98,6 @@ static inline char *xstrdup(const char *text)
 	if (!copy)
 		abort();
 	return copy;
-}
-
-/* Returns 0 or more, or -errno; restarted after a signal. */
-static inline int xioctl(int fd, unsigned long request, void *arg)
-{
-	int res;
-
-	do {
-		res = ioctl(fd, request, arg);
-	} while (res < 0 && errno == EINTR);
-	return res < 0 ? -errno : res;
 }
 
 /* CLOCK_MONOTONIC: every time in the program but those meant for people. */

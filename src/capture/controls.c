@@ -5,6 +5,8 @@
 #include <linux/videodev2.h>
 
 #include "base/util.h"
+#include "v4l2/control.h"
+#include "v4l2/ioctl.h"
 
 #define LOG_TOPIC "v4l2"
 #include "base/log.h"
@@ -31,15 +33,6 @@ static const struct {
 	[CONTROL_FLIP_HORIZONTAL] = { "flip-horizontal", V4L2_CID_HFLIP, 0 },
 };
 
-/* -ENOENT: the device has none of that name. */
-static int find(int fd, uint32_t id, struct v4l2_queryctrl *out)
-{
-	*out = (struct v4l2_queryctrl){ .id = id };
-	if (!id || xioctl(fd, VIDIOC_QUERYCTRL, out) < 0 || out->flags & V4L2_CTRL_FLAG_DISABLED)
-		return -ENOENT;
-	return 0;
-}
-
 static bool takes(const struct v4l2_queryctrl *query, int value)
 {
 	return value >= query->minimum && value <= query->maximum &&
@@ -52,23 +45,24 @@ static bool takes(const struct v4l2_queryctrl *query, int value)
 static void set_control(int fd, const char *name, uint32_t id, bool to_default, int value,
 	bool quiet)
 {
-	struct v4l2_control control = { .id = id, .value = value };
 	struct v4l2_queryctrl query;
+	int res;
 
-	if (find(fd, id, &query) < 0) {
+	if (v4l2_control_find(fd, id, &query) < 0) {
 		if (!quiet)
 			log_info("the device has no %s control", name);
 		return;
 	}
 	if (to_default)
-		control.value = query.default_value;
-	if (!takes(&query, control.value)) {
-		log_warn("%s: %d is not from %d to %d in steps of %d", name, control.value,
-			query.minimum, query.maximum, query.step);
+		value = query.default_value;
+	if (!takes(&query, value)) {
+		log_warn("%s: %d is not from %d to %d in steps of %d", name, value, query.minimum,
+			query.maximum, query.step);
 		return;
 	}
-	if (xioctl(fd, VIDIOC_S_CTRL, &control) < 0 && !quiet)
-		log_warn("the device refuses %s %d: %m", name, control.value);
+	res = v4l2_control_set(fd, id, value);
+	if (res < 0 && !quiet)
+		log_warn("the device refuses %s %d: %s", name, value, strerror(-res));
 }
 
 void controls_apply(int fd, const struct options *opt)
@@ -100,12 +94,12 @@ struct undo {
 
 static int put(int fd, uint32_t id, int value, struct undo *undo)
 {
-	struct v4l2_control control = { .id = id, .value = value }, before = { .id = id };
-	bool known = xioctl(fd, VIDIOC_G_CTRL, &before) == 0;
-	int res = xioctl(fd, VIDIOC_S_CTRL, &control);
+	int before;
+	bool known = v4l2_control_get(fd, id, &before) == 0;
+	int res = v4l2_control_set(fd, id, value);
 
 	if (res == 0 && known)
-		undo->before[undo->count++] = before;
+		undo->before[undo->count++] = (struct v4l2_control){ id, before };
 	return res;
 }
 
@@ -114,7 +108,8 @@ static int check(int fd, enum option_control_id which, const struct option_contr
 {
 	bool automatic = wish->mode == CONTROL_AUTO;
 	struct v4l2_queryctrl query;
-	int res = find(fd, automatic ? controls[which].automatic : controls[which].id, &query);
+	int res = v4l2_control_find(fd, automatic ? controls[which].automatic : controls[which].id,
+		&query);
 
 	if (res == 0 && wish->mode == CONTROL_SET && !takes(&query, wish->value))
 		return -ERANGE;
@@ -129,11 +124,11 @@ static int change(int fd, enum option_control_id which, const struct option_cont
 	int res = 0;
 
 	/* While the device chooses, it refuses to be told or forgets what it was. */
-	if (find(fd, controls[which].automatic, &query) == 0)
+	if (v4l2_control_find(fd, controls[which].automatic, &query) == 0)
 		res = put(fd, controls[which].automatic, automatic, undo);
 	if (res < 0 || automatic)
 		return res;
-	res = find(fd, controls[which].id, &query);
+	res = v4l2_control_find(fd, controls[which].id, &query);
 	if (res < 0)
 		return res;
 	return put(fd, controls[which].id,
@@ -154,8 +149,10 @@ int controls_change(int fd, const struct option_control wish[CONTROLS],
 			res = pass ? change(fd, i, &wish[i], &undo) : check(fd, i, &wish[i]);
 		}
 	}
-	while (res < 0 && undo.count)
-		xioctl(fd, VIDIOC_S_CTRL, &undo.before[--undo.count]);
+	while (res < 0 && undo.count) {
+		undo.count--;
+		v4l2_control_set(fd, undo.before[undo.count].id, undo.before[undo.count].value);
+	}
 	return res;
 }
 
@@ -170,7 +167,7 @@ static bool has_number(uint32_t type)
 
 static void describe(int fd, const struct v4l2_queryctrl *query, struct source_control *out)
 {
-	struct v4l2_control value = { .id = query->id };
+	int value;
 
 	*out = (struct source_control){ .id = query->id,
 		.type = query->type,
@@ -187,8 +184,8 @@ static void describe(int fd, const struct v4l2_queryctrl *query, struct source_c
 			out->chooses = query->id == controls[i].automatic;
 		}
 	}
-	if (has_number(query->type) && xioctl(fd, VIDIOC_G_CTRL, &value) == 0) {
-		out->value = value.value;
+	if (has_number(query->type) && v4l2_control_get(fd, query->id, &value) == 0) {
+		out->value = value;
 		out->has_value = true;
 	}
 }
@@ -197,19 +194,19 @@ static void watch(int fd, uint32_t id)
 {
 	struct v4l2_event_subscription change = { .type = V4L2_EVENT_CTRL, .id = id };
 
-	xioctl(fd, VIDIOC_SUBSCRIBE_EVENT, &change); /* where there is none, values may be old */
+	v4l2_ioctl(fd, VIDIOC_SUBSCRIBE_EVENT,
+		&change); /* where there is none, values may be old */
 }
 
 void controls_list(int fd, struct source_controls *out)
 {
-	struct v4l2_queryctrl query = { .id = V4L2_CTRL_FLAG_NEXT_CTRL };
+	struct v4l2_queryctrl query = { .id = 0 };
 
-	while (out->count < SOURCE_CONTROLS && xioctl(fd, VIDIOC_QUERYCTRL, &query) == 0) {
-		if (query.type != V4L2_CTRL_TYPE_CTRL_CLASS &&
-			!(query.flags & V4L2_CTRL_FLAG_DISABLED)) {
-			describe(fd, &query, &out->control[out->count++]);
-			watch(fd, query.id);
-		}
-		query.id |= V4L2_CTRL_FLAG_NEXT_CTRL;
+	while (out->count < SOURCE_CONTROLS && v4l2_control_next(fd, &query)) {
+		if (query.type == V4L2_CTRL_TYPE_CTRL_CLASS ||
+			query.flags & V4L2_CTRL_FLAG_DISABLED)
+			continue;
+		describe(fd, &query, &out->control[out->count++]);
+		watch(fd, query.id);
 	}
 }

@@ -3,11 +3,14 @@
 #include "capture/format.h"
 
 #include "base/util.h"
+#include "v4l2/format.h"
+#include "v4l2/ioctl.h"
 
 #define LOG_TOPIC "v4l2"
 #include "base/log.h"
 
 #define STRIDE_ALIGN 64u
+#define MOST_FORMATS 64 /* of a device that are looked at */
 
 /* A colour plane: `bytes` for `div_x` pixels in a row, one row for `div_y` rows. */
 struct plane_layout {
@@ -86,59 +89,29 @@ static uint32_t stride_wish(uint32_t fourcc, uint32_t width)
 	return (groups + step - 1) / step * step * bytes;
 }
 
-/* S_FMT with sizes as wished. */
+/* With sizes as wished. */
 static int set_format(int fd, enum v4l2_buf_type type, uint32_t fourcc, struct option_size size,
-	struct v4l2_format *fmt)
+	struct v4l2_layout *out)
 {
-	uint32_t stride = stride_wish(fourcc, size.width);
-
-	*fmt = (struct v4l2_format){ .type = type };
-	if (type == V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE) {
-		fmt->fmt.pix_mp.width = size.width;
-		fmt->fmt.pix_mp.height = size.height;
-		fmt->fmt.pix_mp.pixelformat = fourcc;
-		fmt->fmt.pix_mp.field = V4L2_FIELD_NONE;
-		fmt->fmt.pix_mp.num_planes = 1;
-		fmt->fmt.pix_mp.plane_fmt[0].bytesperline = stride;
-	} else {
-		fmt->fmt.pix.width = size.width;
-		fmt->fmt.pix.height = size.height;
-		fmt->fmt.pix.pixelformat = fourcc;
-		fmt->fmt.pix.field = V4L2_FIELD_NONE;
-		fmt->fmt.pix.bytesperline = stride;
-	}
-	return xioctl(fd, VIDIOC_S_FMT, fmt);
-}
-
-static uint32_t fourcc_of(const struct v4l2_format *fmt)
-{
-	return fmt->type == V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE ? fmt->fmt.pix_mp.pixelformat
-							       : fmt->fmt.pix.pixelformat;
+	*out = (struct v4l2_layout){ .fourcc = fourcc,
+		.width = size.width,
+		.height = size.height,
+		.n_planes = 1,
+		.stride = { stride_wish(fourcc, size.width) } };
+	return v4l2_format_set(fd, type, out);
 }
 
 /* The first of the device's formats that we know. 0: none. */
 static uint32_t any_known_format(int fd, enum v4l2_buf_type type)
 {
-	struct v4l2_fmtdesc desc = { .type = type };
+	uint32_t formats[MOST_FORMATS];
+	unsigned count = v4l2_format_list(fd, type, formats, ARRAY_SIZE(formats));
 
-	for (; xioctl(fd, VIDIOC_ENUM_FMT, &desc) == 0; desc.index++) {
-		if (find_layout(desc.pixelformat))
-			return desc.pixelformat;
+	for (unsigned i = 0; i < count; i++) {
+		if (find_layout(formats[i]))
+			return formats[i];
 	}
 	return 0;
-}
-
-static void read_colours(struct capture_format *out, bool full, uint32_t colorspace,
-	uint32_t encoding, uint32_t quantization)
-{
-	if (encoding == V4L2_YCBCR_ENC_DEFAULT)
-		encoding = V4L2_MAP_YCBCR_ENC_DEFAULT(colorspace);
-	if (quantization == V4L2_QUANTIZATION_DEFAULT)
-		quantization = V4L2_MAP_QUANTIZATION_DEFAULT(full, colorspace, encoding);
-	out->matrix = encoding == V4L2_YCBCR_ENC_709 || encoding == V4L2_YCBCR_ENC_XV709
-			      ? MATRIX_709
-			      : MATRIX_601;
-	out->range = quantization == V4L2_QUANTIZATION_FULL_RANGE ? RANGE_FULL : RANGE_LIMITED;
 }
 
 /* Whose default is full range: V4L2 counts grey among them. */
@@ -148,35 +121,33 @@ static bool is_rgb_or_grey(uint32_t fourcc)
 	       fourcc == V4L2_PIX_FMT_RGB565 || fourcc == V4L2_PIX_FMT_GREY;
 }
 
-static void read_back(struct capture_format *out, const struct v4l2_format *fmt)
+static void read_colours(struct capture_format *out, const struct v4l2_layout *from)
 {
-	const struct layout *layout = find_layout(fourcc_of(fmt));
-	bool full = is_rgb_or_grey(layout->fourcc);
+	uint32_t encoding = from->encoding, quantization = from->quantization;
+
+	if (encoding == V4L2_YCBCR_ENC_DEFAULT)
+		encoding = V4L2_MAP_YCBCR_ENC_DEFAULT(from->colorspace);
+	if (quantization == V4L2_QUANTIZATION_DEFAULT)
+		quantization = V4L2_MAP_QUANTIZATION_DEFAULT(is_rgb_or_grey(out->fourcc),
+			from->colorspace, encoding);
+	out->matrix = encoding == V4L2_YCBCR_ENC_709 || encoding == V4L2_YCBCR_ENC_XV709
+			      ? MATRIX_709
+			      : MATRIX_601;
+	out->range = quantization == V4L2_QUANTIZATION_FULL_RANGE ? RANGE_FULL : RANGE_LIMITED;
+}
+
+static void read_back(struct capture_format *out, const struct v4l2_layout *from)
+{
+	const struct layout *layout = find_layout(from->fourcc);
 
 	*out = (struct capture_format){ .fourcc = layout->fourcc,
-		.driver_fourcc = fourcc_of(fmt),
-		.compressed = !layout->planes };
-	if (fmt->type == V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE) {
-		const struct v4l2_pix_format_mplane *pix = &fmt->fmt.pix_mp;
-
-		out->width = pix->width;
-		out->height = pix->height;
-		out->memory_planes = CLAMP(pix->num_planes, 1, FRAME_PLANES);
-		for (unsigned i = 0; i < out->memory_planes; i++) {
-			out->stride[i] = pix->plane_fmt[i].bytesperline;
-			out->sizeimage[i] = pix->plane_fmt[i].sizeimage;
-		}
-		read_colours(out, full, pix->colorspace, pix->ycbcr_enc, pix->quantization);
-	} else {
-		const struct v4l2_pix_format *pix = &fmt->fmt.pix;
-
-		out->width = pix->width;
-		out->height = pix->height;
-		out->memory_planes = 1;
-		out->stride[0] = pix->bytesperline;
-		out->sizeimage[0] = pix->sizeimage;
-		read_colours(out, full, pix->colorspace, pix->ycbcr_enc, pix->quantization);
-	}
+		.driver_fourcc = from->fourcc,
+		.compressed = !layout->planes,
+		.width = from->width,
+		.height = from->height,
+		.memory_planes = from->n_planes };
+	memcpy(out->stride, from->stride, sizeof(out->stride));
+	read_colours(out, from);
 	/* Some drivers leave it out; the packed width is then what they mean. */
 	for (unsigned i = 0; i < MIN(out->memory_planes, layout->planes); i++)
 		out->stride[i] = MAX(out->stride[i], packed_row(&layout->plane[i], out->width));
@@ -184,36 +155,36 @@ static void read_back(struct capture_format *out, const struct v4l2_format *fmt)
 
 /* What was asked for, or else whatever device and we both know. */
 static int agree(int fd, enum v4l2_buf_type type, uint32_t wanted, struct option_size size,
-	struct v4l2_format *fmt)
+	struct v4l2_layout *out)
 {
 	uint32_t names[3], answer = 0;
 	unsigned n_names = names_of(wanted, names);
 	int res;
 
 	for (unsigned i = 0; i < n_names; i++) {
-		res = set_format(fd, type, names[i], size, fmt);
+		res = set_format(fd, type, names[i], size, out);
 		if (res == -EINVAL)
 			continue; /* some drivers refuse what others replace */
-		if (res < 0 || fourcc_of(fmt) == names[i])
+		if (res < 0 || out->fourcc == names[i])
 			return res;
-		if (find_layout(fourcc_of(fmt)))
-			answer = fourcc_of(fmt);
+		if (find_layout(out->fourcc))
+			answer = out->fourcc;
 	}
 	if (!answer)
 		answer = any_known_format(fd, type);
-	res = answer ? set_format(fd, type, answer, size, fmt) : -ENOTSUP;
-	return res < 0 || find_layout(fourcc_of(fmt)) ? res : -ENOTSUP;
+	res = answer ? set_format(fd, type, answer, size, out) : -ENOTSUP;
+	return res < 0 || find_layout(out->fourcc) ? res : -ENOTSUP;
 }
 
 int format_negotiate(int fd, enum v4l2_buf_type type, const struct options *opt,
 	struct option_size size, struct capture_format *out)
 {
-	struct v4l2_format fmt;
-	int res = agree(fd, type, opt->format, size, &fmt);
+	struct v4l2_layout layout;
+	int res = agree(fd, type, opt->format, size, &layout);
 
 	if (res < 0)
 		return res;
-	read_back(out, &fmt);
+	read_back(out, &layout);
 	if (opt->format_swap_rgb && out->fourcc == V4L2_PIX_FMT_RGB24)
 		out->fourcc = V4L2_PIX_FMT_BGR24;
 	else if (opt->format_swap_rgb && out->fourcc == V4L2_PIX_FMT_BGR24)
@@ -236,7 +207,7 @@ static bool choose_interval(int fd, const struct capture_format *format, unsigne
 		.height = format->height };
 	unsigned best = 0, wanted = fps ? fps * 1000 - 20 : UINT32_MAX; /* 59.98 will do for 60 */
 
-	for (; xioctl(fd, VIDIOC_ENUM_FRAMEINTERVALS, &ival) == 0; ival.index++) {
+	for (; v4l2_ioctl(fd, VIDIOC_ENUM_FRAMEINTERVALS, &ival) == 0; ival.index++) {
 		bool discrete = ival.type == V4L2_FRMIVAL_TYPE_DISCRETE;
 		struct v4l2_fract interval = discrete ? ival.discrete : ival.stepwise.min;
 		unsigned rate = mhz(interval);
@@ -261,7 +232,7 @@ unsigned format_set_rate(int fd, enum v4l2_buf_type type, const struct capture_f
 	struct v4l2_streamparm parm = { .type = type };
 	struct v4l2_fract interval;
 
-	if (xioctl(fd, VIDIOC_G_PARM, &parm) < 0 ||
+	if (v4l2_ioctl(fd, VIDIOC_G_PARM, &parm) < 0 ||
 		!(parm.parm.capture.capability & V4L2_CAP_TIMEPERFRAME))
 		return 0;
 	if (!choose_interval(fd, format, opt->desired_fps, &interval)) {
@@ -270,7 +241,7 @@ unsigned format_set_rate(int fd, enum v4l2_buf_type type, const struct capture_f
 		interval = (struct v4l2_fract){ 1, opt->desired_fps };
 	}
 	parm.parm.capture.timeperframe = interval;
-	if (xioctl(fd, VIDIOC_S_PARM, &parm) < 0) {
+	if (v4l2_ioctl(fd, VIDIOC_S_PARM, &parm) < 0) {
 		log_info("the device refuses %u/%u fps: %m", interval.denominator,
 			interval.numerator);
 		return 0;

@@ -17,10 +17,9 @@ struct capture_format {
 	uint32_t fourcc;        /* of the single-memory format, also when memory_planes > 1 */
 	uint32_t driver_fourcc; /* as the driver calls it */
 	bool compressed;
-	uint32_t width, height;           /* pixels */
-	unsigned memory_planes;           /* buffers in memory per frame, 1–3 */
-	uint32_t stride[FRAME_PLANES];    /* of each memory plane, bytes */
-	uint32_t sizeimage[FRAME_PLANES]; /* of each memory plane, bytes */
+	uint32_t width, height;        /* pixels */
+	unsigned memory_planes;        /* buffers in memory per frame, 1–3 */
+	uint32_t stride[FRAME_PLANES]; /* of each memory plane, bytes */
 	enum frame_range range;
 	enum frame_matrix matrix;
 };

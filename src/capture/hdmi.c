@@ -12,6 +12,8 @@
 
 #include "base/util.h"
 #include "base/wait.h"
+#include "v4l2/control.h"
+#include "v4l2/ioctl.h"
 
 #define LOG_TOPIC "hdmi"
 #include "base/log.h"
@@ -24,17 +26,17 @@ bool hdmi_has_timings(int fd)
 	struct v4l2_input input = { 0 };
 	int index = 0;
 
-	if (xioctl(fd, VIDIOC_G_INPUT, &index) < 0)
+	if (v4l2_ioctl(fd, VIDIOC_G_INPUT, &index) < 0)
 		return false;
 	input.index = (uint32_t)index;
-	return xioctl(fd, VIDIOC_ENUMINPUT, &input) == 0 &&
+	return v4l2_ioctl(fd, VIDIOC_ENUMINPUT, &input) == 0 &&
 	       (input.capabilities & V4L2_IN_CAP_DV_TIMINGS);
 }
 
 static bool has_no_edid(int fd)
 {
 	struct v4l2_edid edid = { .blocks = 0 }; /* asks for the number of blocks only */
-	int res = xioctl(fd, VIDIOC_G_EDID, &edid);
+	int res = v4l2_ioctl(fd, VIDIOC_G_EDID, &edid);
 
 	return res == -ENODATA || (res == 0 && edid.blocks == 0);
 }
@@ -42,11 +44,11 @@ static bool has_no_edid(int fd)
 /* -ENOLINK says "no signal": the +5 V of the cable and the EDID tell why. */
 static int refine(int fd, int error)
 {
-	struct v4l2_control power = { .id = V4L2_CID_DV_RX_POWER_PRESENT };
+	int power = 0;
 
 	if (error != -ENOLINK)
 		return error;
-	if (xioctl(fd, VIDIOC_G_CTRL, &power) == 0 && !power.value)
+	if (v4l2_control_get(fd, V4L2_CID_DV_RX_POWER_PRESENT, &power) == 0 && !power)
 		return -ENOTCONN;
 	return has_no_edid(fd) ? -ENODATA : error;
 }
@@ -67,7 +69,7 @@ static int query_stable(int fd, int stop_fd, struct v4l2_dv_timings *out)
 
 	for (int i = 0; i < SETTLE_TRIES; i++) {
 		*out = (struct v4l2_dv_timings){ 0 };
-		res = xioctl(fd, VIDIOC_QUERY_DV_TIMINGS, out);
+		res = v4l2_ioctl(fd, VIDIOC_QUERY_DV_TIMINGS, out);
 		if (res < 0)
 			return res;
 		if (i > 0 && are_close(&out->bt, &last.bt))
@@ -93,7 +95,7 @@ int hdmi_lock_timings(int fd, int stop_fd, struct option_size *out_size)
 
 	if (res < 0)
 		return refine(fd, res);
-	res = xioctl(fd, VIDIOC_S_DV_TIMINGS, &timings);
+	res = v4l2_ioctl(fd, VIDIOC_S_DV_TIMINGS, &timings);
 	if (res < 0) {
 		log_error("the receiver refuses its own timings %ux%u: %m", timings.bt.width,
 			timings.bt.height);

@@ -24,6 +24,7 @@
 /* Which device it was, so that it is found again under another name. Zeroed at first. */
 struct source_identity {
 	char driver[16], card[32], bus[32];
+	char parent[256]; /* as v4l2_node.parent */
 };
 
 /* What a source may remember from one open to the next; the pipeline clears `said` online. */

@@ -4,11 +4,11 @@
 
 #include <fcntl.h>
 #include <pthread.h>
-#include <sys/mman.h>
 
 #include "base/thread.h"
 #include "base/util.h"
 #include "base/wait.h"
+#include "v4l2/queue.h"
 
 #define LOG_TOPIC "v4l2"
 #include "base/log.h"
@@ -23,19 +23,14 @@ struct buffer {
 	struct stream *stream;
 	struct buffer *next; /* under the stream's lock: in its list of those that came back */
 	uint32_t index;
-	uint8_t *memory[FRAME_PLANES];
-	size_t length[FRAME_PLANES];
 	struct frame_dmabuf dmabuf; /* of the whole buffer */
 };
 
 struct stream {
-	int fd; /* set at creation, as all of this block */
-	enum v4l2_buf_type type;
-	unsigned memory_planes;
-	uint64_t id; /* never used for another stream */
-	int wake_fd; /* the owner's: it is to call stream_requeue() */
-	unsigned n_buffers;
-	struct buffer *buffer;
+	struct v4l2_queue queue; /* the owner's; its descriptor is ours */
+	uint64_t id;           /* never used for another stream; set at creation, as the next two */
+	int wake_fd;           /* the owner's: it is to call stream_requeue() */
+	struct buffer *buffer; /* one for each of the queue's */
 
 	pthread_mutex_t lock;
 	pthread_cond_t returned; /* a buffer came back; CLOCK_MONOTONIC */
@@ -46,44 +41,21 @@ struct stream {
 	bool running;            /* under lock: whether the owner is to be woken for them */
 };
 
-static bool is_multiplanar(const struct stream *stream)
-{
-	return stream->type == V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE;
-}
-
-static void prepare(const struct stream *stream, struct v4l2_buffer *buf,
-	struct v4l2_plane planes[VIDEO_MAX_PLANES])
-{
-	*buf = (struct v4l2_buffer){ .type = stream->type, .memory = V4L2_MEMORY_MMAP };
-	if (is_multiplanar(stream)) {
-		memset(planes, 0, VIDEO_MAX_PLANES * sizeof(*planes));
-		buf->m.planes = planes;
-		buf->length = VIDEO_MAX_PLANES;
-	}
-}
-
 static int queue_buffer(const struct stream *stream, uint32_t index)
 {
-	struct v4l2_plane planes[VIDEO_MAX_PLANES];
-	struct v4l2_buffer buf;
+	struct v4l2_given buffer = { .index = index };
 
-	prepare(stream, &buf, planes);
-	buf.index = index;
-	if (is_multiplanar(stream))
-		buf.length = stream->memory_planes;
-	return xioctl(stream->fd, VIDIOC_QBUF, &buf);
+	return v4l2_queue_put(&stream->queue, &buffer);
 }
 
+/* All but the descriptor, which the owner keeps when there will be no stream. */
 static void free_stream(struct stream *stream)
 {
-	for (unsigned i = 0; i < stream->n_buffers; i++) {
-		for (unsigned p = 0; p < FRAME_PLANES; p++) {
-			if (stream->buffer[i].memory[p])
-				munmap(stream->buffer[i].memory[p], stream->buffer[i].length[p]);
-		}
+	for (unsigned i = 0; stream->buffer && i < stream->queue.n_buffers; i++) {
 		if (stream->buffer[i].dmabuf.id)
 			close(stream->buffer[i].dmabuf.fd);
 	}
+	v4l2_queue_free(&stream->queue);
 	pthread_cond_destroy(&stream->returned);
 	pthread_mutex_destroy(&stream->lock);
 	free(stream->buffer);
@@ -92,11 +64,9 @@ static void free_stream(struct stream *stream)
 
 static void stream_destroy(struct stream *stream)
 {
-	struct v4l2_requestbuffers none = { .type = stream->type, .memory = V4L2_MEMORY_MMAP };
-	int fd = stream->fd;
+	int fd = stream->queue.fd;
 
 	free_stream(stream);
-	xioctl(fd, VIDIOC_REQBUFS, &none); /* a device that is gone says no: fine */
 	close(fd);
 }
 
@@ -158,82 +128,41 @@ void stream_requeue(struct stream *stream)
 /* An encoder can then read the buffer where it lies. Many drivers cannot do it: fine. */
 static void export_buffer(const struct stream *stream, struct buffer *buffer)
 {
-	struct v4l2_exportbuffer export = {
-		.type = stream->type, .index = buffer->index, .flags = O_CLOEXEC | O_RDONLY
-	};
-	int res = xioctl(stream->fd, VIDIOC_EXPBUF, &export);
+	int fd = v4l2_queue_export(&stream->queue, buffer->index, O_RDONLY);
 
-	if (res < 0) {
-		log_debug("buffer %u has no dma-buf: %s", buffer->index, strerror(-res));
+	if (fd < 0) {
+		log_debug("buffer %u has no dma-buf: %s", buffer->index, strerror(-fd));
 		return;
 	}
 	buffer->dmabuf = (struct frame_dmabuf){ .set = stream->id,
 		.id = stream->id << 8 | buffer->index,
-		.fd = export.fd,
-		.size = buffer->length[0] };
+		.fd = fd,
+		.size = stream->queue.map[buffer->index][0].size };
 }
 
-static int map_buffer(struct stream *stream, unsigned index, bool export)
-{
-	struct buffer *buffer = &stream->buffer[index];
-	struct v4l2_plane planes[VIDEO_MAX_PLANES];
-	struct v4l2_buffer buf;
-	int res;
-
-	prepare(stream, &buf, planes);
-	buf.index = index;
-	res = xioctl(stream->fd, VIDIOC_QUERYBUF, &buf);
-	if (res < 0)
-		return res;
-	for (unsigned p = 0; p < stream->memory_planes; p++) {
-		bool multi = is_multiplanar(stream);
-		size_t length = multi ? planes[p].length : buf.length;
-		off_t offset = multi ? planes[p].m.mem_offset : buf.m.offset;
-		void *memory = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, stream->fd,
-			offset);
-
-		if (memory == MAP_FAILED)
-			return -errno;
-		buffer->memory[p] = memory;
-		buffer->length[p] = length;
-	}
-	buffer->stream = stream;
-	buffer->index = index;
-	if (export)
-		export_buffer(stream, buffer);
-	return queue_buffer(stream, index);
-}
-
-static int map_buffers(struct stream *stream, uint32_t count, bool export)
+/* Exports all buffers, if that is wanted, and queues them. */
+static int queue_buffers(struct stream *stream, bool export)
 {
 	int res = 0;
 
-	stream->buffer = xcalloc(count, sizeof(struct buffer));
-	for (unsigned i = 0; i < count && res == 0; i++) {
-		stream->n_buffers++;
-		res = map_buffer(stream, i, export);
+	stream->buffer = xcalloc(stream->queue.n_buffers, sizeof(struct buffer));
+	for (unsigned i = 0; i < stream->queue.n_buffers && res == 0; i++) {
+		stream->buffer[i].stream = stream;
+		stream->buffer[i].index = i;
+		if (export)
+			export_buffer(stream, &stream->buffer[i]);
+		res = queue_buffer(stream, i);
 	}
 	return res;
 }
 
-int stream_create(struct stream **out, int fd, enum v4l2_buf_type type, unsigned memory_planes,
-	uint32_t count, bool export, int wake_fd, const char **what)
+static struct stream *make_stream(const struct v4l2_queue *queue, int wake_fd)
 {
 	static atomic_uint_least64_t created;
-	struct v4l2_requestbuffers request = {
-		.count = count, .type = type, .memory = V4L2_MEMORY_MMAP
-	};
-	struct stream *stream;
+	struct stream *stream = xcalloc(1, sizeof(*stream));
 	pthread_condattr_t attr;
-	int res = xioctl(fd, VIDIOC_REQBUFS, &request);
 
-	*what = "no capture buffers (VIDIOC_REQBUFS)";
-	if (res < 0)
-		return res;
-	stream = xcalloc(1, sizeof(*stream));
-	stream->fd = fd;
-	stream->type = type;
-	stream->memory_planes = memory_planes;
+	stream->queue = *queue;
 	stream->id = atomic_fetch_add(&created, 1) + 1;
 	stream->wake_fd = wake_fd;
 	stream->end = &stream->back;
@@ -242,67 +171,72 @@ int stream_create(struct stream **out, int fd, enum v4l2_buf_type type, unsigned
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&stream->returned, &attr);
 	pthread_condattr_destroy(&attr);
-	res = map_buffers(stream, request.count, export);
-	if (res < 0) {
+	return stream;
+}
+
+int stream_create(struct stream **out, int fd, enum v4l2_buf_type type, unsigned memory_planes,
+	uint32_t count, bool export, int wake_fd, const char **what)
+{
+	struct v4l2_queue queue = { .fd = fd, .type = type, .n_planes = memory_planes };
+	struct stream *stream = make_stream(&queue, wake_fd);
+	bool mapping;
+	int res = v4l2_queue_allocate(&stream->queue, V4L2_MEMORY_MMAP, count, NULL, &mapping);
+
+	*what = "no capture buffers (VIDIOC_REQBUFS)";
+	if (res == 0 || mapping)
 		*what = "cannot map and queue capture buffers";
-		free_stream(stream); /* closing the descriptor frees the driver's side */
+	if (res == 0)
+		res = queue_buffers(stream, export);
+	if (res < 0) {
+		free_stream(stream);
 		return res;
 	}
-	stream->queued = stream->n_buffers;
+	stream->queued = stream->queue.n_buffers;
 	*out = stream;
 	return 0;
 }
 
 int stream_start(struct stream *stream)
 {
-	int res = xioctl(stream->fd, VIDIOC_STREAMON, &stream->type);
+	int res = v4l2_queue_start(&stream->queue);
 
-	stream->running = res >= 0; /* no frame is out yet: no lock needed */
+	stream->running = res == 0; /* no frame is out yet: no lock needed */
 	return res;
 }
 
-static void describe(struct buffer *buffer, const struct v4l2_buffer *buf,
+static void describe(struct buffer *buffer, const struct v4l2_taken *taken,
 	struct stream_filled *out)
 {
-	const struct stream *stream = buffer->stream;
+	const struct v4l2_queue *queue = &buffer->stream->queue;
 
 	*out = (struct stream_filled){ .frame = &buffer->frame,
-		.flags = buf->flags,
-		.sequence = buf->sequence,
-		.timestamp = buf->timestamp };
-	for (unsigned p = 0; p < stream->memory_planes; p++) {
-		const struct v4l2_plane *plane = is_multiplanar(stream) ? &buf->m.planes[p] : NULL;
-		size_t skip = plane ? plane->data_offset : 0;
-		size_t end = plane ? plane->bytesused : buf->bytesused;
-
-		out->lies |= end > buffer->length[p] || skip > end;
-		out->memory[p] = buffer->memory[p] + skip;
-		out->used[p] = end - skip;
+		.lies = taken->lies,
+		.flags = taken->flags,
+		.sequence = taken->sequence,
+		.timestamp = taken->timestamp };
+	for (unsigned p = 0; p < queue->n_planes; p++) {
+		out->memory[p] = queue->map[taken->index][p].at + taken->offset[p];
+		out->used[p] = taken->used[p] - taken->offset[p];
 	}
-	if (out->memory[0] == buffer->memory[0]) /* an importer would begin at the first byte */
+	if (!taken->offset[0]) /* an importer would begin at the first byte */
 		buffer->frame.dmabuf = buffer->dmabuf;
 }
 
 int stream_take(struct stream *stream, struct stream_filled *out)
 {
-	struct v4l2_plane planes[VIDEO_MAX_PLANES];
-	struct v4l2_buffer buf;
+	struct v4l2_taken taken;
 	struct buffer *buffer;
-	int res;
+	int res = v4l2_queue_take(&stream->queue, &taken);
 
-	prepare(stream, &buf, planes);
-	res = xioctl(stream->fd, VIDIOC_DQBUF, &buf);
 	if (res < 0)
 		return res == -EINVAL ? -EIO : res; /* the driver stopped the queue under us */
-	if (buf.index >= stream->n_buffers)
-		return -EIO;
-	buffer = &stream->buffer[buf.index];
+	buffer = &stream->buffer[taken.index];
 	frame_init(&buffer->frame, release_buffer, NULL);
 	pthread_mutex_lock(&stream->lock);
 	stream->out++;
 	stream->queued--;
 	pthread_mutex_unlock(&stream->lock);
-	describe(buffer, &buf, out);
+	describe(buffer, &taken, out);
 	return 0;
 }
 
@@ -346,7 +280,7 @@ void stream_close(struct stream *stream)
 	pthread_mutex_lock(&stream->lock);
 	stream->running = false;
 	pthread_mutex_unlock(&stream->lock);
-	xioctl(stream->fd, VIDIOC_STREAMOFF, &stream->type);
+	v4l2_queue_stop(&stream->queue);
 
 	pthread_mutex_lock(&stream->lock);
 	all_back = wait_for_buffers(stream);

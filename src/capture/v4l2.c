@@ -9,17 +9,18 @@
 #include "capture/hdmi.h"
 #include "capture/source.h"
 #include "capture/stream.h"
+#include "v4l2/ioctl.h"
+#include "v4l2/queue.h"
 
 #define LOG_TOPIC "v4l2"
 #include "base/log.h"
 
-#define MAX_BUFFERS 32 /* of a queue, in all kernels before 6.9 */
 #define MAX_IMPORTS 30 /* of those an encoder can import, beside two of its own */
 
 struct v4l2 {
 	struct source source;
 	const struct source_config *config;
-	int fd; /* the stream's, once there is one */
+	struct v4l2_device device; /* the stream's, once there is one */
 	enum v4l2_buf_type type;
 	bool has_timings;
 	struct option_size size; /* to ask for */
@@ -64,16 +65,16 @@ static uint32_t wanted_buffers(const struct v4l2 *dev)
 	int count = opt->buffers + sink;
 
 	if (dev->format.compressed)
-		return (uint32_t)MIN(count, MAX_BUFFERS);
+		return (uint32_t)MIN(count, V4L2_BUFFERS);
 	count = MAX(count, opt->workers + 2 + sink);
-	return (uint32_t)(makes_h264(dev) ? MIN(count + 2, MAX_IMPORTS) : MIN(count, MAX_BUFFERS));
+	return (uint32_t)(makes_h264(dev) ? MIN(count + 2, MAX_IMPORTS) : MIN(count, V4L2_BUFFERS));
 }
 
 static int create_stream(struct v4l2 *dev)
 {
 	bool export = makes_h264(dev) && !dev->format.compressed && dev->format.memory_planes == 1;
 	const char *what;
-	int res = stream_create(&dev->stream, dev->fd, dev->type, dev->format.memory_planes,
+	int res = stream_create(&dev->stream, dev->device.fd, dev->type, dev->format.memory_planes,
 		wanted_buffers(dev), export, dev->config->wake_fd, &what);
 
 	return res < 0 ? fail(dev, res, what) : 0;
@@ -94,8 +95,8 @@ static void watch_source_changes(const struct v4l2 *dev)
 	struct v4l2_event_subscription end = { .type = V4L2_EVENT_EOS };
 
 	/* Cameras have neither; time-outs serve them. */
-	xioctl(dev->fd, VIDIOC_SUBSCRIBE_EVENT, &change);
-	xioctl(dev->fd, VIDIOC_SUBSCRIBE_EVENT, &end);
+	v4l2_ioctl(dev->device.fd, VIDIOC_SUBSCRIBE_EVENT, &change);
+	v4l2_ioctl(dev->device.fd, VIDIOC_SUBSCRIBE_EVENT, &end);
 }
 
 static int choose_input(struct v4l2 *dev)
@@ -103,10 +104,10 @@ static int choose_input(struct v4l2 *dev)
 	int input = dev->config->opt->input, res;
 	v4l2_std_id standard = (v4l2_std_id)dev->config->opt->tv_standard;
 
-	res = xioctl(dev->fd, VIDIOC_S_INPUT, &input);
+	res = v4l2_ioctl(dev->device.fd, VIDIOC_S_INPUT, &input);
 	if (res < 0 && (input > 0 || res == -ENODEV))
 		return fail(dev, res, "no such --input");
-	if (standard && (res = xioctl(dev->fd, VIDIOC_S_STD, &standard)) < 0)
+	if (standard && (res = v4l2_ioctl(dev->device.fd, VIDIOC_S_STD, &standard)) < 0)
 		return fail(dev, res, "no such --tv-standard");
 	return 0;
 }
@@ -118,10 +119,10 @@ static int follow_timings(struct v4l2 *dev)
 	int res;
 
 	dev->size = dev->config->opt->resolution;
-	dev->has_timings = hdmi_has_timings(dev->fd);
+	dev->has_timings = hdmi_has_timings(dev->device.fd);
 	if (!dev->has_timings)
 		return 0;
-	res = hdmi_lock_timings(dev->fd, dev->config->stop_fd, &source);
+	res = hdmi_lock_timings(dev->device.fd, dev->config->stop_fd, &source);
 	if (res == 0 && dev->config->opt->dv_timings)
 		dev->size = source;
 	return res;
@@ -132,7 +133,7 @@ static int set_format(struct v4l2 *dev)
 	const struct options *opt = dev->config->opt;
 	struct capture_format *format = &dev->format;
 	unsigned mhz;
-	int res = format_negotiate(dev->fd, dev->type, opt, dev->size, format);
+	int res = format_negotiate(dev->device.fd, dev->type, opt, dev->size, format);
 
 	if (res < 0)
 		return fail(dev, res, "no pixel format (VIDIOC_S_FMT)");
@@ -140,7 +141,7 @@ static int set_format(struct v4l2 *dev)
 	if (dev->has_timings && format->width > dev->size.width &&
 		format->width - dev->size.width < 4)
 		format->width = dev->size.width;
-	mhz = format_set_rate(dev->fd, dev->type, format, opt);
+	mhz = format_set_rate(dev->device.fd, dev->type, format, opt);
 	dev->fps = (mhz + 500) / 1000;
 	log_verbose("%s: %ux%u %.4s, stride %u, %u.%03u fps", dev->config->memory->identity.card,
 		format->width, format->height, (char *)&format->driver_fourcc, format->stride[0],
@@ -151,8 +152,8 @@ static int set_format(struct v4l2 *dev)
 /* Every step leaves what v4l2_close() needs to undo it. */
 static int start(struct v4l2 *dev)
 {
-	int res = device_open(dev->config->opt->device, &dev->config->memory->identity, &dev->fd,
-		&dev->type);
+	int res = device_open(&dev->device, dev->config->opt->device,
+		&dev->config->memory->identity, &dev->type);
 
 	if (res < 0)
 		return says_it_all(res) ? res : fail(dev, res, "cannot open it");
@@ -161,7 +162,7 @@ static int start(struct v4l2 *dev)
 	watch_source_changes(dev);
 	if ((res = follow_timings(dev)) < 0 || (res = set_format(dev)) < 0)
 		return res;
-	controls_apply(dev->fd, dev->config->opt);
+	controls_apply(dev->device.fd, dev->config->opt);
 	if ((res = create_stream(dev)) < 0)
 		return res;
 	return start_streaming(dev);
@@ -174,7 +175,7 @@ static void v4l2_close(struct source *source)
 	if (dev->stream)
 		stream_close(dev->stream);
 	else
-		close_fd(&dev->fd);
+		v4l2_device_close(&dev->device);
 	free(dev);
 }
 
@@ -185,7 +186,7 @@ static int v4l2_open(struct source **out, const struct source_config *config)
 
 	dev->source.ops = &source_v4l2;
 	dev->config = config;
-	dev->fd = -1;
+	dev->device.fd = -1;
 	res = start(dev);
 	if (res < 0) {
 		v4l2_close(&dev->source);
@@ -201,7 +202,7 @@ static int read_events(struct v4l2 *dev)
 	struct v4l2_event event = { 0 };
 	int res = -EAGAIN;
 
-	while (xioctl(dev->fd, VIDIOC_DQEVENT, &event) == 0) {
+	while (v4l2_ioctl(dev->device.fd, VIDIOC_DQEVENT, &event) == 0) {
 		if (event.type == V4L2_EVENT_SOURCE_CHANGE || event.type == V4L2_EVENT_EOS)
 			res = -ERESTART;
 		else if (event.type == V4L2_EVENT_CTRL)
@@ -214,7 +215,7 @@ static int read_events(struct v4l2 *dev)
 static int wait_for_buffer(struct v4l2 *dev, int64_t until_ns)
 {
 	struct pollfd on[] = {
-		{ .fd = dev->fd, .events = POLLIN | POLLPRI },
+		{ .fd = dev->device.fd, .events = POLLIN | POLLPRI },
 		{ .fd = dev->config->stop_fd, .events = POLLIN },
 		{ .fd = dev->config->wake_fd, .events = POLLIN },
 	};
@@ -312,13 +313,13 @@ static int v4l2_next(struct source *source, struct frame **out, int64_t until_ns
 static void v4l2_list(struct source *source, struct source_controls *out)
 {
 	source->controls_changed = false;
-	controls_list(((struct v4l2 *)source)->fd, out);
+	controls_list(((struct v4l2 *)source)->device.fd, out);
 }
 
 static int v4l2_control(struct source *source, const struct option_control wish[CONTROLS],
 	enum option_control_id *which)
 {
-	return controls_change(((struct v4l2 *)source)->fd, wish, which);
+	return controls_change(((struct v4l2 *)source)->device.fd, wish, which);
 }
 
 const struct source_ops source_v4l2 = {

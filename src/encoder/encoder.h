@@ -63,7 +63,7 @@ struct encoder_ops;
 struct encoder {
 	const struct encoder_ops *ops; /* set by open, as is the rest of this block */
 	uint32_t width, height;
-	char device[64]; /* its node, or "libx264 164" */
+	char device[128]; /* its node, or "libx264 164" */
 	enum avc_profile profile;
 	unsigned level; /* as struct avc_level */
 	/* To be polled for `events` while frames are pending or inputs busy; -1: nothing to wait for */

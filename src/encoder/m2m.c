@@ -91,7 +91,7 @@ static int fit(struct m2m *m2m, struct encoder_tuning *tuning, bool boost)
 	if (res == 0)
 		res = encoder_fit(encoder, tuning, most);
 	if (res == -ERANGE)
-		log_warn("%s cannot do %ux%u: more than %s", m2m->device.path, encoder->width,
+		log_warn("%s cannot do %ux%u: more than %s", m2m->device.node.path, encoder->width,
 			encoder->height,
 			is_pi ? "8192 macroblocks in a picture" : "level 5.1 has room for");
 	return res;
@@ -158,10 +158,11 @@ static int set_up(struct m2m *m2m, const struct encoder_config *config)
 		log_verbose("%s (%s): %ux%u from %.4s with rows of %u bytes%s, level %u.%u, %u + "
 			    "%u "
 			    "buffers",
-			m2m->device.path, m2m->device.card, encoder->width, encoder->height,
-			(const char *)&format.fourcc, format.stride[0],
-			format.as_source ? " in place" : "", encoder->level / 10,
-			encoder->level % 10, m2m->input.queue.n_buffers, m2m->unit.queue.n_buffers);
+			m2m->device.node.path, m2m->device.node.card, encoder->width,
+			encoder->height, (const char *)&format.memory.fourcc,
+			format.memory.stride[0], format.as_source ? " in place" : "",
+			encoder->level / 10, encoder->level % 10, m2m->input.queue.n_buffers,
+			m2m->unit.queue.n_buffers);
 	return res;
 }
 
@@ -189,16 +190,16 @@ static int m2m_open(struct encoder **out, const struct encoder_config *config)
 		return res;
 	m2m = xcalloc(1, sizeof(*m2m));
 	encoder_init(&m2m->encoder, &encoder_m2m, config);
-	m2m->device.fd = -1;
-	res = m2m_device_open(&m2m->device, config->device);
+	m2m->device.node.fd = -1;
+	res = m2m_device_open(&m2m->device, config->device, config->width, config->height);
 	if (res == 0)
 		res = set_up(m2m, config);
 	if (res < 0) {
 		m2m_close(&m2m->encoder);
 		return res;
 	}
-	snprintf(m2m->encoder.device, sizeof(m2m->encoder.device), "%s", m2m->device.path);
-	m2m->encoder.fd = m2m->device.fd;
+	snprintf(m2m->encoder.device, sizeof(m2m->encoder.device), "%s", m2m->device.node.path);
+	m2m->encoder.fd = m2m->device.node.fd;
 	m2m->encoder.events = POLLIN | POLLOUT;
 	*out = &m2m->encoder;
 	return 0;
@@ -231,7 +232,8 @@ static void ask_key(struct m2m *m2m, bool wanted)
 		return;
 	res = m2m_control_force_key(&m2m->device);
 	if (res < 0)
-		log_warn("%s refuses to make a key frame: %s", m2m->device.path, strerror(-res));
+		log_warn("%s refuses to make a key frame: %s", m2m->device.node.path,
+			strerror(-res));
 	m2m->need_key = res < 0;
 }
 
@@ -268,7 +270,8 @@ static int m2m_submit(struct encoder *encoder, const struct encoder_submission *
 		forget_all(m2m);
 	m2m->need_key |= in->want_key;
 	if (res != -ENOTSUP)
-		log_error("%s takes no pictures any more: %s", m2m->device.path, strerror(-res));
+		log_error("%s takes no pictures any more: %s", m2m->device.node.path,
+			strerror(-res));
 	return res;
 }
 
@@ -336,7 +339,7 @@ static int finish_unit(struct m2m *m2m, bool doubtful, struct frame **out)
  */
 static int check_alive(const struct m2m *m2m)
 {
-	struct pollfd on = { .fd = m2m->device.fd, .events = POLLIN | POLLOUT };
+	struct pollfd on = { .fd = m2m->device.node.fd, .events = POLLIN | POLLOUT };
 
 	if ((!encoder_count_pending(&m2m->encoder) && !m2m->encoder.busy_inputs) ||
 		poll(&on, 1, 0) <= 0)
@@ -373,7 +376,7 @@ static int m2m_collect(struct encoder *encoder, struct frame **out)
 	int res = collect(m2m, out);
 
 	if (res < 0 && res != -EAGAIN)
-		log_error("%s failed: %s", m2m->device.path, strerror(-res));
+		log_error("%s failed: %s", m2m->device.node.path, strerror(-res));
 	return res;
 }
 

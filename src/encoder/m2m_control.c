@@ -3,6 +3,8 @@
 #include "encoder/m2m_control.h"
 
 #include "base/util.h"
+#include "v4l2/control.h"
+#include "v4l2/ioctl.h"
 
 #define LOG_TOPIC "m2m"
 #include "base/log.h"
@@ -15,46 +17,29 @@
 
 /* ---- any control */
 
-/* The control, or -errno: it is missing or switched off. */
-static int query(const struct m2m_device *device, uint32_t id, struct v4l2_queryctrl *out)
-{
-	int res;
-
-	*out = (struct v4l2_queryctrl){ .id = id };
-	res = m2m_ioctl(device->fd, VIDIOC_QUERYCTRL, out);
-	return res == 0 && out->flags & V4L2_CTRL_FLAG_DISABLED ? -EINVAL : res;
-}
-
-static bool has_item(const struct m2m_device *device, uint32_t id, int item)
-{
-	struct v4l2_querymenu menu = { .id = id, .index = (uint32_t)item };
-
-	return item >= 0 && m2m_ioctl(device->fd, VIDIOC_QUERYMENU, &menu) == 0;
-}
-
 /* Sets a number, and says what became of it; -errno when it is missing or refused. */
 static int set(const struct m2m_device *device, uint32_t id, int value, int *now)
 {
-	struct v4l2_control control = { .id = id };
 	struct v4l2_queryctrl info;
-	int res = query(device, id, &info);
+	int res = v4l2_control_find(device->node.fd, id, &info);
 
 	if (res < 0)
 		return res;
-	control.value = CLAMP(value, info.minimum, info.maximum);
-	res = m2m_ioctl(device->fd, VIDIOC_S_CTRL, &control);
+	value = CLAMP(value, info.minimum, info.maximum);
+	res = v4l2_control_set(device->node.fd, id, value);
 	if (res < 0)
-		log_info("%s: \"%s\" cannot be %d: %s", device->path, (const char *)info.name,
-			control.value, strerror(-res));
+		log_info("%s: \"%s\" cannot be %d: %s", device->node.path, (const char *)info.name,
+			value, strerror(-res));
 	else if (now)
-		*now = control.value;
+		*now = value;
 	return res;
 }
 
 /* Chooses an item if the menu has it. */
 static int choose(const struct m2m_device *device, uint32_t id, int item)
 {
-	return has_item(device, id, item) ? set(device, id, item, NULL) : -EINVAL;
+	return v4l2_control_has_item(device->node.fd, id, item) ? set(device, id, item, NULL)
+								: -EINVAL;
 }
 
 /* ---- profile and level */
@@ -71,7 +56,8 @@ static void set_profile(const struct m2m_device *device, struct encoder *encoder
 	uint32_t id = V4L2_CID_MPEG_VIDEO_H264_PROFILE;
 	struct v4l2_queryctrl info;
 
-	if (query(device, id, &info) < 0 || choose(device, id, profiles[encoder->profile]) == 0)
+	if (v4l2_control_find(device->node.fd, id, &info) < 0 ||
+		choose(device, id, profiles[encoder->profile]) == 0)
 		return;
 	/* Everything decodes it, and some drivers have no other name for what they do. */
 	if (choose(device, id, profiles[AVC_CONSTRAINED_BASELINE]) == 0)
@@ -80,7 +66,7 @@ static void set_profile(const struct m2m_device *device, struct encoder *encoder
 		encoder->profile = AVC_BASELINE;
 	else
 		return;
-	log_info("%s does not do the profile that was asked for: %s it is", device->path,
+	log_info("%s does not do the profile that was asked for: %s it is", device->node.path,
 		avc_profile_name(encoder->profile));
 }
 
@@ -154,7 +140,7 @@ static int set_fps(const struct m2m_device *device, const struct encoder_tuning 
 	int res;
 
 	parm.parm.output.timeperframe = (struct v4l2_fract){ 1, tuning->fps };
-	res = m2m_ioctl(device->fd, VIDIOC_S_PARM, &parm);
+	res = v4l2_ioctl(device->node.fd, VIDIOC_S_PARM, &parm);
 	return res == -ENOTTY ? 0 : res; /* a driver that does not ask */
 }
 
@@ -171,7 +157,7 @@ void m2m_control_setup(const struct m2m_device *device, struct encoder *encoder)
 	set_bitrate(device, tuning); /* coda's default is none at all */
 	set_headers(device);
 	if (set_gop(device, tuning) < 0)
-		log_info("%s decides by itself when to send key frames", device->path);
+		log_info("%s decides by itself when to send key frames", device->node.path);
 	set(device, V4L2_CID_MPEG_VIDEO_B_FRAMES, 0, NULL);
 	set_level(device, encoder->level);
 	set_profile(device, encoder);
@@ -182,14 +168,12 @@ bool m2m_control_has_key(const struct m2m_device *device)
 {
 	struct v4l2_queryctrl info;
 
-	return query(device, V4L2_CID_MPEG_VIDEO_FORCE_KEY_FRAME, &info) == 0;
+	return v4l2_control_find(device->node.fd, V4L2_CID_MPEG_VIDEO_FORCE_KEY_FRAME, &info) == 0;
 }
 
 int m2m_control_force_key(const struct m2m_device *device)
 {
-	struct v4l2_control control = { .id = V4L2_CID_MPEG_VIDEO_FORCE_KEY_FRAME, .value = 1 };
-
-	return m2m_ioctl(device->fd, VIDIOC_S_CTRL, &control);
+	return v4l2_control_set(device->node.fd, V4L2_CID_MPEG_VIDEO_FORCE_KEY_FRAME, 1);
 }
 
 void m2m_control_tune(const struct m2m_device *device, struct encoder *encoder,
@@ -212,9 +196,9 @@ void m2m_control_tune(const struct m2m_device *device, struct encoder *encoder,
 
 unsigned m2m_control_least_inputs(const struct m2m_device *device)
 {
-	struct v4l2_control control = { .id = V4L2_CID_MIN_BUFFERS_FOR_OUTPUT };
+	int least;
 
-	if (m2m_ioctl(device->fd, VIDIOC_G_CTRL, &control) < 0 || control.value < 1)
+	if (v4l2_control_get(device->node.fd, V4L2_CID_MIN_BUFFERS_FOR_OUTPUT, &least) < 0)
 		return 1;
-	return (unsigned)MIN(control.value, 8);
+	return (unsigned)CLAMP(least, 1, 8);
 }

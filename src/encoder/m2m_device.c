@@ -2,31 +2,14 @@
 /* Finding hardware encoders: see m2m_device.h. */
 #include "encoder/m2m_device.h"
 
-#include <dirent.h>
-#include <fcntl.h>
 #include <stdatomic.h>
 
 #include "base/util.h"
-#include "convert/picture.h"
 #include "encoder/m2m_format.h"
+#include "v4l2/format.h"
 
 #define LOG_TOPIC "m2m"
 #include "base/log.h"
-
-#define INTERRUPTIONS 10
-#define NODES         256
-
-int m2m_ioctl(int fd, unsigned long request, void *arg)
-{
-	int res = -1;
-
-	for (unsigned i = 0; i < INTERRUPTIONS; i++) {
-		res = ioctl(fd, request, arg);
-		if (res >= 0 || errno != EINTR)
-			break;
-	}
-	return res < 0 ? -errno : 0;
-}
 
 /* Some older drivers name both directions instead of M2M. */
 static bool is_m2m(uint32_t caps, uint32_t m2m, uint32_t both)
@@ -37,16 +20,11 @@ static bool is_m2m(uint32_t caps, uint32_t m2m, uint32_t both)
 /* -ENODEV when it is no memory-to-memory device. */
 static int read_caps(struct m2m_device *device)
 {
-	struct v4l2_capability cap = { 0 };
-	uint32_t caps;
+	uint32_t caps = device->node.caps;
 
-	if (m2m_ioctl(device->fd, VIDIOC_QUERYCAP, &cap) < 0)
-		return -ENODEV;
-	caps = cap.capabilities & V4L2_CAP_DEVICE_CAPS ? cap.device_caps : cap.capabilities;
 	if (!(caps & V4L2_CAP_STREAMING))
 		return -ENODEV;
-	snprintf(device->card, sizeof(device->card), "%s", (const char *)cap.card);
-	device->is_bcm2835 = !strcmp((const char *)cap.driver, "bcm2835-codec");
+	device->is_bcm2835 = !strcmp(device->node.driver, "bcm2835-codec");
 	if (is_m2m(caps, V4L2_CAP_VIDEO_M2M_MPLANE,
 		    V4L2_CAP_VIDEO_CAPTURE_MPLANE | V4L2_CAP_VIDEO_OUTPUT_MPLANE)) {
 		device->output = V4L2_BUF_TYPE_VIDEO_OUTPUT_MPLANE;
@@ -63,56 +41,51 @@ static int read_caps(struct m2m_device *device)
 /* A decoder has H.264 on its other side. */
 static bool makes_h264(const struct m2m_device *device)
 {
-	struct v4l2_fmtdesc desc = { .type = device->capture };
+	uint32_t formats[M2M_FORMATS];
+	unsigned count = v4l2_format_list(device->node.fd, device->capture, formats, M2M_FORMATS);
 
-	for (; m2m_ioctl(device->fd, VIDIOC_ENUM_FMT, &desc) == 0; desc.index++) {
-		if (desc.pixelformat == V4L2_PIX_FMT_H264)
-			return true;
-	}
-	return false;
+	while (count && formats[count - 1] != V4L2_PIX_FMT_H264)
+		count--;
+	return count > 0;
 }
 
 /* -ENODEV when it takes nothing that we could give. */
 static int list_formats(struct m2m_device *device)
 {
-	struct v4l2_fmtdesc desc = { .type = device->output };
-	bool usable = false;
-
-	for (; m2m_ioctl(device->fd, VIDIOC_ENUM_FMT, &desc) == 0; desc.index++) {
-		if (device->n_formats == M2M_FORMATS)
-			break;
-		device->formats[device->n_formats++] = desc.pixelformat;
-		usable |= m2m_format_single(desc.pixelformat) != 0;
+	device->n_formats = v4l2_format_list(device->node.fd, device->output, device->formats,
+		M2M_FORMATS);
+	for (unsigned i = 0; i < device->n_formats; i++) {
+		if (m2m_format_single(device->formats[i]))
+			return 0;
 	}
-	return usable ? 0 : -ENODEV;
+	return -ENODEV;
 }
 
-static int open_node(struct m2m_device *out, const char *path)
+static int open_node(struct m2m_device *out, const char *path, uint32_t width, uint32_t height)
 {
-	struct m2m_device device = { .fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC) };
-	int res = device.fd < 0 ? -errno : 0;
+	struct m2m_device device = { 0 };
+	int res = v4l2_device_open(&device.node, path);
 
 	if (res < 0)
-		return res;
-	snprintf(device.path, sizeof(device.path), "%s", path);
+		return res == -ENOTTY ? -ENODEV : res;
 	res = read_caps(&device);
 	if (res == 0 && !makes_h264(&device))
 		res = -ENODEV;
 	/* The raw formats are listed for the coded format that is set (dev-encoder.rst). */
 	if (res == 0)
-		res = m2m_format_set_h264(&device, 0, 0, 0);
+		res = m2m_format_set_h264(&device, width, height);
 	if (res == 0)
 		res = list_formats(&device);
 	if (res < 0)
-		close_fd(&device.fd);
+		v4l2_device_close(&device.node);
 	else
 		*out = device;
 	return res;
 }
 
-static int open_given(struct m2m_device *out, const char *path)
+static int open_given(struct m2m_device *out, const char *path, uint32_t width, uint32_t height)
 {
-	int res = open_node(out, path);
+	int res = open_node(out, path, width, height);
 
 	if (res == -ENODEV)
 		log_error("%s is no H.264 encoder", path);
@@ -121,63 +94,62 @@ static int open_given(struct m2m_device *out, const char *path)
 	return res == -ENOENT || res == -ENXIO ? -ENODEV : res;
 }
 
-/* The numbers of /dev/video*, in order: the same encoder is found each time. */
-static unsigned list_nodes(bool there[NODES])
+/* The number of an encoder that its driver does not call one; -1: none is known. */
+static atomic_int odd_one = -1;
+
+/* By what drivers call their encoders; where /sys does not tell, any may be one. */
+static bool may_encode(const struct v4l2_node *node)
 {
-	DIR *dir = opendir("/dev");
-	struct dirent *entry;
-	unsigned count = 0;
-
-	if (!dir)
-		return 0;
-	while ((entry = readdir(dir))) {
-		char *end;
-		unsigned long number;
-
-		if (strncmp(entry->d_name, "video", 5))
-			continue;
-		number = strtoul(entry->d_name + 5, &end, 10);
-		if (end == entry->d_name + 5 || *end || number >= NODES)
-			continue;
-		there[number] = true;
-		count++;
-	}
-	closedir(dir);
-	return count;
+	return !*node->name || strcasestr(node->name, "enc") ||
+	       node->number == atomic_load(&odd_one);
 }
 
-static int find_encoder(struct m2m_device *out)
+/* In the order of the numbers: it is the same one each time. */
+static int find_among(struct m2m_device *out, bool all, uint32_t width, uint32_t height)
 {
-	static atomic_bool said;
-	bool there[NODES] = { false }, forbidden = false;
-	unsigned left = list_nodes(there);
+	bool forbidden = false;
+	struct v4l2_nodes nodes;
+	struct v4l2_node node;
 
-	for (unsigned i = 0; i < NODES && left; i++) {
-		char path[sizeof("/dev/video") + 10];
+	v4l2_nodes_list(&nodes);
+	while (v4l2_nodes_next(&nodes, &node)) {
 		int res;
 
-		if (!there[i])
+		if (!all && !may_encode(&node))
 			continue;
-		left--;
-		snprintf(path, sizeof(path), "/dev/video%u", i);
-		res = open_node(out, path);
+		res = open_node(out, node.path, width, height);
+		if (res == 0 && all)
+			atomic_store(&odd_one, node.number);
 		if (res == 0)
 			return 0;
 		forbidden |= res == -EACCES || res == -EPERM;
 	}
-	if (!atomic_exchange(&said, true))
-		log_info(forbidden ? "no H.264 encoder among the video nodes that we may open; is "
-				     "the user in the group \"video\"?"
-				   : "no H.264 encoder among /dev/video*");
 	return forbidden ? -EACCES : -ENODEV;
 }
 
-int m2m_device_open(struct m2m_device *out, const char *path)
+/* Encoders are not plugged in later: what is not called one is looked at once. */
+static int find_encoder(struct m2m_device *out, uint32_t width, uint32_t height)
 {
-	return path && *path ? open_given(out, path) : find_encoder(out);
+	static atomic_bool looked;
+	int res = find_among(out, false, width, height);
+
+	if (res == 0 || atomic_exchange(&looked, true))
+		return res;
+	res = find_among(out, true, width, height);
+	if (res < 0)
+		log_info(res == -EACCES ? "no H.264 encoder among the video nodes that we may "
+					  "open; is the user in the group \"video\"?"
+					: "no H.264 encoder among /dev/video*");
+	return res;
+}
+
+int m2m_device_open(struct m2m_device *out, const char *path, uint32_t width, uint32_t height)
+{
+	return path && *path ? open_given(out, path, width, height)
+			     : find_encoder(out, width, height);
 }
 
 void m2m_device_close(struct m2m_device *device)
 {
-	close_fd(&device->fd);
+	v4l2_device_close(&device->node);
 }

@@ -3,6 +3,7 @@
 #include "encoder/m2m_format.h"
 
 #include "base/util.h"
+#include "v4l2/ioctl.h"
 
 #define LOG_TOPIC "m2m"
 #include "base/log.h"
@@ -48,93 +49,17 @@ uint32_t m2m_format_single(uint32_t fourcc)
 	return layout && picture_can_be(layout->single) ? layout->single : 0;
 }
 
-/* ---- both APIs as one */
-
-struct colours {
-	uint32_t space, encoding, quantization;
-};
-
-static void write_format(struct v4l2_format *fmt, const struct m2m_format *from,
-	const struct colours *colours)
-{
-	struct v4l2_pix_format_mplane *mp = &fmt->fmt.pix_mp;
-
-	if (!m2m_is_mplane(fmt->type)) {
-		fmt->fmt.pix = (struct v4l2_pix_format){ .width = from->width,
-			.height = from->height,
-			.pixelformat = from->fourcc,
-			.field = V4L2_FIELD_NONE,
-			.bytesperline = from->stride[0],
-			.sizeimage = from->size[0],
-			.colorspace = colours->space,
-			.priv = V4L2_PIX_FMT_PRIV_MAGIC,
-			.ycbcr_enc = colours->encoding,
-			.quantization = colours->quantization };
-		return;
-	}
-	*mp = (struct v4l2_pix_format_mplane){ .width = from->width,
-		.height = from->height,
-		.pixelformat = from->fourcc,
-		.field = V4L2_FIELD_NONE,
-		.colorspace = colours->space,
-		.ycbcr_enc = (uint8_t)colours->encoding,
-		.quantization = (uint8_t)colours->quantization,
-		.num_planes = (uint8_t)from->n_planes };
-	for (unsigned i = 0; i < from->n_planes; i++) {
-		mp->plane_fmt[i].bytesperline = from->stride[i];
-		mp->plane_fmt[i].sizeimage = from->size[i];
-	}
-}
-
-static void read_format(const struct v4l2_format *fmt, struct m2m_format *to)
-{
-	const struct v4l2_pix_format_mplane *mp = &fmt->fmt.pix_mp;
-	const struct v4l2_pix_format *pix = &fmt->fmt.pix;
-
-	if (!m2m_is_mplane(fmt->type)) {
-		to->fourcc = pix->pixelformat;
-		to->width = pix->width;
-		to->height = pix->height;
-		to->stride[0] = pix->bytesperline;
-		to->size[0] = pix->sizeimage;
-		return;
-	}
-	to->fourcc = mp->pixelformat;
-	to->width = mp->width;
-	to->height = mp->height;
-	to->n_planes = CLAMP(mp->num_planes, 1, FRAME_PLANES);
-	for (unsigned i = 0; i < to->n_planes; i++) {
-		to->stride[i] = mp->plane_fmt[i].bytesperline;
-		to->size[i] = mp->plane_fmt[i].sizeimage;
-	}
-}
-
-/* S_FMT; fourcc, size, strides and sizes are read back into *format. */
-static int set_format(const struct m2m_device *device, enum v4l2_buf_type type,
-	const struct colours *colours, struct m2m_format *format)
-{
-	struct v4l2_format fmt = { .type = type };
-	int res;
-
-	write_format(&fmt, format, colours);
-	res = m2m_ioctl(device->fd, VIDIOC_S_FMT, &fmt);
-	if (res == 0)
-		read_format(&fmt, format);
-	return res;
-}
-
-int m2m_format_set_h264(const struct m2m_device *device, uint32_t width, uint32_t height,
-	uint32_t size)
+int m2m_format_set_h264(const struct m2m_device *device, uint32_t width, uint32_t height)
 {
 	/* The size is read-only by the documents, but bcm2835 sets its port up from it. */
-	struct m2m_format format = { .fourcc = V4L2_PIX_FMT_H264,
+	struct v4l2_layout layout = { .fourcc = V4L2_PIX_FMT_H264,
 		.width = width,
 		.height = height,
 		.n_planes = 1,
-		.size = { size } };
-	int res = set_format(device, device->capture, &(struct colours){ 0 }, &format);
+		.size = { BITSTREAM_SIZE } };
+	int res = v4l2_format_set(device->node.fd, device->capture, &layout);
 
-	return res < 0 || format.fourcc == V4L2_PIX_FMT_H264 ? res : -ENODEV;
+	return res < 0 || layout.fourcc == V4L2_PIX_FMT_H264 ? res : -ENODEV;
 }
 
 /* ---- layout */
@@ -148,19 +73,20 @@ static uint32_t rows_of(const struct layout *layout, unsigned plane, uint32_t he
 bool m2m_format_lay_out(const struct m2m_format *format, struct picture *picture,
 	uint8_t *const memory[FRAME_PLANES], uint32_t used[FRAME_PLANES])
 {
-	const struct layout *layout = find_layout(format->fourcc);
+	const struct v4l2_layout *buffer = &format->memory;
+	const struct layout *layout = find_layout(buffer->fourcc);
 
 	picture->format = format->format;
 	memset(used, 0, FRAME_PLANES * sizeof(*used));
-	if (format->n_planes == 1) {
-		used[0] = (uint32_t)picture_lay_out(picture, memory[0], format->stride[0],
-			format->height);
-		return used[0] && used[0] <= format->size[0];
+	if (buffer->n_planes == 1) {
+		used[0] = (uint32_t)picture_lay_out(picture, memory[0], buffer->stride[0],
+			buffer->height);
+		return used[0] && used[0] <= buffer->size[0];
 	}
-	for (unsigned i = 0; i < format->n_planes; i++) {
-		used[i] = format->stride[i] * rows_of(layout, i, format->height);
-		picture->plane[i] = (struct frame_plane){ memory[i], format->stride[i], used[i] };
-		if (used[i] > format->size[i])
+	for (unsigned i = 0; i < buffer->n_planes; i++) {
+		used[i] = buffer->stride[i] * rows_of(layout, i, buffer->height);
+		picture->plane[i] = (struct frame_plane){ memory[i], buffer->stride[i], used[i] };
+		if (used[i] > buffer->size[i])
 			return false;
 	}
 	return true;
@@ -168,14 +94,12 @@ bool m2m_format_lay_out(const struct m2m_format *format, struct picture *picture
 
 /* ---- negotiation */
 
-static struct colours colours_of(const struct frame *like)
+static void set_colours(struct v4l2_layout *out, const struct frame *like)
 {
-	return (struct colours){
-		.space = V4L2_COLORSPACE_REC709, /* as avc_set_colour() says */
-		.encoding = like->matrix == MATRIX_709 ? V4L2_YCBCR_ENC_709 : V4L2_YCBCR_ENC_601,
-		.quantization = like->range == RANGE_FULL ? V4L2_QUANTIZATION_FULL_RANGE
-							  : V4L2_QUANTIZATION_LIM_RANGE,
-	};
+	out->colorspace = V4L2_COLORSPACE_REC709; /* as avc_set_colour() says */
+	out->encoding = like->matrix == MATRIX_709 ? V4L2_YCBCR_ENC_709 : V4L2_YCBCR_ENC_601;
+	out->quantization = like->range == RANGE_FULL ? V4L2_QUANTIZATION_FULL_RANGE
+						      : V4L2_QUANTIZATION_LIM_RANGE;
 }
 
 /*
@@ -205,13 +129,14 @@ static bool could_import(const struct m2m_device *device, const struct encoder_c
 /* What the driver made of it must be what we can fill. */
 static bool is_usable(const struct m2m_format *format, const struct layout *layout, uint32_t fourcc)
 {
-	struct picture picture = { .width = format->width, .height = format->height };
+	const struct v4l2_layout *buffer = &format->memory;
+	struct picture picture = { .width = buffer->width, .height = buffer->height };
 	uint8_t *none[FRAME_PLANES] = { NULL };
 	uint32_t used[FRAME_PLANES];
 
-	return format->fourcc == fourcc &&
-	       format->n_planes == (fourcc == layout->multi ? layout->planes : 1) &&
-	       format->stride[0] >= format->width * layout->bytes &&
+	return buffer->fourcc == fourcc &&
+	       buffer->n_planes == (fourcc == layout->multi ? layout->planes : 1) &&
+	       buffer->stride[0] >= buffer->width * layout->bytes &&
 	       m2m_format_lay_out(format, &picture, none, used);
 }
 
@@ -220,22 +145,23 @@ static int try_format(const struct m2m_device *device, const struct encoder_conf
 	uint32_t fourcc, uint32_t stride, struct m2m_format *out)
 {
 	const struct layout *layout = find_layout(fourcc);
-	struct colours colours = colours_of(&config->like);
+	struct v4l2_layout *buffer = &out->memory;
 	int res;
 
-	*out = (struct m2m_format){ .fourcc = fourcc,
+	*out = (struct m2m_format){ .format = layout->single };
+	*buffer = (struct v4l2_layout){ .fourcc = fourcc,
 		.width = config->width,
 		.height = config->height,
 		.n_planes = fourcc == layout->multi ? layout->planes : 1 };
-	for (unsigned i = 0; i < out->n_planes; i++)
-		out->stride[i] = i && layout->planes == 3 ? stride / 2 : stride;
-	res = set_format(device, device->output, &colours, out);
+	for (unsigned i = 0; i < buffer->n_planes; i++)
+		buffer->stride[i] = i && layout->planes == 3 ? stride / 2 : stride;
+	set_colours(buffer, &config->like);
+	res = v4l2_format_set(device->node.fd, device->output, buffer);
 	if (res < 0)
 		return res;
-	out->format = layout->single;
 	/* Some drivers leave it out where it is the packed width. */
-	if (out->fourcc == fourcc && out->stride[0] == 0)
-		out->stride[0] = out->width * layout->bytes;
+	if (buffer->fourcc == fourcc && buffer->stride[0] == 0)
+		buffer->stride[0] = buffer->width * layout->bytes;
 	return is_usable(out, layout, fourcc) ? 0 : -ENOTSUP;
 }
 
@@ -247,8 +173,9 @@ static int try_strides(const struct m2m_device *device, const struct encoder_con
 	uint32_t stride = config->like.plane[0].stride;
 
 	if (could_import(device, config, layout, fourcc) &&
-		try_format(device, config, fourcc, stride, out) == 0 && out->stride[0] == stride &&
-		(layout->planes == 1 || out->height == config->height)) {
+		try_format(device, config, fourcc, stride, out) == 0 &&
+		out->memory.stride[0] == stride &&
+		(layout->planes == 1 || out->memory.height == config->height)) {
 		out->as_source = true;
 		return 0;
 	}
@@ -294,7 +221,7 @@ static int choose_format(const struct m2m_device *device, const struct encoder_c
 
 /* Drivers pad to what their hardware works in; the stream has to say where the picture ends. */
 static int set_crop(const struct m2m_device *device, const struct encoder_config *config,
-	const struct m2m_format *format)
+	const struct v4l2_layout *format)
 {
 	struct v4l2_selection crop = { .type = device->output,
 		.target = V4L2_SEL_TGT_CROP,
@@ -303,17 +230,17 @@ static int set_crop(const struct m2m_device *device, const struct encoder_config
 	if (format->width == config->width && format->height == config->height)
 		return 0;
 	if (format->width >= config->width && format->height >= config->height) {
-		if (m2m_ioctl(device->fd, VIDIOC_S_SELECTION, &crop) < 0) {
+		if (v4l2_ioctl(device->node.fd, VIDIOC_S_SELECTION, &crop) < 0) {
 			/* Kernels before 4.13 know the single-planar name only. */
 			crop.type = V4L2_BUF_TYPE_VIDEO_OUTPUT;
 			crop.r = (struct v4l2_rect){ 0, 0, config->width, config->height };
-			if (m2m_ioctl(device->fd, VIDIOC_S_SELECTION, &crop) < 0)
+			if (v4l2_ioctl(device->node.fd, VIDIOC_S_SELECTION, &crop) < 0)
 				crop.r.width = 0;
 		}
 		if (crop.r.width == config->width && crop.r.height == config->height)
 			return 0;
 	}
-	log_warn("%s cannot do %ux%u; the nearest that it can is %ux%u", device->path,
+	log_warn("%s cannot do %ux%u; the nearest that it can is %ux%u", device->node.path,
 		config->width, config->height, format->width, format->height);
 	return -ERANGE;
 }
@@ -321,30 +248,31 @@ static int set_crop(const struct m2m_device *device, const struct encoder_config
 int m2m_format_negotiate(const struct m2m_device *device, const struct encoder_config *config,
 	struct m2m_format *out)
 {
-	int res = m2m_format_set_h264(device, config->width, config->height, BITSTREAM_SIZE);
+	int res = choose_format(device, config, out);
 
-	if (res == 0)
-		res = choose_format(device, config, out);
 	/* The raw format may have reset the coded one. */
 	if (res == 0)
-		res = m2m_format_set_h264(device, config->width, config->height, BITSTREAM_SIZE);
+		res = m2m_format_set_h264(device, config->width, config->height);
 	if (res < 0) {
-		log_warn("%s: no format that it takes can be had (%s)", device->path,
+		log_warn("%s: no format that it takes can be had (%s)", device->node.path,
 			strerror(-res));
 		return res;
 	}
-	return set_crop(device, config, out);
+	return set_crop(device, config, &out->memory);
 }
 
 int m2m_format_repeat(const struct m2m_device *device, const struct m2m_format *format)
 {
-	struct m2m_format again = *format;
-	int res = set_format(device, device->output, &(struct colours){ 0 }, &again);
+	const struct v4l2_layout *wanted = &format->memory;
+	struct v4l2_layout again = *wanted;
+	int res;
 
+	again.colorspace = again.encoding = again.quantization = 0;
+	res = v4l2_format_set(device->node.fd, device->output, &again);
 	if (res < 0)
 		return res;
-	return again.fourcc == format->fourcc && again.stride[0] == format->stride[0] &&
-			       again.size[0] >= format->size[0]
+	return again.fourcc == wanted->fourcc && again.stride[0] == wanted->stride[0] &&
+			       again.size[0] >= wanted->size[0]
 		       ? 0
 		       : -ENOTSUP;
 }

@@ -10,28 +10,25 @@
 
 #include "encoder/encoder.h"
 #include "encoder/m2m_device.h"
+#include "v4l2/format.h"
 
 struct m2m_format {
-	uint32_t fourcc;        /* as the driver calls it: NM12 */
-	uint32_t format;        /* of the single-memory twin: NV12 */
-	uint32_t width, height; /* of the buffers: what is beyond the picture is cropped away */
-	unsigned n_planes;      /* of memory */
-	uint32_t stride[FRAME_PLANES], size[FRAME_PLANES]; /* of memory planes, in bytes */
-	bool as_source; /* pictures like config->like can be read where they lie */
+	struct v4l2_layout memory; /* of the buffers: what is beyond the picture is cropped away */
+	uint32_t format;           /* of the single-memory twin: NV12 for NM12 */
+	bool as_source;            /* pictures like config->like can be read where they lie */
 };
 
 /* The fourcc of the same format in one piece of memory; 0 when we cannot fill it. */
 uint32_t m2m_format_single(uint32_t fourcc);
 
 /*
- * Sets H.264 on the CAPTURE queue, at least `size` bytes a buffer. 0 leaves things to the driver.
- * -ENODEV when it does something else.
+ * Sets H.264 on the CAPTURE queue, with buffers large enough for any picture. -ENODEV when it does
+ * something else.
  */
-int m2m_format_set_h264(const struct m2m_device *device, uint32_t width, uint32_t height,
-	uint32_t size);
+int m2m_format_set_h264(const struct m2m_device *device, uint32_t width, uint32_t height);
 
 /*
- * Chooses and sets the formats of both queues, and the crop. -ERANGE: the encoder cannot do this
+ * Chooses and sets the raw format, then the coded one again, and the crop. -ERANGE: the encoder cannot do this
  * size; -ENOTSUP: no raw format that we could fill. Has logged why.
  */
 int m2m_format_negotiate(const struct m2m_device *device, const struct encoder_config *config,

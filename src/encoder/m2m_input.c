@@ -28,7 +28,7 @@ static int open_mapped(struct m2m_input *input, struct encoder *encoder, unsigne
 		return res;
 	encoder->n_inputs = MIN(input->queue.n_buffers, ENCODER_INPUTS);
 	for (unsigned i = 0; i < encoder->n_inputs; i++) {
-		for (unsigned p = 0; p < input->format.n_planes; p++)
+		for (unsigned p = 0; p < input->format.memory.n_planes; p++)
 			memory[p] = input->queue.map[i][p].at;
 		m2m_format_lay_out(&input->format, &encoder->input[i], memory, input->used);
 	}
@@ -47,7 +47,7 @@ static void free_memory(struct m2m_input *input)
 /* Not from malloc: m2m_queue_allocate() may map the driver's memory over it. */
 static int make_inputs(struct m2m_input *input, struct encoder *encoder)
 {
-	size_t size = round_to_page(input->format.size[0]);
+	size_t size = round_to_page(input->format.memory.size[0]);
 
 	for (unsigned i = 0; i < ENCODER_INPUTS; i++) {
 		void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
@@ -55,7 +55,7 @@ static int make_inputs(struct m2m_input *input, struct encoder *encoder)
 
 		if (at == MAP_FAILED)
 			return -ENOMEM;
-		input->memory[i] = (struct m2m_map){ at, size };
+		input->memory[i] = (struct v4l2_map){ at, size };
 		m2m_format_lay_out(&input->format, &encoder->input[i],
 			(uint8_t *[FRAME_PLANES]){ at, NULL, NULL }, input->used);
 	}
@@ -65,14 +65,14 @@ static int make_inputs(struct m2m_input *input, struct encoder *encoder)
 
 static int open_imported(struct m2m_input *input, struct encoder *encoder)
 {
-	int res = m2m_queue_allocate(&input->queue, V4L2_MEMORY_DMABUF, M2M_BUFFERS, NULL);
+	int res = m2m_queue_allocate(&input->queue, V4L2_MEMORY_DMABUF, V4L2_BUFFERS, NULL);
 
 	if (res < 0)
 		return res;
 	/* Two are for our own pictures, and a source with fewer than three is none. */
 	res = input->queue.n_buffers < ENCODER_INPUTS + 3 ? -ENOTSUP : make_inputs(input, encoder);
 	if (res < 0) {
-		m2m_queue_free(&input->queue);
+		v4l2_queue_free(&input->queue);
 		free_memory(input);
 	}
 	return res;
@@ -84,16 +84,16 @@ int m2m_input_open(struct m2m_input *input, const struct m2m_device *device,
 	input->device = device;
 	input->format = *format;
 	input->picture = encoder->input;
-	input->queue = (struct m2m_queue){
-		.fd = device->fd, .type = device->output, .n_planes = format->n_planes
+	input->queue = (struct v4l2_queue){
+		.fd = device->node.fd, .type = device->output, .n_planes = format->memory.n_planes
 	};
-	input->staging.device.fd = -1;
+	input->staging.device.node.fd = -1;
 	for (unsigned i = 0; i < ENCODER_INPUTS; i++) {
 		input->staging.dmabuf[i] = -1;
 		encoder->input[i].width = encoder->width;
 		encoder->input[i].height = encoder->height;
 	}
-	for (unsigned i = 0; i < M2M_BUFFERS; i++)
+	for (unsigned i = 0; i < V4L2_BUFFERS; i++)
 		input->slot[i].input = -1;
 	if (format->as_source && open_imported(input, encoder) == 0) {
 		atomic_store(&input->imports, true);
@@ -115,7 +115,7 @@ bool m2m_input_takes(const struct m2m_input *input, const struct frame *frame)
 
 	if (!atomic_load(&input->imports) || !frame->dmabuf.id || frame->format != like->format ||
 		frame->width != like->width || frame->height != like->height ||
-		frame->dmabuf.size < input->format.size[0])
+		frame->dmabuf.size < input->format.memory.size[0])
 		return false;
 	for (unsigned i = 0; i < FRAME_PLANES; i++) {
 		if (frame->plane[i].stride != like->plane[i].stride ||
@@ -157,14 +157,14 @@ static struct m2m_slot *find_slot(struct m2m_input *input, const struct frame_dm
 static int put_slot(struct m2m_input *input, struct m2m_slot *slot, const struct m2m_slot *next,
 	int dmabuf)
 {
-	struct m2m_buffer buffer = { .index = (unsigned)(slot - input->slot),
+	struct v4l2_given buffer = { .index = (unsigned)(slot - input->slot),
 		.timestamp_us = next->timestamp_us,
 		.dmabuf = dmabuf,
-		.length = input->format.size[0] };
+		.length = input->format.memory.size[0] };
 	int res;
 
 	memcpy(buffer.used, input->used, sizeof(buffer.used));
-	res = m2m_queue_put(&input->queue, &buffer);
+	res = v4l2_queue_put(&input->queue, &buffer);
 	if (res < 0)
 		return res;
 	*slot = *next;
@@ -184,7 +184,7 @@ static void close_staging(struct m2m_staging *staging)
 {
 	for (unsigned i = 0; i < ENCODER_INPUTS; i++)
 		close_fd(&staging->dmabuf[i]);
-	m2m_queue_free(&staging->queue);
+	v4l2_queue_free(&staging->queue);
 	m2m_device_close(&staging->device);
 }
 
@@ -197,15 +197,15 @@ static int change_to_mapped(struct m2m_input *input)
 	int res;
 
 	atomic_store(&input->imports, false);
-	m2m_queue_free(&input->queue);
-	for (unsigned i = 0; i < M2M_BUFFERS; i++) {
+	v4l2_queue_free(&input->queue);
+	for (unsigned i = 0; i < V4L2_BUFFERS; i++) {
 		frame_unref(input->slot[i].frame);
 		input->slot[i] = (struct m2m_slot){ .input = -1 };
 	}
 	close_staging(&input->staging);
 	res = m2m_queue_allocate(&input->queue, V4L2_MEMORY_MMAP, ENCODER_INPUTS, input->memory);
 	if (res == 0 && input->queue.n_buffers < ENCODER_INPUTS) {
-		log_error("%s has no memory for two pictures of its own", input->device->path);
+		log_error("%s has no memory for two pictures of its own", input->device->node.path);
 		res = -ENOMEM;
 	}
 	return res < 0 ? res : m2m_queue_start(&input->queue);
@@ -231,7 +231,7 @@ static int put_frame(struct m2m_input *input, const struct encoder_submission *i
 		return res;
 	/* Memory in pieces, or where the hardware cannot reach: videobuf2 knows it only now. */
 	log_info("%s cannot read the source's memory (%s): pictures are copied",
-		input->device->path, strerror(-res));
+		input->device->node.path, strerror(-res));
 	atomic_store(&input->imports, false);
 	if (input->queue.streaming)
 		return -ENOTSUP; /* from now on by way of the second handle */
@@ -248,14 +248,13 @@ static int open_staging(struct m2m_input *input)
 	int res = 0;
 
 	staging->device = *input->device;
-	staging->device.fd = open(input->device->path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	if (staging->device.fd < 0)
+	staging->device.node.fd = open(input->device->node.path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (staging->device.node.fd < 0)
 		return -errno;
-	staging->queue = (struct m2m_queue){
-		.fd = staging->device.fd, .type = input->device->output, .n_planes = 1
+	staging->queue = (struct v4l2_queue){
+		.fd = staging->device.node.fd, .type = input->device->output, .n_planes = 1
 	};
-	res = m2m_format_set_h264(&staging->device, input->picture->width, input->picture->height,
-		0);
+	res = m2m_format_set_h264(&staging->device, input->picture->width, input->picture->height);
 	if (res >= 0)
 		res = m2m_format_repeat(&staging->device, &input->format);
 	if (res >= 0)
@@ -263,7 +262,7 @@ static int open_staging(struct m2m_input *input)
 	if (res >= 0 && staging->queue.n_buffers < ENCODER_INPUTS)
 		res = -ENOMEM;
 	for (unsigned i = 0; res >= 0 && i < ENCODER_INPUTS; i++) {
-		staging->dmabuf[i] = m2m_queue_export(&staging->queue, i);
+		staging->dmabuf[i] = v4l2_queue_export(&staging->queue, i, O_RDWR);
 		if (staging->dmabuf[i] < 0)
 			res = staging->dmabuf[i];
 	}
@@ -275,7 +274,7 @@ static int put_staged(struct m2m_input *input, int number, int64_t timestamp_us)
 	struct m2m_staging *staging = &input->staging;
 	struct m2m_slot *slot = &input->slot[n_shared(input) + (unsigned)number];
 	struct m2m_slot next = { .timestamp_us = timestamp_us, .input = number };
-	int res = staging->device.fd >= 0 ? 0 : open_staging(input);
+	int res = staging->device.node.fd >= 0 ? 0 : open_staging(input);
 
 	if (res < 0)
 		return res;
@@ -304,7 +303,7 @@ static int put_input(struct m2m_input *input, int number, int64_t timestamp_us)
 	if (res == -ENODEV)
 		return res;
 	log_info("%s: no buffers of its own beside imported ones (%s): pictures are copied",
-		input->device->path, strerror(-res));
+		input->device->node.path, strerror(-res));
 	res = change_to_mapped(input);
 	return res < 0 ? res : -ENOTSUP;
 }
@@ -321,9 +320,9 @@ int m2m_input_put(struct m2m_input *input, const struct encoder_submission *in,
 
 int m2m_input_reclaim(struct m2m_input *input, int64_t *timestamp_us, int *number)
 {
-	struct m2m_buffer buffer;
+	struct v4l2_taken buffer;
 	struct m2m_slot *slot;
-	int res = input->queue.streaming ? m2m_queue_take(&input->queue, &buffer) : -EAGAIN;
+	int res = input->queue.streaming ? v4l2_queue_take(&input->queue, &buffer) : -EAGAIN;
 
 	if (res < 0)
 		return res;
@@ -350,8 +349,8 @@ void m2m_input_close(struct m2m_input *input)
 	if (!input->device)
 		return;
 	/* First the queue: the hardware reads what the rest lets go of. */
-	m2m_queue_free(&input->queue);
-	for (unsigned i = 0; i < M2M_BUFFERS; i++)
+	v4l2_queue_free(&input->queue);
+	for (unsigned i = 0; i < V4L2_BUFFERS; i++)
 		frame_unref(input->slot[i].frame);
 	free_memory(input);
 	close_staging(&input->staging);

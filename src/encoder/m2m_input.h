@@ -33,18 +33,19 @@ struct m2m_slot {
 /* The second handle. */
 struct m2m_staging {
 	struct m2m_device device; /* fd -1: not open */
-	struct m2m_queue queue;
+	struct v4l2_queue queue;
 	int dmabuf[ENCODER_INPUTS];
 };
 
 struct m2m_input {
 	const struct m2m_device *device;
 	struct m2m_format format;
-	struct m2m_queue queue;
-	struct m2m_slot slot[M2M_BUFFERS];
-	uint32_t used[FRAME_PLANES];           /* bytes of a picture */
-	const struct picture *picture;         /* the encoder's inputs */
-	struct m2m_map memory[ENCODER_INPUTS]; /* imported: theirs, until the driver's takes over */
+	struct v4l2_queue queue;
+	struct m2m_slot slot[V4L2_BUFFERS];
+	uint32_t used[FRAME_PLANES];   /* bytes of a picture */
+	const struct picture *picture; /* the encoder's inputs */
+	struct v4l2_map
+		memory[ENCODER_INPUTS]; /* imported: theirs, until the driver's takes over */
 	struct m2m_staging staging;
 	atomic_bool imports; /* cleared by the encoder's thread, read by any */
 };

@@ -13,8 +13,8 @@
 
 static int queue_buffer(struct m2m_unit *unit, unsigned index)
 {
-	struct m2m_buffer buffer = { .index = index, .dmabuf = -1 };
-	int res = m2m_queue_put(&unit->queue, &buffer);
+	struct v4l2_given buffer = { .index = index };
+	int res = v4l2_queue_put(&unit->queue, &buffer);
 
 	if (res < 0)
 		log_error("cannot give a buffer to the encoder (VIDIOC_QBUF): %s", strerror(-res));
@@ -25,8 +25,8 @@ int m2m_unit_open(struct m2m_unit *unit, const struct m2m_device *device, unsign
 {
 	int res;
 
-	unit->queue = (struct m2m_queue){
-		.fd = device->fd, .type = device->capture, .n_planes = 1
+	unit->queue = (struct v4l2_queue){
+		.fd = device->node.fd, .type = device->capture, .n_planes = 1
 	};
 	res = m2m_queue_allocate(&unit->queue, V4L2_MEMORY_MMAP, count, NULL);
 	for (unsigned i = 0; res == 0 && i < unit->queue.n_buffers; i++)
@@ -60,21 +60,26 @@ static bool has_slice(const uint8_t *at, const uint8_t *end)
 	return false;
 }
 
+static int64_t time_of(const struct v4l2_taken *buffer)
+{
+	return buffer->timestamp.tv_sec * 1000000LL + buffer->timestamp.tv_usec;
+}
+
 /*
  * One copy out of the driver's memory, which is not cached on a Pi and so must not be searched,
  * and the buffer goes back at once: the encoder stops when it has none.
  */
-static int add_piece(struct m2m_unit *unit, const struct m2m_buffer *buffer)
+static int add_piece(struct m2m_unit *unit, const struct v4l2_taken *buffer)
 {
-	const struct m2m_map *map = &unit->queue.map[buffer->index][0];
-	size_t size = buffer->used[0] - buffer->offset;
+	const struct v4l2_map *map = &unit->queue.map[buffer->index][0];
+	size_t size = buffer->used[0] - buffer->offset[0];
 
 	if (!unit->size) {
-		unit->timestamp_us = buffer->timestamp_us;
+		unit->timestamp_us = time_of(buffer);
 		unit->begin_ns = now_ns();
 	}
 	if (make_room(unit, size)) {
-		memcpy(unit->data + unit->size, map->at + buffer->offset, size);
+		memcpy(unit->data + unit->size, map->at + buffer->offset[0], size);
 		unit->size += size;
 		unit->has_slice = unit->has_slice || has_slice(unit->data, unit->data + unit->size);
 	} else {
@@ -87,18 +92,18 @@ static int add_piece(struct m2m_unit *unit, const struct m2m_buffer *buffer)
 
 int m2m_unit_read(struct m2m_unit *unit)
 {
-	struct m2m_buffer buffer = unit->held;
-	int res = unit->has_held ? 0 : m2m_queue_take(&unit->queue, &buffer);
+	struct v4l2_taken buffer = unit->held;
+	int res = unit->has_held ? 0 : v4l2_queue_take(&unit->queue, &buffer);
 
-	if (res < 0)
-		return res;
+	if (res < 0 || buffer.lies)
+		return res < 0 ? res : -EIO;
 	unit->has_held = false;
 	/* Frames that were dropped, and ends of streams that nobody asked for. */
-	if (buffer.used[0] == buffer.offset) {
+	if (buffer.used[0] == buffer.offset[0]) {
 		unit->failed |= (buffer.flags & V4L2_BUF_FLAG_ERROR) != 0;
 		return queue_buffer(unit, buffer.index);
 	}
-	if (unit->size && buffer.timestamp_us != unit->timestamp_us) {
+	if (unit->size && time_of(&buffer) != unit->timestamp_us) {
 		unit->held = buffer;
 		unit->has_held = unit->is_past = true;
 		return 0;
@@ -125,6 +130,6 @@ void m2m_unit_reset(struct m2m_unit *unit)
 
 void m2m_unit_close(struct m2m_unit *unit)
 {
-	m2m_queue_free(&unit->queue);
+	v4l2_queue_free(&unit->queue);
 	free(unit->data);
 }

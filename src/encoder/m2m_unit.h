@@ -12,8 +12,8 @@
 #include "encoder/m2m_queue.h"
 
 struct m2m_unit {
-	struct m2m_queue queue;
-	struct m2m_buffer held; /* dequeued, and belongs to the unit after this one */
+	struct v4l2_queue queue;
+	struct v4l2_taken held; /* dequeued, and belongs to the unit after this one */
 	bool has_held;
 	bool failed; /* a frame was lost without leaving a byte; the owner clears it */
 

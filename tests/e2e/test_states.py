@@ -11,6 +11,7 @@ import time
 
 from harness import (LONG, PATIENCE, SAN, Daemon, Skip, check, equal, figure, folder, free_name, jpeg_size, no_rates,
                      preload, test, wait_until)
+from test_m2m import summary
 
 CARD_S, BACK_S = 1.5, 2.0
 SLOWLY = 1 if LONG else 8
@@ -206,6 +207,22 @@ def a_grabber_with_a_new_number_is_found():
             watch.back()
         daemon.wait_log("the grabber is /dev/video8 now")
         watch.finish("other number")
+
+
+@test
+def nobody_elses_node_is_opened_while_the_grabber_is_away():
+    with Daemon(*USB, "--h264-encoder", "off", "--device-error-delay", 1, node="/dev/video0", clock=1,
+                fake="uvc:path=/dev/video0;m2m:path=/dev/video11") as daemon:
+        watch = Watch(daemon)
+        before = summary(daemon)["m2m_opens"]
+        daemon.tell("unplug")
+        watch.card("no-device")
+        tries = daemon.source()["restarts"]
+        wait_until(lambda: daemon.source()["restarts"] >= tries + 3, "it is looked for")
+        daemon.tell("replug /dev/video2")
+        watch.back()
+        daemon.wait_log("the grabber is /dev/video2 now")
+        equal(summary(daemon)["m2m_opens"], before, "how often the encoder's node was opened")
 
 
 @test

@@ -19,6 +19,7 @@
 #include "capture/device.h"
 #include "capture/format.h"
 #include "capture/hdmi.h"
+#include "driver.h"
 
 #undef fail /* cmocka's; v4l2.c has its own */
 
@@ -109,7 +110,7 @@ static int choose(const int *input)
 	return 0;
 }
 
-static int our_xioctl(int fd, unsigned long request, void *arg)
+static int driver_ioctl(int fd, unsigned long request, void *arg)
 {
 	(void)fd;
 	switch (request) {
@@ -153,15 +154,15 @@ static int our_wait(pthread_cond_t *cond, pthread_mutex_t *lock, const struct ti
 	return 0;
 }
 
-static int our_open(const char *path, struct source_identity *identity, int *fd,
+static int our_open(struct v4l2_device *out, const char *path, struct source_identity *identity,
 	enum v4l2_buf_type *type)
 {
 	(void)path;
 	(void)identity;
 	*type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
-	*fd = memfd_create("driver", MFD_CLOEXEC);
-	assert_true(*fd >= 0);
-	return ftruncate(*fd, BUFFERS * LENGTH);
+	out->fd = memfd_create("driver", MFD_CLOEXEC);
+	assert_true(out->fd >= 0);
+	return ftruncate(out->fd, BUFFERS * LENGTH);
 }
 
 static bool our_has_timings(int fd)
@@ -211,7 +212,6 @@ static void our_apply(int fd, const struct options *opt)
 }
 
 extern const struct source_ops tested_v4l2;
-#define xioctl                 our_xioctl
 #define now_ns                 our_now
 #define wait_for_events        our_events
 #define pthread_cond_timedwait our_wait

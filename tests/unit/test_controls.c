@@ -12,9 +12,8 @@
 #include <cmocka.h>
 
 #include "base/util.h"
+#include "driver.h"
 
-static int driver_ioctl(int fd, unsigned long request, void *arg);
-#define xioctl          driver_ioctl
 #define controls_apply  tested_apply
 #define controls_change tested_change
 #define controls_list   tested_list

@@ -12,6 +12,7 @@
 #include <linux/videodev2.h>
 
 #include "base/util.h"
+#include "driver.h"
 
 #undef fail /* cmocka's; v4l2.c has its own */
 
@@ -21,7 +22,7 @@
 static int refusal, next_fd;
 static struct v4l2_exportbuffer asked;
 
-static int our_xioctl(int fd, unsigned long request, void *arg)
+static int driver_ioctl(int fd, unsigned long request, void *arg)
 {
 	struct v4l2_exportbuffer *export = arg;
 
@@ -33,7 +34,6 @@ static int our_xioctl(int fd, unsigned long request, void *arg)
 	return refusal;
 }
 
-#define xioctl        our_xioctl
 #define source_v4l2   tested_v4l2
 #define describe      describe_buffer /* v4l2.c has one of its own */
 #define stream_create tested_create
@@ -47,17 +47,21 @@ static int our_xioctl(int fd, unsigned long request, void *arg)
 #include "../../src/capture/v4l2.c" /* NOLINT(bugprone-suspicious-include) */
 
 static uint8_t memory[LENGTH + 64];
+static struct stream stream;
 
 static void export(struct buffer *buffer, uint32_t index, int answer)
 {
 	static uint64_t streams;
-	struct stream stream = { .fd = 3, .type = V4L2_BUF_TYPE_VIDEO_CAPTURE, .id = ++streams };
 
+	stream = (struct stream){ .id = ++streams,
+		.queue = { .fd = 3,
+			.type = V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE,
+			.n_planes = 1,
+			.n_buffers = 8 } };
+	stream.queue.map[index][0] = (struct v4l2_map){ memory, sizeof(memory) };
 	refusal = answer;
 	next_fd = FIRST_FD + (int)index;
-	*buffer = (struct buffer){
-		.index = index, .length = { sizeof(memory) }, .memory = { memory }
-	};
+	*buffer = (struct buffer){ .stream = &stream, .index = index };
 	export_buffer(&stream, buffer);
 }
 
@@ -68,7 +72,7 @@ static void each_buffer_is_exported_under_a_name_of_its_own(void **state)
 	(void)state;
 	export(&first, 4, 0);
 	assert_int_equal(asked.index, 4);
-	assert_int_equal(asked.type, V4L2_BUF_TYPE_VIDEO_CAPTURE);
+	assert_int_equal(asked.type, V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE);
 	assert_true(asked.flags & O_CLOEXEC);
 	assert_int_equal(first.dmabuf.fd, FIRST_FD + 4);
 	assert_int_equal(first.dmabuf.size, sizeof(memory));
@@ -87,19 +91,17 @@ static void a_driver_that_cannot_export_is_fine(void **state)
 	assert_int_equal(buffer.dmabuf.id, 0);
 }
 
-/* A picture in the multi-planar API that begins `offset` bytes into its memory. */
+/* A picture that begins `offset` bytes into its memory. */
 static uint64_t id_of_picture_at(uint32_t offset)
 {
-	struct stream stream = { .type = V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE, .memory_planes = 1 };
-	struct v4l2_plane plane = { .bytesused = offset + LENGTH, .data_offset = offset };
-	struct v4l2_buffer buf = { .type = stream.type, .m.planes = &plane };
+	struct v4l2_taken taken = { .used = { offset + LENGTH }, .offset = { offset } };
 	struct stream_filled filled;
 	struct buffer buffer;
 
 	export(&buffer, 0, 0);
-	buffer.stream = &stream;
-	describe_buffer(&buffer, &buf, &filled);
+	describe_buffer(&buffer, &taken, &filled);
 	assert_ptr_equal(filled.memory[0], memory + offset);
+	assert_int_equal(filled.used[0], LENGTH);
 	return filled.frame->dmabuf.id;
 }
 

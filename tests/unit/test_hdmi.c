@@ -14,6 +14,7 @@
 #include <stdbool.h>
 
 #include "base/util.h"
+#include "driver.h"
 
 #define MOST_READINGS 100
 
@@ -36,7 +37,7 @@ static int query_timings(struct v4l2_dv_timings *out)
 	return 0;
 }
 
-static int our_xioctl(int fd, unsigned long request, void *arg)
+static int driver_ioctl(int fd, unsigned long request, void *arg)
 {
 	(void)fd;
 	switch (request) {
@@ -61,7 +62,6 @@ static int our_events(struct pollfd *on, nfds_t n, int64_t until_ns)
 	return receiver.stop;
 }
 
-#define xioctl            our_xioctl
 #define wait_for_events   our_events
 #define now_ns            our_now
 #define hdmi_has_timings  tested_has_timings

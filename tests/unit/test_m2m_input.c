@@ -28,7 +28,7 @@ static int setup(void **state)
 		.height = HEIGHT,
 		.plane = { { theirs, WIDTH, LUMA }, { theirs + LUMA, WIDTH, LUMA / 2 } } };
 	input = (struct m2m_input){ .picture = &picture, .imports = true };
-	input.format.size[0] = LUMA * 3 / 2;
+	input.format.memory.size[0] = LUMA * 3 / 2;
 	frame = (struct frame){ .format = V4L2_PIX_FMT_NV12,
 		.width = WIDTH,
 		.height = HEIGHT,

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 
 #include "base/util.h"
+#include "driver.h"
 
 static struct {
 	uint32_t formats[4]; /* that it has; the first replaces what it does not */
@@ -71,7 +72,7 @@ static int enum_interval(struct v4l2_frmivalenum *ival)
 	return 0;
 }
 
-static int our_xioctl(int fd, unsigned long request, void *arg)
+static int driver_ioctl(int fd, unsigned long request, void *arg)
 {
 	struct v4l2_streamparm *parm = arg;
 
@@ -86,7 +87,6 @@ static int our_xioctl(int fd, unsigned long request, void *arg)
 	}
 }
 
-#define xioctl           our_xioctl
 #define format_negotiate tested_negotiate
 #define format_set_rate  tested_set_rate
 #define format_describe  tested_describe

@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 
 #include "base/util.h"
+#include "driver.h"
 
 #define COUNT 5
 
@@ -54,7 +55,7 @@ static int take(struct v4l2_buffer *buf)
 	return -EAGAIN;
 }
 
-static int our_xioctl(int fd, unsigned long request, void *arg)
+static int driver_ioctl(int fd, unsigned long request, void *arg)
 {
 	const struct v4l2_requestbuffers *asked = arg;
 	struct v4l2_buffer *buf = arg;
@@ -83,7 +84,6 @@ static int our_timedwait(pthread_cond_t *cond, pthread_mutex_t *lock, const stru
 }
 
 #define pthread_cond_timedwait our_timedwait
-#define xioctl                 our_xioctl
 #define stream_create          tested_create
 #define stream_start           tested_start
 #define stream_requeue         tested_requeue

@@ -64,7 +64,9 @@ struct source_ops;
 /* The head of each source's own struct. */
 struct source {
 	const struct source_ops *ops;
-	bool controls_changed; /* somebody else changed one: set by next(), cleared by list() */
+	/* list() has something new to tell: set by next() when somebody else changed one, and with the
+	 * first frame; cleared by list(). */
+	bool controls_changed;
 };
 
 struct source_ops {

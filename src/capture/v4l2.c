@@ -27,6 +27,7 @@ struct v4l2 {
 	struct capture_format format;
 	unsigned fps; /* as agreed on; 0: the device does not say */
 	struct stream *stream;
+	bool flows;             /* a picture came */
 	uint32_t last_sequence; /* the driver's */
 	uint64_t sequence;      /* ours: never goes back */
 };
@@ -306,6 +307,9 @@ static int v4l2_next(struct source *source, struct frame **out, int64_t until_ns
 		frame_unref(frame);
 		return res;
 	}
+	/* Drivers may take seconds to tell them: the first picture does not wait for that. */
+	source->controls_changed |= !dev->flows;
+	dev->flows = true;
 	*out = frame;
 	return 0;
 }

@@ -148,13 +148,13 @@ static enum option_control_id first(const struct option_control wish[CONTROLS])
 	return i;
 }
 
-void device_controls_serve(struct device_controls *device, struct source *source)
+bool device_controls_serve(struct device_controls *device, struct source *source)
 {
 	struct device_controls_answer answer = { .error = -ENODEV };
 	struct option_control wish[CONTROLS];
 
 	if (!begin(device, wish))
-		return;
+		return false;
 	answer.which = first(wish);
 	if (source) {
 		answer.error = source->ops->control(source, wish, &answer.which);
@@ -165,4 +165,5 @@ void device_controls_serve(struct device_controls *device, struct source *source
 	device->answer = answer;
 	pthread_mutex_unlock(&device->lock);
 	wake(device->answer_fd);
+	return source != NULL;
 }

@@ -25,7 +25,7 @@ void device_controls_destroy(struct device_controls *device);
 
 /* ---- network thread */
 
-/* The controls there were a moment ago; none while no device is open. */
+/* The controls there were a moment ago; none before a device gives pictures. */
 void device_controls_look(struct device_controls *device, struct source_controls *out);
 /* Asks for a change of those that are not CONTROL_KEEP. -EBUSY: another one has no answer yet. */
 int device_controls_ask(struct device_controls *device, const struct option_control wish[CONTROLS]);
@@ -40,7 +40,7 @@ bool device_controls_withdraw(struct device_controls *device);
 
 /* Lists the controls anew. */
 void device_controls_show(struct device_controls *device, struct source *source);
-/* Does what was asked for, if anything. */
-void device_controls_serve(struct device_controls *device, struct source *source);
+/* Does what was asked for, if anything. True: that took the source's driver its time. */
+bool device_controls_serve(struct device_controls *device, struct source *source);
 
 #endif

@@ -272,11 +272,15 @@ static bool is_too_slow(const struct pipeline *pipe)
 	return pipe->opened_fps && (!fps || fps > pipe->opened_fps);
 }
 
-/* Does what was asked for meanwhile. source: NULL while none is open. */
-static void obey(struct pipeline *pipe, struct source *source)
+/*
+ * Does what was asked for meanwhile. source: NULL while none is open. True: its driver was talked
+ * to, which may have taken seconds.
+ */
+static bool obey(struct pipeline *pipe, struct source *source)
 {
 	int fps = pipe->now.desired_fps;
 	eventfd_t count;
+	bool talked;
 
 	eventfd_read(pipe->wake_fd, &count);
 	pthread_mutex_lock(&pipe->lock);
@@ -286,9 +290,12 @@ static void obey(struct pipeline *pipe, struct source *source)
 	pthread_mutex_unlock(&pipe->lock);
 	if (pipe->now.desired_fps != fps)
 		limiter_init(&pipe->limiter, pipe->now.desired_fps);
-	device_controls_serve(pipe->controls, source);
-	if (source && source->controls_changed)
+	talked = device_controls_serve(pipe->controls, source);
+	if (source && source->controls_changed) {
 		device_controls_show(pipe->controls, source);
+		talked = true;
+	}
+	return talked;
 }
 
 /* Three frames at the rate that was asked for, if that is slower than --device-timeout. */
@@ -345,7 +352,13 @@ static int read_frames(struct pipeline *pipe, struct source *source)
 			return silence;
 		if (is_damaged(pipe, now, opened_ns, timeout_ns))
 			return -EBADMSG;
-		obey(pipe, source);
+		if (obey(pipe, source)) {
+			int64_t took_ns = now_ns() - now; /* that is no silence */
+
+			now += took_ns;
+			frame_ns += took_ns;
+			deadline_ns += took_ns;
+		}
 		if (is_too_slow(pipe))
 			return -ERESTART;
 		if (now >= frame_ns + timeout_ns)
@@ -403,7 +416,6 @@ static void *capture_main(void *arg)
 		pipe->opened_fps = pipe->now.desired_fps;
 		res = pipe->ops->open(&source, &pipe->config);
 		if (res == 0) {
-			device_controls_show(pipe->controls, source);
 			res = read_frames(pipe, source);
 			device_controls_show(pipe->controls, NULL);
 			pipe->ops->close(source);

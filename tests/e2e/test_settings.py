@@ -50,6 +50,12 @@ def patch(daemon, **changes):
         equal(told[name]["value"], value, f"{name} in the answer")
 
 
+def listed(daemon):
+    """The settings with the device's controls, which are asked for when there is a picture."""
+    daemon.wait_state("online")
+    return wait_until(lambda: (told := settings(daemon)) and "brightness" in told and told, "the controls are listed")
+
+
 def check_refused(daemon, reply, status, field, words=""):
     equal(reply.status, status, f"the status of {reply.body[:200]}")
     document = json.loads(reply.body)
@@ -183,15 +189,14 @@ def a_key_frame_comes_when_it_is_asked_for():
 @test
 def image_controls_are_those_of_the_device():
     with Daemon(*UVC, "--brightness", "5", fake="uvc:size=640x480") as daemon:
-        daemon.wait_state("online")
-        told = settings(daemon)
+        told = listed(daemon)
         equal({key: told["brightness"][key] for key in ("value", "default", "min", "max", "step", "control")},
               {"value": 5, "default": 0, "min": -64, "max": 64, "step": 1, "control": True}, "brightness")
         check("rotate" not in told, "a control that it does not have")
         patch(daemon, brightness=20, saturation=60, quality=44)
-        listed = json.loads(daemon.get("/controls").body)["result"]
-        equal({control["option"]: control["value"] for control in listed["controls"]}["brightness"], 20, "in /controls")
-        equal(listed["device"], "/dev/fake-uvc", "the device")
+        raw = json.loads(daemon.get("/controls").body)["result"]
+        equal({control["option"]: control["value"] for control in raw["controls"]}["brightness"], 20, "in /controls")
+        equal(raw["device"], "/dev/fake-uvc", "the device")
 
         check_refused(daemon, request(daemon, {"quality": 50, "brightness": 99}), 400, "brightness", "-64 to 64")
         check_refused(daemon, request(daemon, {"brightness": 21, "saturation": 61}), 400, "saturation", "steps of 5")
@@ -203,13 +208,26 @@ def image_controls_are_those_of_the_device():
 @test
 def a_control_that_the_device_refuses_changes_nothing():
     with Daemon(*UVC, fake="uvc:size=640x480") as daemon:
-        daemon.wait_state("online")
+        listed(daemon)
         daemon.tell("fail s_ctrl ebusy 1")
         check_refused(daemon, request(daemon, {"brightness": 9, "quality": 10}), 409, "brightness", "busy")
         daemon.tell("fail s_ctrl eio 1")
         check_refused(daemon, request(daemon, {"brightness": 9, "quality": 10}), 503, "brightness", "Input/output error")
         equal((values(daemon)["brightness"], values(daemon)["quality"]), (0, 80), "what holds")
         patch(daemon, brightness=9)
+
+
+@test
+def the_first_picture_does_not_wait_for_the_list_of_controls():
+    with Daemon(*UVC, fake="uvc:size=640x480", violations=False) as daemon:
+        listed(daemon)
+        daemon.tell("hang g_ctrl forever")
+        daemon.tell("eio")
+        wait_until(lambda: daemon.source()["state"] != "online", "the error is noticed")
+        with daemon.stream("extra_headers=1") as stream:
+            stream.wait_part(lambda part: part.online, "a picture of the source")
+        daemon.tell("release")
+        listed(daemon)
 
 
 def send_change(peer, body):
@@ -455,8 +473,7 @@ def a_kept_control_is_set_when_the_device_is_opened():
     os.mkdir(folder)
     for kept in (False, True):
         with Daemon(*UVC, "--state-dir", folder, fake="uvc:size=640x480") as daemon:
-            daemon.wait_state("online")
-            equal(values(daemon)["brightness"] == -7, kept, "whether the brightness is the one that was set")
+            equal(listed(daemon)["brightness"]["value"] == -7, kept, "whether the brightness is the one that was set")
             patch(daemon, brightness=-7)
 
 

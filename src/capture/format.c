@@ -3,6 +3,7 @@
 #include "capture/format.h"
 
 #include "base/util.h"
+#include "media/pixel_format.h"
 #include "v4l2/format.h"
 #include "v4l2/ioctl.h"
 
@@ -12,47 +13,10 @@
 #define STRIDE_ALIGN 64u
 #define MOST_FORMATS 64 /* of a device that are looked at */
 
-/* A colour plane: `bytes` for `div_x` pixels in a row, one row for `div_y` rows. */
-struct plane_layout {
-	uint8_t bytes, div_x, div_y;
-};
-
-static const struct layout {
-	uint32_t fourcc;
-	uint32_t multi; /* the same with each colour plane in memory of its own, or 0 */
-	unsigned planes;
-	struct plane_layout plane[FRAME_PLANES];
-} layouts[] = {
-	{ V4L2_PIX_FMT_YUYV, 0, 1, { { 4, 2, 1 } } },
-	{ V4L2_PIX_FMT_YVYU, 0, 1, { { 4, 2, 1 } } },
-	{ V4L2_PIX_FMT_UYVY, 0, 1, { { 4, 2, 1 } } },
-	{ V4L2_PIX_FMT_NV12, V4L2_PIX_FMT_NV12M, 2, { { 1, 1, 1 }, { 2, 2, 2 } } },
-	{ V4L2_PIX_FMT_NV21, V4L2_PIX_FMT_NV21M, 2, { { 1, 1, 1 }, { 2, 2, 2 } } },
-	{ V4L2_PIX_FMT_NV16, V4L2_PIX_FMT_NV16M, 2, { { 1, 1, 1 }, { 2, 2, 1 } } },
-	{ V4L2_PIX_FMT_NV24, 0, 2, { { 1, 1, 1 }, { 2, 1, 1 } } },
-	{ V4L2_PIX_FMT_YUV420, V4L2_PIX_FMT_YUV420M, 3, { { 1, 1, 1 }, { 1, 2, 2 }, { 1, 2, 2 } } },
-	{ V4L2_PIX_FMT_YVU420, V4L2_PIX_FMT_YVU420M, 3, { { 1, 1, 1 }, { 1, 2, 2 }, { 1, 2, 2 } } },
-	{ V4L2_PIX_FMT_RGB24, 0, 1, { { 3, 1, 1 } } },
-	{ V4L2_PIX_FMT_BGR24, 0, 1, { { 3, 1, 1 } } },
-	{ V4L2_PIX_FMT_RGB565, 0, 1, { { 2, 1, 1 } } },
-	{ V4L2_PIX_FMT_GREY, 0, 1, { { 1, 1, 1 } } },
-	{ V4L2_PIX_FMT_MJPEG, 0, 0, { { 0 } } },
-	{ V4L2_PIX_FMT_JPEG, 0, 0, { { 0 } } },
-};
-
-static const struct layout *find_layout(uint32_t fourcc)
-{
-	for (unsigned i = 0; i < ARRAY_SIZE(layouts); i++) {
-		if (layouts[i].fourcc == fourcc || (layouts[i].multi && layouts[i].multi == fourcc))
-			return &layouts[i];
-	}
-	return NULL;
-}
-
 /* Which names the driver has for a format: MJPEG and JPEG are two names for one thing. */
 static unsigned names_of(uint32_t fourcc, uint32_t names[3])
 {
-	const struct layout *layout = find_layout(fourcc);
+	const struct pixel_format *format = pixel_format_find(fourcc);
 	unsigned count = 0;
 
 	names[count++] = fourcc;
@@ -60,14 +24,9 @@ static unsigned names_of(uint32_t fourcc, uint32_t names[3])
 		names[count++] = V4L2_PIX_FMT_JPEG;
 	if (fourcc == V4L2_PIX_FMT_JPEG)
 		names[count++] = V4L2_PIX_FMT_MJPEG;
-	if (layout && layout->multi)
-		names[count++] = layout->multi;
+	if (format && format->multi)
+		names[count++] = format->multi;
 	return count;
-}
-
-static uint32_t packed_row(const struct plane_layout *plane, uint32_t width)
-{
-	return (width + plane->div_x - 1) / plane->div_x * plane->bytes;
 }
 
 /*
@@ -78,13 +37,13 @@ static uint32_t packed_row(const struct plane_layout *plane, uint32_t width)
  */
 static uint32_t stride_wish(uint32_t fourcc, uint32_t width)
 {
-	const struct layout *layout = find_layout(fourcc);
+	const struct pixel_format *format = pixel_format_find(fourcc);
 	uint32_t bytes, groups, step;
 
-	if (!layout || !layout->planes)
+	if (!format || !format->n_planes)
 		return 0;
-	bytes = layout->plane[0].bytes;
-	groups = (width + layout->plane[0].div_x - 1) / layout->plane[0].div_x;
+	bytes = format->plane[0].bytes;
+	groups = (width + format->plane[0].across - 1) / format->plane[0].across;
 	step = STRIDE_ALIGN / (bytes & -bytes);
 	return (groups + step - 1) / step * step * bytes;
 }
@@ -108,28 +67,22 @@ static uint32_t any_known_format(int fd, enum v4l2_buf_type type)
 	unsigned count = v4l2_format_list(fd, type, formats, ARRAY_SIZE(formats));
 
 	for (unsigned i = 0; i < count; i++) {
-		if (find_layout(formats[i]))
+		if (pixel_format_find(formats[i]))
 			return formats[i];
 	}
 	return 0;
 }
 
-/* Whose default is full range: V4L2 counts grey among them. */
-static bool is_rgb_or_grey(uint32_t fourcc)
-{
-	return fourcc == V4L2_PIX_FMT_RGB24 || fourcc == V4L2_PIX_FMT_BGR24 ||
-	       fourcc == V4L2_PIX_FMT_RGB565 || fourcc == V4L2_PIX_FMT_GREY;
-}
-
-static void read_colours(struct capture_format *out, const struct v4l2_layout *from)
+static void read_colours(struct capture_format *out, enum pixel_model model,
+	const struct v4l2_layout *from)
 {
 	uint32_t encoding = from->encoding, quantization = from->quantization;
+	bool full = model == PIXEL_IS_RGB || model == PIXEL_IS_GREY; /* by V4L2's default */
 
 	if (encoding == V4L2_YCBCR_ENC_DEFAULT)
 		encoding = V4L2_MAP_YCBCR_ENC_DEFAULT(from->colorspace);
 	if (quantization == V4L2_QUANTIZATION_DEFAULT)
-		quantization = V4L2_MAP_QUANTIZATION_DEFAULT(is_rgb_or_grey(out->fourcc),
-			from->colorspace, encoding);
+		quantization = V4L2_MAP_QUANTIZATION_DEFAULT(full, from->colorspace, encoding);
 	out->matrix = encoding == V4L2_YCBCR_ENC_709 || encoding == V4L2_YCBCR_ENC_XV709
 			      ? MATRIX_709
 			      : MATRIX_601;
@@ -138,19 +91,20 @@ static void read_colours(struct capture_format *out, const struct v4l2_layout *f
 
 static void read_back(struct capture_format *out, const struct v4l2_layout *from)
 {
-	const struct layout *layout = find_layout(from->fourcc);
+	const struct pixel_format *format = pixel_format_find(from->fourcc);
 
-	*out = (struct capture_format){ .fourcc = layout->fourcc,
+	*out = (struct capture_format){ .fourcc = format->fourcc,
 		.driver_fourcc = from->fourcc,
-		.compressed = !layout->planes,
+		.compressed = format->model == PIXEL_IS_JPEG,
 		.width = from->width,
 		.height = from->height,
 		.memory_planes = from->n_planes };
 	memcpy(out->stride, from->stride, sizeof(out->stride));
-	read_colours(out, from);
+	read_colours(out, format->model, from);
 	/* Some drivers leave it out; the packed width is then what they mean. */
-	for (unsigned i = 0; i < MIN(out->memory_planes, layout->planes); i++)
-		out->stride[i] = MAX(out->stride[i], packed_row(&layout->plane[i], out->width));
+	for (unsigned i = 0; i < MIN(out->memory_planes, format->n_planes); i++)
+		out->stride[i] = MAX(out->stride[i],
+			(uint32_t)pixel_row_bytes(&format->plane[i], out->width));
 }
 
 /* What was asked for, or else whatever device and we both know. */
@@ -167,13 +121,13 @@ static int agree(int fd, enum v4l2_buf_type type, uint32_t wanted, struct option
 			continue; /* some drivers refuse what others replace */
 		if (res < 0 || out->fourcc == names[i])
 			return res;
-		if (find_layout(out->fourcc))
+		if (pixel_format_find(out->fourcc))
 			answer = out->fourcc;
 	}
 	if (!answer)
 		answer = any_known_format(fd, type);
 	res = answer ? set_format(fd, type, answer, size, out) : -ENOTSUP;
-	return res < 0 || find_layout(out->fourcc) ? res : -ENOTSUP;
+	return res < 0 || pixel_format_find(out->fourcc) ? res : -ENOTSUP;
 }
 
 int format_negotiate(int fd, enum v4l2_buf_type type, const struct options *opt,
@@ -252,7 +206,8 @@ unsigned format_set_rate(int fd, enum v4l2_buf_type type, const struct capture_f
 int format_describe(const struct capture_format *format, uint8_t *const memory[],
 	const size_t used[], struct frame *frame)
 {
-	const struct layout *layout = find_layout(format->fourcc);
+	const struct pixel_format *pixel = pixel_format_find(format->fourcc);
+	const struct pixel_plane *first = &pixel->plane[0];
 	size_t offset = 0;
 
 	frame->format = format->fourcc;
@@ -264,16 +219,16 @@ int format_describe(const struct capture_format *format, uint8_t *const memory[]
 		frame->plane[0] = (struct frame_plane){ memory[0], 0, used[0] };
 		return 0;
 	}
-	for (unsigned i = 0; i < layout->planes; i++) {
-		const struct plane_layout *plane = &layout->plane[i];
+	for (unsigned i = 0; i < pixel->n_planes; i++) {
+		const struct pixel_plane *plane = &pixel->plane[i];
 		bool own = format->memory_planes > 1;
 		unsigned at = own ? i : 0;
 		/* In one piece of memory only the first plane's stride is told. */
 		uint32_t stride = own ? format->stride[i]
-				      : format->stride[0] * plane->bytes * layout->plane[0].div_x /
-						  plane->div_x / layout->plane[0].bytes;
-		uint32_t rows = (format->height + plane->div_y - 1) / plane->div_y;
-		uint32_t row = packed_row(plane, format->width);
+				      : format->stride[0] * plane->bytes * first->across /
+						  plane->across / first->bytes;
+		uint32_t rows = pixel_rows(plane, format->height);
+		size_t row = pixel_row_bytes(plane, format->width);
 		size_t need = (size_t)stride * (rows - 1) + row;
 
 		if (own)

@@ -2,8 +2,6 @@
 /* Frames into pictures: see picture.h, and picture_strip.h for how it is done. */
 #include "convert/picture.h"
 
-#include <linux/videodev2.h>
-
 #include <libyuv.h>
 
 #include "base/util.h"
@@ -18,27 +16,25 @@ struct picture_converter {
 
 bool picture_can_be(uint32_t format)
 {
-	return target_find(format);
+	return target_is_possible(pixel_format_find(format));
 }
 
 size_t picture_lay_out(struct picture *picture, uint8_t *memory, uint32_t stride, uint32_t rows)
 {
-	const struct target *target = target_find(picture->format);
-	const struct shapes *shapes;
+	const struct pixel_format *target = pixel_format_find(picture->format);
 	size_t at = 0;
 
-	if (!target)
+	if (!target_is_possible(target))
 		return 0;
-	shapes = target_shapes(target);
 	memset(picture->plane, 0, sizeof(picture->plane));
-	for (int i = 0; i < FRAME_PLANES && shapes->plane[i].bytes; i++) {
-		const struct shape *shape = &shapes->plane[i];
-		bool half = shape->bytes == 1 && shape->across == 2;
+	for (unsigned i = 0; i < target->n_planes; i++) {
+		const struct pixel_plane *layout = &target->plane[i];
+		bool half = layout->bytes == 1 && layout->across == 2;
 		struct frame_plane *plane = &picture->plane[i];
 
 		plane->data = memory ? memory + at : NULL;
 		plane->stride = half ? (stride + 1) / 2 : stride;
-		plane->size = (size_t)plane->stride * shape_rows(shape, rows);
+		plane->size = (size_t)plane->stride * pixel_rows(layout, rows);
 		at += plane->size;
 	}
 	return at;
@@ -106,7 +102,7 @@ static void place_jpeg(struct strip *strip, const struct jpegplanar_layout *layo
 		strip_place_chroma(strip, layout->across, layout->down, layout->chroma_bytes);
 }
 
-static int convert_jpeg(struct picture_converter *converter, const struct target *target,
+static int convert_jpeg(struct picture_converter *converter, const struct pixel_format *target,
 	const struct picture *to, const struct frame *frame, bool allow_truncated)
 {
 	struct jpegplanar_layout layout;
@@ -128,14 +124,15 @@ static int convert_jpeg(struct picture_converter *converter, const struct target
 	return jpegplanar_end(converter->jpeg);
 }
 
-static void convert_raw(struct picture_converter *converter, const struct target *target,
-	const struct picture *to, const struct frame *frame, const struct raw_source *source)
+static void convert_raw(struct picture_converter *converter, const struct pixel_format *target,
+	const struct picture *to, const struct frame *frame, const struct pixel_format *source)
 {
 	struct strip strip;
 
 	for (uint32_t row = 0; row < to->height; row += STRIP_ROWS) {
 		strip_begin(&strip, target, to, row, STRIP_ROWS, converter->scratch);
-		strip.range = frame->range;
+		/* What becomes of RGB, see picture.h. */
+		strip.range = source->model == PIXEL_IS_RGB ? RANGE_LIMITED : frame->range;
 		strip.matrix = frame->matrix;
 		raw_source_read(source, frame, row, &strip);
 		strip_end(&strip, target, to, row);
@@ -143,72 +140,69 @@ static void convert_raw(struct picture_converter *converter, const struct target
 }
 
 static void copy_planes(const struct picture *to, const struct frame *frame,
-	const struct shapes *shapes)
+	const struct pixel_format *format)
 {
-	for (int i = 0; i < FRAME_PLANES && shapes->plane[i].bytes; i++) {
-		const struct shape *shape = &shapes->plane[i];
+	for (unsigned i = 0; i < format->n_planes; i++) {
+		const struct pixel_plane *layout = &format->plane[i];
 
 		CopyPlane(frame->plane[i].data, (int)frame->plane[i].stride, to->plane[i].data,
-			(int)to->plane[i].stride, (int)shape_row_bytes(shape, to->width),
-			(int)shape_rows(shape, to->height));
+			(int)to->plane[i].stride, (int)pixel_row_bytes(layout, to->width),
+			(int)pixel_rows(layout, to->height));
 	}
 }
 
-static bool is_jpeg(const struct frame *frame)
-{
-	return frame->format == V4L2_PIX_FMT_MJPEG || frame->format == V4L2_PIX_FMT_JPEG;
-}
-
-static int take_raw(struct picture_converter *converter, const struct target *target,
+static int take_raw(struct picture_converter *converter, const struct pixel_format *target,
 	const struct picture *to, const struct frame *frame, const char **why)
 {
-	const struct raw_source *source = raw_source_find(frame->format);
+	const struct pixel_format *source = pixel_format_find(frame->format);
 
 	if (!source) {
 		*why = "There is no conversion from this format";
 		return -ENOTSUP;
 	}
 	if (frame->width != to->width || frame->height != to->height ||
-		!shapes_fit(raw_source_shapes(source), frame->plane, frame->width, frame->height)) {
+		!pixel_format_fits(source, frame->plane, frame->width, frame->height)) {
 		*why = "The raw picture is too small";
 		return -EINVAL;
 	}
-	if (frame->format == to->format)
-		copy_planes(to, frame, raw_source_shapes(source));
+	if (source == target)
+		copy_planes(to, frame, source);
 	else
 		convert_raw(converter, target, to, frame, source);
 	return 0;
 }
 
 /* What the numbers of the result mean; see picture.h. */
-static void say_meaning(struct picture *to, const struct target *target, const struct frame *frame)
+static void say_meaning(struct picture *to, const struct pixel_format *target,
+	const struct frame *frame)
 {
-	const struct raw_source *source = raw_source_find(frame->format);
+	const struct pixel_format *source = pixel_format_find(frame->format);
+	bool to_rgb = target->model == PIXEL_IS_RGB;
 
 	to->range = frame->range;
 	to->matrix = frame->matrix;
-	if (source && !raw_source_is_rgb(source) && !target_is_rgb(target))
+	if (source->model != PIXEL_IS_JPEG && source->model != PIXEL_IS_RGB && !to_rgb)
 		return;
 	to->matrix = MATRIX_601;
-	to->range = is_jpeg(frame) || target_is_rgb(target) ? RANGE_FULL : RANGE_LIMITED;
+	to->range = source->model == PIXEL_IS_JPEG || to_rgb ? RANGE_FULL : RANGE_LIMITED;
 }
 
 int picture_convert(struct picture_converter *converter, struct picture *to,
 	const struct frame *frame, bool allow_truncated, const char **why)
 {
-	const struct target *target = target_find(to->format);
+	const struct pixel_format *target = pixel_format_find(to->format);
 	int res;
 
 	*why = "There is no conversion to this format";
-	if (!target)
+	if (!target_is_possible(target))
 		return -ENOTSUP;
 	*why = "There is no room for the picture";
-	if (!shapes_fit(target_shapes(target), to->plane, to->width, to->height))
+	if (!pixel_format_fits(target, to->plane, to->width, to->height))
 		return -EINVAL;
 	*why = "There is no memory to convert the picture";
 	if ((res = make_room(converter, to->width)) < 0)
 		return res;
-	if (is_jpeg(frame)) {
+	if (pixel_format_is_jpeg(frame->format)) {
 		*why = jpegplanar_why(converter->jpeg);
 		res = convert_jpeg(converter, target, to, frame, allow_truncated);
 	} else {

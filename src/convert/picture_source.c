@@ -1,18 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /* Raw frames as strips: see picture_strip.h. What is planar already is pointed at. */
-#include <linux/videodev2.h>
-
 #include <libyuv.h>
 
 #include "base/util.h"
 #include "convert/picture_strip.h"
-
-struct raw_source {
-	uint32_t fourcc;
-	struct shapes shapes;
-	bool is_rgb;
-	void (*read)(struct strip *to, const struct strip_plane from[FRAME_PLANES]);
-};
 
 typedef int packed_reader(const uint8_t *from, int from_stride, uint8_t *y, int y_stride,
 	uint8_t *u, int u_stride, uint8_t *v, int v_stride, int width, int height);
@@ -124,53 +115,29 @@ static void read_xbgr32(struct strip *to, const struct strip_plane from[FRAME_PL
 	ARGBCopy(from->data, from->stride, to->argb.data, to->argb.stride, to->width, to->rows);
 }
 
-static const struct raw_source sources[] = {
-	{ V4L2_PIX_FMT_YUYV, SHAPES_PACKED(4, 2), false, read_yuyv },
-	{ V4L2_PIX_FMT_YVYU, SHAPES_PACKED(4, 2), false, read_yvyu },
-	{ V4L2_PIX_FMT_UYVY, SHAPES_PACKED(4, 2), false, read_uyvy },
-	{ V4L2_PIX_FMT_NV12, SHAPES_SEMI(2, 2), false, read_nv12 },
-	{ V4L2_PIX_FMT_NV21, SHAPES_SEMI(2, 2), false, read_nv21 },
-	{ V4L2_PIX_FMT_NV16, SHAPES_SEMI(2, 1), false, read_nv16 },
-	{ V4L2_PIX_FMT_NV24, SHAPES_SEMI(1, 1), false, read_nv24 },
-	{ V4L2_PIX_FMT_YUV420, SHAPES_TRIPLE, false, read_yu12 },
-	{ V4L2_PIX_FMT_YVU420, SHAPES_TRIPLE, false, read_yv12 },
-	{ V4L2_PIX_FMT_GREY, SHAPES_PACKED(1, 1), false, read_grey },
-	{ V4L2_PIX_FMT_RGB24, SHAPES_PACKED(3, 1), true, read_rgb24 },
-	{ V4L2_PIX_FMT_BGR24, SHAPES_PACKED(3, 1), true, read_bgr24 },
-	{ V4L2_PIX_FMT_RGB565, SHAPES_PACKED(2, 1), true, read_rgb565 },
-	{ V4L2_PIX_FMT_XBGR32, SHAPES_PACKED(4, 1), true, read_xbgr32 },
+/* clang-format off */
+static void (*const readers[])(struct strip *to, const struct strip_plane from[FRAME_PLANES]) = {
+	[PIXEL_YUYV] = read_yuyv, [PIXEL_YVYU] = read_yvyu, [PIXEL_UYVY] = read_uyvy,
+	[PIXEL_NV12] = read_nv12, [PIXEL_NV21] = read_nv21, [PIXEL_NV16] = read_nv16,
+	[PIXEL_NV24] = read_nv24, [PIXEL_YUV420] = read_yu12, [PIXEL_YVU420] = read_yv12,
+	[PIXEL_RGB24] = read_rgb24, [PIXEL_BGR24] = read_bgr24, [PIXEL_RGB565] = read_rgb565,
+	[PIXEL_GREY] = read_grey, [PIXEL_XBGR32] = read_xbgr32,
 };
+/* clang-format on */
 
-const struct raw_source *raw_source_find(uint32_t format)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(sources); i++)
-		if (sources[i].fourcc == format)
-			return &sources[i];
-	return NULL;
-}
+_Static_assert(ARRAY_SIZE(readers) == PIXELS_RAW, "every raw format can be read");
 
-const struct shapes *raw_source_shapes(const struct raw_source *source)
-{
-	return &source->shapes;
-}
-
-bool raw_source_is_rgb(const struct raw_source *source)
-{
-	return source->is_rgb;
-}
-
-void raw_source_read(const struct raw_source *source, const struct frame *frame, uint32_t row,
+void raw_source_read(const struct pixel_format *source, const struct frame *frame, uint32_t row,
 	struct strip *strip)
 {
 	struct strip_plane from[FRAME_PLANES] = { 0 };
 
-	for (int i = 0; i < FRAME_PLANES && source->shapes.plane[i].bytes; i++) {
+	for (unsigned i = 0; i < source->n_planes; i++) {
 		const struct frame_plane *plane = &frame->plane[i];
 
-		from[i].data = plane->data +
-			       (size_t)(row / source->shapes.plane[i].down) * plane->stride;
+		from[i].data = plane->data + (size_t)(row / source->plane[i].down) * plane->stride;
 		from[i].stride = (int)plane->stride;
 	}
-	strip->is_argb = source->is_rgb;
-	source->read(strip, from);
+	strip->is_argb = source->model == PIXEL_IS_RGB;
+	readers[source->id](strip, from);
 }

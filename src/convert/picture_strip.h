@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #include "convert/picture.h"
-#include "convert/picture_shape.h"
+#include "media/pixel_format.h"
 
 /* Even, for 4:2:0; whole blocks, for JPEG. */
 #define STRIP_ROWS 16
@@ -37,40 +37,30 @@ struct strip {
 	struct strip_plane got[3];     /* where they are; [1].data is NULL: no colour */
 	unsigned got_across, got_down; /* pixels for one sample of chroma: 1, 2 or 4; 1 or 2 */
 	bool is_argb;                  /* they are in argb, instead */
-	enum frame_range range;        /* what the numbers mean */
+	enum frame_range range; /* what the numbers mean; in argb: what is to be made of them */
 	enum frame_matrix matrix;
 };
 
 /* ---- targets: picture_target.c */
 
-struct target;
-
-/* NULL: picture_can_be() is false. */
-const struct target *target_find(uint32_t format);
-const struct shapes *target_shapes(const struct target *target);
-bool target_is_rgb(const struct target *target);
+/* Whether strips can be brought to that format. */
+bool target_is_possible(const struct pixel_format *target);
 
 /* Bytes of memory that strips for pictures of that width need beside the picture. */
 size_t strip_memory(uint32_t width);
 /* Makes one ready for the source: rows `row` (even) and on. memory: of strip_memory() bytes. */
-void strip_begin(struct strip *strip, const struct target *target, const struct picture *to,
+void strip_begin(struct strip *strip, const struct pixel_format *target, const struct picture *to,
 	uint32_t row, unsigned rows, uint8_t *memory);
 /* For sources: where chroma of that subsampling goes, `bytes` of each row; sets got, too. */
 void strip_place_chroma(struct strip *strip, unsigned across, unsigned down, size_t bytes);
 /* Brings what the source has put to the picture. */
-void strip_end(struct strip *strip, const struct target *target, const struct picture *to,
+void strip_end(struct strip *strip, const struct pixel_format *target, const struct picture *to,
 	uint32_t row);
 
 /* ---- raw sources: picture_source.c */
 
-struct raw_source;
-
-/* NULL: not a raw format that we know. */
-const struct raw_source *raw_source_find(uint32_t format);
-const struct shapes *raw_source_shapes(const struct raw_source *source);
-bool raw_source_is_rgb(const struct raw_source *source);
-/* Row `row` of the frame and those behind it. */
-void raw_source_read(const struct raw_source *source, const struct frame *frame, uint32_t row,
+/* Row `row` of the frame, which has a raw format, and those behind it. */
+void raw_source_read(const struct pixel_format *source, const struct frame *frame, uint32_t row,
 	struct strip *strip);
 
 #endif

@@ -4,8 +4,6 @@
  * by means of two or four samples; the loops are plain, over bytes, for the compiler to turn into
  * vector code.
  */
-#include <linux/videodev2.h>
-
 #include <libyuv.h>
 
 #include "base/util.h"
@@ -16,16 +14,8 @@
 /* Scratch rows of full width: three planes from the source, two of chroma to go, ARGB, junk. */
 #define SCRATCH_ROWS (STRIP_ROWS * (3 + 2 + 4) + 1)
 
-struct target {
-	uint32_t fourcc;
-	struct shapes shapes;
-	unsigned down; /* rows for one row of chroma */
-	uint8_t u, v;  /* the planes they are in, or 0 */
-	bool has_luma; /* plane 0 is Y alone */
-	/* `to` is the first plane at the strip's first row, or the plane that U and V share */
-	void (*pack)(const struct strip *from, uint8_t *to, int stride);
-	void (*pack_argb)(const struct strip *from, uint8_t *to, int stride); /* RGB only */
-};
+/* `to` is the first plane at the strip's first row, or the plane that U and V share. */
+typedef void packer(const struct strip *from, uint8_t *to, int stride);
 
 /* ---- how the targets have them */
 
@@ -123,36 +113,45 @@ static void pack_argb_as_xbgr32(const struct strip *from, uint8_t *to, int strid
 	ARGBCopy(from->argb.data, from->argb.stride, to, stride, from->width, from->rows);
 }
 
-/* clang-format off */
-static const struct target targets[] = {
-	{ V4L2_PIX_FMT_NV12, SHAPES_SEMI(2, 2), 2, 0, 0, true, pack_nv12, NULL },
-	{ V4L2_PIX_FMT_NV21, SHAPES_SEMI(2, 2), 2, 0, 0, true, pack_nv21, NULL },
-	{ V4L2_PIX_FMT_YUV420, SHAPES_TRIPLE, 2, 1, 2, true, pack_nothing, NULL },
-	{ V4L2_PIX_FMT_YVU420, SHAPES_TRIPLE, 2, 2, 1, true, pack_nothing, NULL },
-	{ V4L2_PIX_FMT_YUYV, SHAPES_PACKED(4, 2), 1, 0, 0, false, pack_yuyv, NULL },
-	{ V4L2_PIX_FMT_UYVY, SHAPES_PACKED(4, 2), 1, 0, 0, false, pack_uyvy, NULL },
-	{ V4L2_PIX_FMT_RGB24, SHAPES_PACKED(3, 1), 1, 0, 0, false, pack_rgb24, pack_argb_as_rgb24 },
-	{ V4L2_PIX_FMT_BGR24, SHAPES_PACKED(3, 1), 1, 0, 0, false, pack_bgr24, pack_argb_as_bgr24 },
-	{ V4L2_PIX_FMT_XBGR32, SHAPES_PACKED(4, 1), 1, 0, 0, false, pack_xbgr32, pack_argb_as_xbgr32 },
+static packer *const packers[PIXELS_RAW] = {
+	[PIXEL_NV12] = pack_nv12,
+	[PIXEL_NV21] = pack_nv21,
+	[PIXEL_YUV420] = pack_nothing,
+	[PIXEL_YVU420] = pack_nothing,
+	[PIXEL_YUYV] = pack_yuyv,
+	[PIXEL_UYVY] = pack_uyvy,
+	[PIXEL_RGB24] = pack_rgb24,
+	[PIXEL_BGR24] = pack_bgr24,
+	[PIXEL_XBGR32] = pack_xbgr32,
 };
-/* clang-format on */
 
-const struct target *target_find(uint32_t format)
+/* From ARGB. */
+static packer *const argb_packers[PIXELS_RAW] = {
+	[PIXEL_RGB24] = pack_argb_as_rgb24,
+	[PIXEL_BGR24] = pack_argb_as_bgr24,
+	[PIXEL_XBGR32] = pack_argb_as_xbgr32,
+};
+
+bool target_is_possible(const struct pixel_format *target)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(targets); i++)
-		if (targets[i].fourcc == format)
-			return &targets[i];
-	return NULL;
+	return target && target->id < PIXELS_RAW && packers[target->id];
 }
 
-const struct shapes *target_shapes(const struct target *target)
+/* Plane 0 is Y alone. */
+static bool has_luma(const struct pixel_format *target)
 {
-	return &target->shapes;
+	return target->n_planes > 1;
 }
 
-bool target_is_rgb(const struct target *target)
+/* The plane that U is in alone, or V; 0: it has none. */
+static int plane_of_u(const struct pixel_format *target)
 {
-	return target->pack_argb;
+	return target->n_planes < 3 ? 0 : target->id == PIXEL_YVU420 ? 2 : 1;
+}
+
+static int plane_of_v(const struct pixel_format *target)
+{
+	return target->n_planes < 3 ? 0 : 3 - plane_of_u(target);
 }
 
 /* ---- chroma */
@@ -289,39 +288,39 @@ static struct strip_plane take_rows(uint8_t **memory, size_t row_bytes)
 }
 
 /* A plane of the picture from that row on. */
-static struct strip_plane plane_at(const struct target *target, const struct picture *to, int p,
-	uint32_t row)
+static struct strip_plane plane_at(const struct pixel_format *target, const struct picture *to,
+	int p, uint32_t row)
 {
 	const struct frame_plane *plane = &to->plane[p];
-	const struct shape *shape = &target->shapes.plane[p];
-	size_t before = (size_t)(shape_rows(shape, to->height) - 1) * plane->stride;
+	const struct pixel_plane *layout = &target->plane[p];
+	size_t before = (size_t)(pixel_rows(layout, to->height) - 1) * plane->stride;
 	size_t room = MIN(plane->stride, plane->size - before);
 
 	return (struct strip_plane){
-		.data = plane->data + (size_t)(row / shape->down) * plane->stride,
+		.data = plane->data + (size_t)(row / layout->down) * plane->stride,
 		.stride = (int)plane->stride,
 		.room = room,
 	};
 }
 
-void strip_begin(struct strip *strip, const struct target *target, const struct picture *to,
+void strip_begin(struct strip *strip, const struct pixel_format *target, const struct picture *to,
 	uint32_t row, unsigned rows, uint8_t *memory)
 {
 	size_t stride = scratch_stride(to->width);
 
 	*strip = (struct strip){
 		.width = (int)to->width,
-		.down = target->down,
+		.down = has_luma(target) ? target->plane[1].down : 1,
 	};
 	strip->rows = (int)MIN(rows, to->height - row);
 	for (int p = 0; p < 3; p++)
 		strip->spare[p] = take_rows(&memory, stride);
-	strip->want[0] = target->has_luma ? plane_at(target, to, 0, row) : strip->spare[0];
+	strip->want[0] = has_luma(target) ? plane_at(target, to, 0, row) : strip->spare[0];
 	strip->want[1] = take_rows(&memory, stride);
 	strip->want[2] = take_rows(&memory, stride);
-	if (target->u) {
-		strip->want[1] = plane_at(target, to, target->u, row);
-		strip->want[2] = plane_at(target, to, target->v, row);
+	if (plane_of_u(target)) {
+		strip->want[1] = plane_at(target, to, plane_of_u(target), row);
+		strip->want[2] = plane_at(target, to, plane_of_v(target), row);
 	}
 	strip->argb = take_rows(&memory, 4 * stride);
 	strip->junk = memory;
@@ -352,7 +351,10 @@ static void read_argb(struct strip *strip)
 {
 	const struct strip_plane *from = &strip->argb, *to = strip->want;
 
-	(strip->down == 1 ? ARGBToI422 : ARGBToI420)(from->data, from->stride, to[0].data,
+	bool full = strip->range == RANGE_FULL;
+
+	(strip->down == 1 ? (full ? ARGBToJ422 : ARGBToI422)
+			  : (full ? ARGBToJ420 : ARGBToI420))(from->data, from->stride, to[0].data,
 		to[0].stride, to[1].data, to[1].stride, to[2].data, to[2].stride, strip->width,
 		strip->rows);
 	memcpy(strip->got, strip->want, sizeof(strip->got));
@@ -360,24 +362,24 @@ static void read_argb(struct strip *strip)
 	strip->got_down = strip->down;
 }
 
-void strip_end(struct strip *strip, const struct target *target, const struct picture *to,
+void strip_end(struct strip *strip, const struct pixel_format *target, const struct picture *to,
 	uint32_t row)
 {
-	bool semi = target->has_luma && !target->u;
-	struct strip_plane out = plane_at(target, to, semi ? 1 : 0, row);
+	bool is_semi = target->n_planes == 2;
+	struct strip_plane out = plane_at(target, to, is_semi, row);
 
-	if (strip->is_argb && target->pack_argb) {
-		target->pack_argb(strip, out.data, out.stride);
+	if (strip->is_argb && argb_packers[target->id]) {
+		argb_packers[target->id](strip, out.data, out.stride);
 		return;
 	}
 	if (strip->is_argb)
 		read_argb(strip);
 	fit_chroma(strip);
-	if (target->has_luma)
+	if (has_luma(target))
 		copy_home(strip, 0);
-	if (target->u) {
+	if (plane_of_u(target)) {
 		copy_home(strip, 1);
 		copy_home(strip, 2);
 	}
-	target->pack(strip, out.data, out.stride);
+	packers[target->id](strip, out.data, out.stride);
 }

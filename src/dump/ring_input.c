@@ -4,6 +4,7 @@
 
 #include "base/util.h"
 #include "dump/input.h"
+#include "media/pixel_format.h"
 #include "shm/hdmicast-ring.h"
 
 #define LOG_TOPIC "dump"
@@ -86,11 +87,9 @@ static void find_reason(struct ring_input *in)
 
 static bool is_of_medium(enum dump_medium medium, uint32_t fourcc)
 {
-	bool is_jpeg = fourcc == V4L2_PIX_FMT_JPEG || fourcc == V4L2_PIX_FMT_MJPEG;
-
 	switch (medium) {
 	case DUMP_H264: return fourcc == V4L2_PIX_FMT_H264;
-	case DUMP_JPEG: return is_jpeg;
+	case DUMP_JPEG: return pixel_format_is_jpeg(fourcc);
 	case DUMP_RAW: return fourcc != V4L2_PIX_FMT_H264; /* or JPEG, as the grabber gives it */
 	default: return true;
 	}

@@ -14,7 +14,6 @@
  */
 #include "encoder/jpeg.h"
 
-#include <linux/videodev2.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/eventfd.h>
@@ -23,6 +22,7 @@
 #include "base/wait.h"
 #include "convert/jpegfix.h"
 #include "convert/jpegpack.h"
+#include "media/pixel_format.h"
 
 #define LOG_TOPIC "jpeg"
 #include "base/log.h"
@@ -105,11 +105,6 @@ static const struct outlet_events outlet_events = { .wanted = on_wanted };
 static bool is_outdated(struct jpeg_encoder *encoder, const struct job *job)
 {
 	return atomic_load(&encoder->epoch) != job->epoch;
-}
-
-static bool is_jpeg(const struct frame *frame)
-{
-	return frame->format == V4L2_PIX_FMT_MJPEG || frame->format == V4L2_PIX_FMT_JPEG;
 }
 
 /* Returns as the leader. */
@@ -275,7 +270,7 @@ static void *work(void *arg)
 	name_worker(worker);
 	become_leader(worker);
 	while (wait_for_frame(encoder, &job)) {
-		if (is_jpeg(job.frame)) {
+		if (pixel_format_is_jpeg(job.frame->format)) {
 			/* Done sooner than another thread is awake: lead on. */
 			out = pass_through(encoder, job.frame);
 			frame_unref(job.frame);

@@ -5,11 +5,18 @@
 #include <stdatomic.h>
 
 #include "base/util.h"
-#include "encoder/m2m_format.h"
+#include "convert/picture.h"
+#include "media/pixel_format.h"
 #include "v4l2/format.h"
 
 #define LOG_TOPIC "m2m"
 #include "base/log.h"
+
+/*
+ * A picture on a screen full of text that does not fit is split over buffers, and the Pi's
+ * default of 768 KiB is too little for that (raspberrypi/linux #5180, #5232).
+ */
+#define BITSTREAM_SIZE (3u << 19)
 
 /* Some older drivers name both directions instead of M2M. */
 static bool is_m2m(uint32_t caps, uint32_t m2m, uint32_t both)
@@ -55,10 +62,25 @@ static int list_formats(struct m2m_device *device)
 	device->n_formats = v4l2_format_list(device->node.fd, device->output, device->formats,
 		M2M_FORMATS);
 	for (unsigned i = 0; i < device->n_formats; i++) {
-		if (m2m_format_single(device->formats[i]))
+		const struct pixel_format *pixel = pixel_format_find(device->formats[i]);
+
+		if (pixel && picture_can_be(pixel->fourcc))
 			return 0;
 	}
 	return -ENODEV;
+}
+
+int m2m_device_set_h264(const struct m2m_device *device, uint32_t width, uint32_t height)
+{
+	/* The size is read-only by the documents, but bcm2835 sets its port up from it. */
+	struct v4l2_layout layout = { .fourcc = V4L2_PIX_FMT_H264,
+		.width = width,
+		.height = height,
+		.n_planes = 1,
+		.size = { BITSTREAM_SIZE } };
+	int res = v4l2_format_set(device->node.fd, device->capture, &layout);
+
+	return res < 0 || layout.fourcc == V4L2_PIX_FMT_H264 ? res : -ENODEV;
 }
 
 static int open_node(struct m2m_device *out, const char *path, uint32_t width, uint32_t height)
@@ -73,7 +95,7 @@ static int open_node(struct m2m_device *out, const char *path, uint32_t width, u
 		res = -ENODEV;
 	/* The raw formats are listed for the coded format that is set (dev-encoder.rst). */
 	if (res == 0)
-		res = m2m_format_set_h264(&device, width, height);
+		res = m2m_device_set_h264(&device, width, height);
 	if (res == 0)
 		res = list_formats(&device);
 	if (res < 0)

@@ -26,5 +26,10 @@ struct m2m_device {
  */
 int m2m_device_open(struct m2m_device *out, const char *path, uint32_t width, uint32_t height);
 void m2m_device_close(struct m2m_device *device);
+/*
+ * Sets H.264 on the CAPTURE queue, with buffers large enough for any picture. -ENODEV when it does
+ * something else.
+ */
+int m2m_device_set_h264(const struct m2m_device *device, uint32_t width, uint32_t height);
 
 #endif

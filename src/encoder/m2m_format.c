@@ -3,78 +3,45 @@
 #include "encoder/m2m_format.h"
 
 #include "base/util.h"
+#include "media/pixel_format.h"
 #include "v4l2/ioctl.h"
 
 #define LOG_TOPIC "m2m"
 #include "base/log.h"
 
-/*
- * A picture on a screen full of text that does not fit is split over buffers, and the Pi's
- * default of 768 KiB is too little for that (raspberrypi/linux #5180, #5232).
- */
-#define BITSTREAM_SIZE (3u << 19)
-
-/* What we can fill; the order is that of preference when the source has none of them. */
-static const struct layout {
-	uint32_t single, multi; /* in one piece of memory; in one for each colour plane, or 0 */
-	unsigned planes;        /* of colour */
-	uint8_t bytes;          /* of a pixel in the first plane */
-	bool is_rgb;
-} layouts[] = {
-	{ V4L2_PIX_FMT_YUV420, V4L2_PIX_FMT_YUV420M, 3, 1, false },
-	{ V4L2_PIX_FMT_NV12, V4L2_PIX_FMT_NV12M, 2, 1, false },
-	{ V4L2_PIX_FMT_YVU420, V4L2_PIX_FMT_YVU420M, 3, 1, false },
-	{ V4L2_PIX_FMT_NV21, V4L2_PIX_FMT_NV21M, 2, 1, false },
-	{ V4L2_PIX_FMT_UYVY, 0, 1, 2, false },
-	{ V4L2_PIX_FMT_YUYV, 0, 1, 2, false },
+/* What we would fill when the source has none of them, the best first. */
+static const uint32_t preferred[] = {
+	V4L2_PIX_FMT_YUV420,
+	V4L2_PIX_FMT_NV12,
+	V4L2_PIX_FMT_YVU420,
+	V4L2_PIX_FMT_NV21,
+	V4L2_PIX_FMT_UYVY,
+	V4L2_PIX_FMT_YUYV,
 	/* RGB last: old firmware of the Pi gets its colours wrong (raspberrypi/firmware #1885). */
-	{ V4L2_PIX_FMT_RGB24, 0, 1, 3, true },
-	{ V4L2_PIX_FMT_BGR24, 0, 1, 3, true },
-	{ V4L2_PIX_FMT_XBGR32, 0, 1, 4, true },
+	V4L2_PIX_FMT_RGB24,
+	V4L2_PIX_FMT_BGR24,
+	V4L2_PIX_FMT_XBGR32,
 };
 
-static const struct layout *find_layout(uint32_t fourcc)
+/* Bytes of a pixel in the first plane. */
+static uint32_t bytes_of(const struct pixel_format *pixel)
 {
-	for (unsigned i = 0; i < ARRAY_SIZE(layouts); i++) {
-		if (layouts[i].single == fourcc || (layouts[i].multi && layouts[i].multi == fourcc))
-			return &layouts[i];
-	}
-	return NULL;
+	return pixel->plane[0].bytes / pixel->plane[0].across;
 }
 
-uint32_t m2m_format_single(uint32_t fourcc)
+/* Planes of memory under that name. */
+static unsigned memory_planes(const struct pixel_format *pixel, uint32_t fourcc)
 {
-	const struct layout *layout = find_layout(fourcc);
-
-	return layout && picture_can_be(layout->single) ? layout->single : 0;
-}
-
-int m2m_format_set_h264(const struct m2m_device *device, uint32_t width, uint32_t height)
-{
-	/* The size is read-only by the documents, but bcm2835 sets its port up from it. */
-	struct v4l2_layout layout = { .fourcc = V4L2_PIX_FMT_H264,
-		.width = width,
-		.height = height,
-		.n_planes = 1,
-		.size = { BITSTREAM_SIZE } };
-	int res = v4l2_format_set(device->node.fd, device->capture, &layout);
-
-	return res < 0 || layout.fourcc == V4L2_PIX_FMT_H264 ? res : -ENODEV;
+	return fourcc == pixel->multi ? pixel->n_planes : 1;
 }
 
 /* ---- layout */
-
-/* Rows of a memory plane in a buffer `height` high. */
-static uint32_t rows_of(const struct layout *layout, unsigned plane, uint32_t height)
-{
-	return plane == 0 || layout->bytes > 1 ? height : (height + 1) / 2;
-}
 
 bool m2m_format_lay_out(const struct m2m_format *format, struct picture *picture,
 	uint8_t *const memory[FRAME_PLANES], uint32_t used[FRAME_PLANES])
 {
 	const struct v4l2_layout *buffer = &format->memory;
-	const struct layout *layout = find_layout(buffer->fourcc);
+	const struct pixel_format *pixel = pixel_format_find(buffer->fourcc);
 
 	picture->format = format->format;
 	memset(used, 0, FRAME_PLANES * sizeof(*used));
@@ -84,7 +51,7 @@ bool m2m_format_lay_out(const struct m2m_format *format, struct picture *picture
 		return used[0] && used[0] <= buffer->size[0];
 	}
 	for (unsigned i = 0; i < buffer->n_planes; i++) {
-		used[i] = buffer->stride[i] * rows_of(layout, i, buffer->height);
+		used[i] = buffer->stride[i] * pixel_rows(&pixel->plane[i], buffer->height);
 		picture->plane[i] = (struct frame_plane){ memory[i], buffer->stride[i], used[i] };
 		if (used[i] > buffer->size[i])
 			return false;
@@ -107,36 +74,36 @@ static void set_colours(struct v4l2_layout *out, const struct frame *like)
  * stride of 32 is granted there and then refused by STREAMON); with 24 bits a stride that is no
  * multiple of 3 shears the picture.
  */
-static uint32_t aligned_stride(const struct layout *layout, uint32_t width)
+static uint32_t aligned_stride(const struct pixel_format *pixel, uint32_t width)
 {
-	const uint32_t to = layout->bytes == 3 ? 192 : 64;
+	const uint32_t bytes = bytes_of(pixel), to = bytes == 3 ? 192 : 64;
 
-	return (width * layout->bytes + to - 1) / to * to;
+	return (width * bytes + to - 1) / to * to;
 }
 
 /* Whether the source's memory could be the encoder's as it is, as far as we know. */
 static bool could_import(const struct m2m_device *device, const struct encoder_config *config,
-	const struct layout *layout, uint32_t fourcc)
+	const struct pixel_format *pixel, uint32_t fourcc)
 {
 	const struct frame *like = &config->like;
 	uint32_t stride = like->plane[0].stride;
 
-	return like->dmabuf.id && like->format == layout->single && fourcc == layout->single &&
-	       !layout->is_rgb && stride >= config->width * layout->bytes &&
+	return like->dmabuf.id && like->format == fourcc && pixel->fourcc == fourcc &&
+	       pixel->model != PIXEL_IS_RGB && stride >= config->width * bytes_of(pixel) &&
 	       (!device->is_bcm2835 || stride % 64 == 0);
 }
 
 /* What the driver made of it must be what we can fill. */
-static bool is_usable(const struct m2m_format *format, const struct layout *layout, uint32_t fourcc)
+static bool is_usable(const struct m2m_format *format, const struct pixel_format *pixel,
+	uint32_t fourcc)
 {
 	const struct v4l2_layout *buffer = &format->memory;
 	struct picture picture = { .width = buffer->width, .height = buffer->height };
 	uint8_t *none[FRAME_PLANES] = { NULL };
 	uint32_t used[FRAME_PLANES];
 
-	return buffer->fourcc == fourcc &&
-	       buffer->n_planes == (fourcc == layout->multi ? layout->planes : 1) &&
-	       buffer->stride[0] >= buffer->width * layout->bytes &&
+	return buffer->fourcc == fourcc && buffer->n_planes == memory_planes(pixel, fourcc) &&
+	       buffer->stride[0] >= buffer->width * bytes_of(pixel) &&
 	       m2m_format_lay_out(format, &picture, none, used);
 }
 
@@ -144,42 +111,42 @@ static bool is_usable(const struct m2m_format *format, const struct layout *layo
 static int try_format(const struct m2m_device *device, const struct encoder_config *config,
 	uint32_t fourcc, uint32_t stride, struct m2m_format *out)
 {
-	const struct layout *layout = find_layout(fourcc);
+	const struct pixel_format *pixel = pixel_format_find(fourcc);
 	struct v4l2_layout *buffer = &out->memory;
 	int res;
 
-	*out = (struct m2m_format){ .format = layout->single };
+	*out = (struct m2m_format){ .format = pixel->fourcc };
 	*buffer = (struct v4l2_layout){ .fourcc = fourcc,
 		.width = config->width,
 		.height = config->height,
-		.n_planes = fourcc == layout->multi ? layout->planes : 1 };
+		.n_planes = memory_planes(pixel, fourcc) };
 	for (unsigned i = 0; i < buffer->n_planes; i++)
-		buffer->stride[i] = i && layout->planes == 3 ? stride / 2 : stride;
+		buffer->stride[i] = i && pixel->n_planes == 3 ? stride / 2 : stride;
 	set_colours(buffer, &config->like);
 	res = v4l2_format_set(device->node.fd, device->output, buffer);
 	if (res < 0)
 		return res;
 	/* Some drivers leave it out where it is the packed width. */
 	if (buffer->fourcc == fourcc && buffer->stride[0] == 0)
-		buffer->stride[0] = buffer->width * layout->bytes;
-	return is_usable(out, layout, fourcc) ? 0 : -ENOTSUP;
+		buffer->stride[0] = buffer->width * bytes_of(pixel);
+	return is_usable(out, pixel, fourcc) ? 0 : -ENOTSUP;
 }
 
 /* The source's stride if its memory can then be read in place, else one that is always right. */
 static int try_strides(const struct m2m_device *device, const struct encoder_config *config,
 	uint32_t fourcc, struct m2m_format *out)
 {
-	const struct layout *layout = find_layout(fourcc);
+	const struct pixel_format *pixel = pixel_format_find(fourcc);
 	uint32_t stride = config->like.plane[0].stride;
 
-	if (could_import(device, config, layout, fourcc) &&
+	if (could_import(device, config, pixel, fourcc) &&
 		try_format(device, config, fourcc, stride, out) == 0 &&
 		out->memory.stride[0] == stride &&
-		(layout->planes == 1 || out->memory.height == config->height)) {
+		(pixel->n_planes == 1 || out->memory.height == config->height)) {
 		out->as_source = true;
 		return 0;
 	}
-	return try_format(device, config, fourcc, aligned_stride(layout, config->width), out);
+	return try_format(device, config, fourcc, aligned_stride(pixel, config->width), out);
 }
 
 static bool has_format(const struct m2m_device *device, uint32_t fourcc)
@@ -191,17 +158,15 @@ static bool has_format(const struct m2m_device *device, uint32_t fourcc)
 	return false;
 }
 
-static int try_layout(const struct m2m_device *device, const struct encoder_config *config,
-	const struct layout *layout, struct m2m_format *out)
+static int try_pixels(const struct m2m_device *device, const struct encoder_config *config,
+	const struct pixel_format *pixel, struct m2m_format *out)
 {
 	int res = -ENOTSUP;
 
-	if (!picture_can_be(layout->single))
-		return res;
-	if (has_format(device, layout->single))
-		res = try_strides(device, config, layout->single, out);
-	if (res < 0 && has_format(device, layout->multi))
-		res = try_strides(device, config, layout->multi, out);
+	if (has_format(device, pixel->fourcc))
+		res = try_strides(device, config, pixel->fourcc, out);
+	if (res < 0 && has_format(device, pixel->multi))
+		res = try_strides(device, config, pixel->multi, out);
 	return res;
 }
 
@@ -209,13 +174,13 @@ static int try_layout(const struct m2m_device *device, const struct encoder_conf
 static int choose_format(const struct m2m_device *device, const struct encoder_config *config,
 	struct m2m_format *out)
 {
-	const struct layout *same = find_layout(config->like.format);
+	const struct pixel_format *same = pixel_format_find(config->like.format);
 	int res = -ENOTSUP;
 
-	if (same && !same->is_rgb)
-		res = try_layout(device, config, same, out);
-	for (unsigned i = 0; res < 0 && i < ARRAY_SIZE(layouts); i++)
-		res = try_layout(device, config, &layouts[i], out);
+	if (same && same->model != PIXEL_IS_RGB && picture_can_be(same->fourcc))
+		res = try_pixels(device, config, same, out);
+	for (unsigned i = 0; res < 0 && i < ARRAY_SIZE(preferred); i++)
+		res = try_pixels(device, config, pixel_format_find(preferred[i]), out);
 	return res;
 }
 
@@ -252,7 +217,7 @@ int m2m_format_negotiate(const struct m2m_device *device, const struct encoder_c
 
 	/* The raw format may have reset the coded one. */
 	if (res == 0)
-		res = m2m_format_set_h264(device, config->width, config->height);
+		res = m2m_device_set_h264(device, config->width, config->height);
 	if (res < 0) {
 		log_warn("%s: no format that it takes can be had (%s)", device->node.path,
 			strerror(-res));

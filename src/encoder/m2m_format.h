@@ -18,15 +18,6 @@ struct m2m_format {
 	bool as_source;            /* pictures like config->like can be read where they lie */
 };
 
-/* The fourcc of the same format in one piece of memory; 0 when we cannot fill it. */
-uint32_t m2m_format_single(uint32_t fourcc);
-
-/*
- * Sets H.264 on the CAPTURE queue, with buffers large enough for any picture. -ENODEV when it does
- * something else.
- */
-int m2m_format_set_h264(const struct m2m_device *device, uint32_t width, uint32_t height);
-
 /*
  * Chooses and sets the raw format, then the coded one again, and the crop. -ERANGE: the encoder cannot do this
  * size; -ENOTSUP: no raw format that we could fill. Has logged why.

@@ -254,7 +254,7 @@ static int open_staging(struct m2m_input *input)
 	staging->queue = (struct v4l2_queue){
 		.fd = staging->device.node.fd, .type = input->device->output, .n_planes = 1
 	};
-	res = m2m_format_set_h264(&staging->device, input->picture->width, input->picture->height);
+	res = m2m_device_set_h264(&staging->device, input->picture->width, input->picture->height);
 	if (res >= 0)
 		res = m2m_format_repeat(&staging->device, &input->format);
 	if (res >= 0)

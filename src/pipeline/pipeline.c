@@ -5,7 +5,6 @@
  */
 #include "pipeline/pipeline.h"
 
-#include <linux/videodev2.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/eventfd.h>
@@ -16,6 +15,7 @@
 #include "convert/jpegcheck.h"
 #include "convert/jpegfix.h"
 #include "encoder/jpeg.h"
+#include "media/pixel_format.h"
 #include "pipeline/source_state.h"
 #include "slate/slate.h"
 
@@ -202,11 +202,6 @@ static void report(struct pipeline *pipe, int error, int64_t now)
 	show_slate(pipe, now);
 }
 
-static bool is_jpeg(uint32_t format)
-{
-	return format == V4L2_PIX_FMT_MJPEG || format == V4L2_PIX_FMT_JPEG;
-}
-
 /*
  * A JPEG says itself how large it is, and a grabber may change that without a word. A size that
  * is not the device's mode is believed once a picture of it turned out to be whole.
@@ -327,7 +322,7 @@ static int next_frame(struct pipeline *pipe, struct source *source, int64_t unti
 	if (pipe->slate)
 		until_ns = MIN(until_ns, pipe->slate_due_ns);
 	res = pipe->ops->next(source, out, until_ns);
-	if (res == 0 && is_jpeg((*out)->format) && !check_jpeg(pipe, *out)) {
+	if (res == 0 && pixel_format_is_jpeg((*out)->format) && !check_jpeg(pipe, *out)) {
 		frame_unref(*out);
 		return -EAGAIN;
 	}
@@ -522,7 +517,7 @@ const char *pipeline_encoder_type(struct pipeline *pipe)
 	struct pipeline_status status;
 
 	pipeline_get_status(pipe, &status);
-	return is_jpeg(status.format) ? "HW" : "CPU";
+	return pixel_format_is_jpeg(status.format) ? "HW" : "CPU";
 }
 
 int pipeline_change_fd(struct pipeline *pipe)

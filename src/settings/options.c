@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <strings.h>
 
+#include "media/pixel_format.h"
+
 #define LOG_TOPIC "options"
 #include "base/log.h"
 
@@ -49,20 +51,21 @@ struct row {
 	const char *note; /* said when given: has no effect (yet), and why */
 };
 
+/* clang-format off */
+#define NAMED(name, ...) { #name, V4L2_PIX_FMT_##name, NULL },
 static const struct choice formats[] = {
-	{ "YUYV", V4L2_PIX_FMT_YUYV, NULL }, { "YVYU", V4L2_PIX_FMT_YVYU, NULL },
-	{ "UYVY", V4L2_PIX_FMT_UYVY, NULL }, { "NV12", V4L2_PIX_FMT_NV12, NULL },
-	{ "NV21", V4L2_PIX_FMT_NV21, NULL }, { "NV16", V4L2_PIX_FMT_NV16, NULL },
-	{ "NV24", V4L2_PIX_FMT_NV24, NULL }, { "YUV420", V4L2_PIX_FMT_YUV420, NULL },
-	{ "YVU420", V4L2_PIX_FMT_YVU420, NULL }, { "RGB24", V4L2_PIX_FMT_RGB24, NULL },
-	{ "BGR24", V4L2_PIX_FMT_BGR24, NULL }, { "RGB565", V4L2_PIX_FMT_RGB565, NULL },
-	{ "GREY", V4L2_PIX_FMT_GREY, NULL }, { "MJPEG", V4L2_PIX_FMT_MJPEG, NULL },
-	{ "JPEG", V4L2_PIX_FMT_JPEG, NULL }, { 0 },
+	PIXEL_FORMATS_RAW(NAMED)
+	PIXEL_FORMATS_JPEG(NAMED)
+	{ 0 },
 };
+/* clang-format on */
 
 static const struct choice standards[] = {
-	{ "UNKNOWN", 0, NULL }, { "PAL", V4L2_STD_PAL, NULL }, { "NTSC", V4L2_STD_NTSC, NULL },
-	{ "SECAM", V4L2_STD_SECAM, NULL }, { 0 },
+	{ "UNKNOWN", 0, NULL },
+	{ "PAL", V4L2_STD_PAL, NULL },
+	{ "NTSC", V4L2_STD_NTSC, NULL },
+	{ "SECAM", V4L2_STD_SECAM, NULL },
+	{ 0 },
 };
 
 static const struct choice io_methods[] = {
@@ -73,21 +76,31 @@ static const struct choice io_methods[] = {
 
 #define NO_M2M_JPEG "JPEG is made by the CPU; a JPEG encoder in hardware is not used yet"
 static const struct choice encoders[] = {
-	{ "CPU", 0, NULL }, { "HW", 0, NULL }, { "NOOP", 0, NULL },
-	{ "M2M-IMAGE", 0, NO_M2M_JPEG }, { "M2M-JPEG", 0, NO_M2M_JPEG },
-	{ "M2M-VIDEO", 0, NO_M2M_JPEG }, { "M2M-MJPEG", 0, NO_M2M_JPEG }, { "OMX", 0, NO_M2M_JPEG },
+	{ "CPU", 0, NULL },
+	{ "HW", 0, NULL },
+	{ "NOOP", 0, NULL },
+	{ "M2M-IMAGE", 0, NO_M2M_JPEG },
+	{ "M2M-JPEG", 0, NO_M2M_JPEG },
+	{ "M2M-VIDEO", 0, NO_M2M_JPEG },
+	{ "M2M-MJPEG", 0, NO_M2M_JPEG },
+	{ "OMX", 0, NO_M2M_JPEG },
 	{ 0 },
 };
 
 static const struct choice h264_encoders[] = {
-	{ "auto", H264_ENCODER_AUTO, NULL }, { "m2m", H264_ENCODER_M2M, NULL },
-	{ "x264", H264_ENCODER_X264, NULL }, { "off", H264_ENCODER_OFF, NULL }, { 0 },
+	{ "auto", H264_ENCODER_AUTO, NULL },
+	{ "m2m", H264_ENCODER_M2M, NULL },
+	{ "x264", H264_ENCODER_X264, NULL },
+	{ "off", H264_ENCODER_OFF, NULL },
+	{ 0 },
 };
 
 static const struct choice h264_profiles[] = {
 	{ "constrained-baseline", AVC_CONSTRAINED_BASELINE, NULL },
-	{ "baseline", AVC_BASELINE, NULL }, { "main", AVC_MAIN, NULL },
-	{ "high", AVC_HIGH, NULL }, { 0 },
+	{ "baseline", AVC_BASELINE, NULL },
+	{ "main", AVC_MAIN, NULL },
+	{ "high", AVC_HIGH, NULL },
+	{ 0 },
 };
 
 static const struct choice settings_modes[] = { { "rw", 1, NULL }, { "ro", 0, NULL }, { 0 } };
@@ -95,7 +108,9 @@ static const struct choice settings_modes[] = { { "rw", 1, NULL }, { "ro", 0, NU
 static const struct choice sink_abis[] = { { "7", 7, NULL }, { "10", 10, NULL }, { 0 } };
 
 static const struct choice sources[] = {
-	{ "v4l2", 0, NULL }, { "testcard", 1, NULL }, { 0 },
+	{ "v4l2", 0, NULL },
+	{ "testcard", 1, NULL },
+	{ 0 },
 };
 
 #ifdef WITH_X264
@@ -104,26 +119,34 @@ static const struct choice sources[] = {
 #define X264_SIGN "-"
 #endif
 
-#define AT(field)    offsetof(struct options, field)
+#define AT(field)      offsetof(struct options, field)
 #define OF_CONTROL(id) offsetof(struct options, control[id])
-#define NO_EFFECT    "has no effect any more; accepted for old command lines"
-#define NOT_YET      "is not served by this version yet"
-#define SINK(medium, field)                                                                        \
-	{ medium "-sink", 0, TEXT, AT(field.name), 0, 0, "NAME", "shared-memory sink", NULL, NULL }, \
-	{ medium "-sink-mode", 0, OCTAL, AT(field.mode), 0, 0777, "MODE", "its permissions", NULL,    \
-		NULL },                                                                               \
-	{ medium "-sink-rm", 0, FLAG, AT(field.remove), 0, 0, NULL, "remove it at exit", NULL, NULL }, \
-	{ medium "-sink-client-ttl", 0, INT, AT(field.client_ttl_s), 1, 60, "SECONDS",                \
-		"how long a silent reader counts", NULL, NULL },                                      \
-	{ medium "-sink-timeout", 0, INT, AT(field.timeout_s), 1, 60, "SECONDS",                      \
-		"lock time-out; accepted, the writer never waits", NULL, NULL }
-#define RING(medium, field, size)                                                                  \
-	{ medium "-ring", 0, TEXT, AT(field.name), 0, 0, "NAME", "shared memory for any number of readers", \
-		NULL, NULL },                                                                         \
-	{ medium "-ring-mode", 0, OCTAL, AT(field.mode), 0, 0777, "MODE", "who may read it", NULL, NULL }, \
-	{ medium "-ring-group", 0, OWNER, AT(field.group), 0, 0, "GROUP", "its group, by name or number", \
-		NULL, NULL },                                                                         \
-	{ medium "-ring-size", 0, BYTES, AT(field.bytes), 64, 1 << 20, "BYTES", "room for frames; " size, NULL, NULL }
+#define NO_EFFECT      "has no effect any more; accepted for old command lines"
+#define NOT_YET        "is not served by this version yet"
+#define SINK(medium, field)                                                                      \
+	{ medium "-sink", 0, TEXT, AT(field.name), 0, 0, "NAME", "shared-memory sink", NULL,     \
+		NULL },                                                                          \
+		{ medium "-sink-mode", 0, OCTAL, AT(field.mode), 0, 0777, "MODE",                \
+			"its permissions", NULL, NULL },                                         \
+		{ medium "-sink-rm", 0, FLAG, AT(field.remove), 0, 0, NULL, "remove it at exit", \
+			NULL, NULL },                                                            \
+		{ medium "-sink-client-ttl", 0, INT, AT(field.client_ttl_s), 1, 60, "SECONDS",   \
+			"how long a silent reader counts", NULL, NULL },                         \
+	{                                                                                        \
+		medium "-sink-timeout", 0, INT, AT(field.timeout_s), 1, 60, "SECONDS",           \
+			"lock time-out; accepted, the writer never waits", NULL, NULL            \
+	}
+#define RING(medium, field, size)                                                     \
+	{ medium "-ring", 0, TEXT, AT(field.name), 0, 0, "NAME",                      \
+		"shared memory for any number of readers", NULL, NULL },              \
+		{ medium "-ring-mode", 0, OCTAL, AT(field.mode), 0, 0777, "MODE",     \
+			"who may read it", NULL, NULL },                              \
+		{ medium "-ring-group", 0, OWNER, AT(field.group), 0, 0, "GROUP",     \
+			"its group, by name or number", NULL, NULL },                 \
+	{                                                                             \
+		medium "-ring-size", 0, BYTES, AT(field.bytes), 64, 1 << 20, "BYTES", \
+			"room for frames; " size, NULL, NULL                          \
+	}
 
 /* clang-format off */
 static const struct row rows[] = {
@@ -344,8 +367,8 @@ static const char *allowed(const struct row *row, char *text, size_t size)
 		snprintf(text, size, "an octal mode from %lo to %lo", row->min, row->max);
 		break;
 	case SIZE:
-		snprintf(text, size, "WIDTHxHEIGHT from %s", any_size ? "1x1 to 65535x65535" :
-			"160x120 to 15360x8640");
+		snprintf(text, size, "WIDTHxHEIGHT from %s",
+			any_size ? "1x1 to 65535x65535" : "160x120 to 15360x8640");
 		break;
 	case BYTES: return "a size from 64k to 1G, as 500000, 800k or 32M";
 	case OWNER: return "a group of this machine: see getent group";
@@ -385,8 +408,8 @@ static bool set_size(struct options *opt, const struct row *row, const char *val
 	char rest;
 
 	if (sscanf(value, "%5ux%5u%c", &size.width, &size.height, &rest) != 2 ||
-	    size.width < least_w || size.width > most_w || size.height < least_h ||
-	    size.height > most_h)
+		size.width < least_w || size.width > most_w || size.height < least_h ||
+		size.height > most_h)
 		return false;
 	*(struct option_size *)((char *)opt + row->offset) = size;
 	return true;
@@ -409,7 +432,7 @@ static bool set_bytes(struct options *opt, const struct row *row, const char *va
 	}
 	/* In the unit itself first, so that no shift loses a bit. */
 	if (!parse_number(text, 10, 0, (row->max << 10 >> shift), &number) ||
-	    number << shift < row->min << 10)
+		number << shift < row->min << 10)
 		return false;
 	*(size_t *)((char *)opt + row->offset) = (size_t)number << shift;
 	return true;
@@ -465,7 +488,8 @@ static bool set_control(struct options *opt, const struct row *row, const char *
 /* Why a text is not taken, or NULL. */
 static const char *flaw_of(const struct row *row, const char *value)
 {
-	static const char id[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789./+_-";
+	static const char
+		id[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789./+_-";
 
 	if (row->offset == AT(instance_id) && value[strspn(value, id)])
 		return "made of letters, digits and ./+_-";
@@ -548,7 +572,8 @@ static void print_help(FILE *to)
 
 	set_defaults(&opt);
 	fputs("Usage: hdmicast [OPTION]…\n"
-	      "Stream what an HDMI grabber sees to browsers and players over HTTP.\n", to);
+	      "Stream what an HDMI grabber sees to browsers and players over HTTP.\n",
+		to);
 	for (const struct row *row = rows; row < rows + ARRAY_SIZE(rows); row++) {
 		char left[64], letter[5] = "    ";
 
@@ -593,8 +618,9 @@ static void make_getopt_tables(struct option *longs, char *letters)
 	for (const struct row *row = rows; row < rows + ARRAY_SIZE(rows); row++) {
 		if (row->type == GROUP)
 			continue;
-		*longs++ = (struct option){ row->name, takes_value(row) ? required_argument :
-			no_argument, NULL, 256 + (int)(row - rows) };
+		*longs++ = (struct option){ row->name,
+			takes_value(row) ? required_argument : no_argument, NULL,
+			256 + (int)(row - rows) };
 		if (row->letter) {
 			*letters++ = row->letter;
 			if (takes_value(row))
@@ -740,14 +766,16 @@ void options_describe_live(int n, struct option_live *out)
 		.min = row->min,
 		.max = row->max,
 		.control = is_control ? (int)((row->offset - AT(control)) /
-					      sizeof(struct option_control)) : -1 };
+						sizeof(struct option_control))
+				      : -1 };
 }
 
 const char *options_control_name(enum option_control_id id)
 {
 	const struct row *row = rows;
 
-	while (row->type != CONTROL || row->offset != AT(control) + id * sizeof(struct option_control))
+	while (row->type != CONTROL ||
+		row->offset != AT(control) + id * sizeof(struct option_control))
 		row++; /* there is one for each */
 	return row->name;
 }
@@ -782,7 +810,8 @@ bool options_set_number(struct options *opt, int n, long long value)
 	if ((row->type != INT && !is_control) || value < min || value > max)
 		return false;
 	if (is_control)
-		*(struct option_control *)field = (struct option_control){ CONTROL_SET, (int)value };
+		*(struct option_control *)field = (struct option_control){ CONTROL_SET,
+			(int)value };
 	else
 		*(int *)field = (int)value;
 	return true;

@@ -85,10 +85,10 @@ static unsigned rate_of(const struct v4l2_bt_timings *bt)
 {
 	uint64_t total = (uint64_t)V4L2_DV_BT_FRAME_WIDTH(bt) * V4L2_DV_BT_FRAME_HEIGHT(bt);
 
-	return total ? (unsigned)((bt->pixelclock + total / 2) / total) : 0;
+	return total ? (unsigned)((1000 * bt->pixelclock + total / 2) / total) : 0;
 }
 
-int hdmi_lock_timings(int fd, int stop_fd, struct option_size *out_size)
+int hdmi_lock_timings(int fd, int stop_fd, struct hdmi_mode *out)
 {
 	struct v4l2_dv_timings timings;
 	int res = query_stable(fd, stop_fd, &timings);
@@ -101,8 +101,8 @@ int hdmi_lock_timings(int fd, int stop_fd, struct option_size *out_size)
 			timings.bt.height);
 		return res;
 	}
-	log_verbose("source sends %ux%u at %u Hz", timings.bt.width, timings.bt.height,
-		rate_of(&timings.bt));
-	*out_size = (struct option_size){ timings.bt.width, timings.bt.height };
+	*out = (struct hdmi_mode){ timings.bt.width, timings.bt.height, rate_of(&timings.bt) };
+	log_verbose("source sends %ux%u at %u.%03u Hz", out->width, out->height, out->mhz / 1000,
+		out->mhz % 1000);
 	return 0;
 }

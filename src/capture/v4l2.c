@@ -23,6 +23,7 @@ struct v4l2 {
 	struct v4l2_device device; /* the stream's, once there is one */
 	enum v4l2_buf_type type;
 	bool has_timings;
+	struct hdmi_mode mode;   /* of the source, where it has timings */
 	struct option_size size; /* to ask for */
 	struct capture_format format;
 	unsigned fps; /* as agreed on; 0: the device does not say */
@@ -116,16 +117,15 @@ static int choose_input(struct v4l2 *dev)
 /* Without --dv-timings a receiver that can scale keeps to --resolution. */
 static int follow_timings(struct v4l2 *dev)
 {
-	struct option_size source;
 	int res;
 
 	dev->size = dev->config->opt->resolution;
 	dev->has_timings = hdmi_has_timings(dev->device.fd);
 	if (!dev->has_timings)
 		return 0;
-	res = hdmi_lock_timings(dev->device.fd, dev->config->stop_fd, &source);
+	res = hdmi_lock_timings(dev->device.fd, dev->config->stop_fd, &dev->mode);
 	if (res == 0 && dev->config->opt->dv_timings)
-		dev->size = source;
+		dev->size = (struct option_size){ dev->mode.width, dev->mode.height };
 	return res;
 }
 
@@ -143,6 +143,8 @@ static int set_format(struct v4l2 *dev)
 		format->width - dev->size.width < 4)
 		format->width = dev->size.width;
 	mhz = format_set_rate(dev->device.fd, dev->type, format, opt);
+	if (!mhz) /* receivers have no rate of their own: it is the source's */
+		mhz = dev->mode.mhz;
 	dev->fps = (mhz + 500) / 1000;
 	log_verbose("%s: %ux%u %.4s, stride %u, %u.%03u fps", dev->config->memory->identity.card,
 		format->width, format->height, (char *)&format->driver_fourcc, format->stride[0],

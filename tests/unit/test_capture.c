@@ -42,6 +42,7 @@ static struct {
 	struct option_size mode;
 	uint32_t width; /* what it makes of the mode's */
 	int n_inputs, input;
+	unsigned rate; /* by VIDIOC_S_PARM, in frames per 1000 s; 0: it has none */
 } driver;
 
 static int64_t our_now(void)
@@ -171,11 +172,11 @@ static bool our_has_timings(int fd)
 	return driver.has_timings;
 }
 
-static int our_lock_timings(int fd, int stop_fd, struct option_size *out)
+static int our_lock_timings(int fd, int stop_fd, struct hdmi_mode *out)
 {
 	(void)fd;
 	(void)stop_fd;
-	*out = driver.mode;
+	*out = (struct hdmi_mode){ driver.mode.width, driver.mode.height, 59940 };
 	return 0;
 }
 
@@ -202,7 +203,7 @@ static unsigned our_set_rate(int fd, enum v4l2_buf_type type, const struct captu
 	(void)type;
 	(void)format;
 	(void)opt;
-	return 29970;
+	return driver.rate;
 }
 
 static void our_apply(int fd, const struct options *opt)
@@ -256,6 +257,7 @@ static int setup(void **state)
 		.dv_timings = true,
 		.raw_sink.name = "" };
 	driver.n_inputs = 1;
+	driver.rate = 29970;
 	driver.flags = V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC;
 	driver.bytes = 64 * 32;
 	driver.stamp_ns = NOW;
@@ -504,6 +506,31 @@ static void a_link_that_is_too_slow_is_known_from_the_refusal_to_start(void **st
 	assert_int_equal(driver.frees, 2);
 }
 
+static unsigned fps_of_first(void)
+{
+	struct frame *frame;
+	unsigned fps;
+
+	open_it();
+	frame = next();
+	fps = frame->fps;
+	frame_unref(frame);
+	tested_v4l2.close(source);
+	return fps;
+}
+
+static void a_receiver_without_a_rate_has_that_of_its_source(void **state)
+{
+	(void)state;
+	driver.has_timings = true;
+	driver.mode = (struct option_size){ 64, 32 };
+	assert_int_equal(fps_of_first(), 30);
+	driver.rate = 0;
+	assert_int_equal(fps_of_first(), 60);
+	driver.has_timings = false;
+	assert_int_equal(fps_of_first(), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, setup)
 
 int main(void)
@@ -522,6 +549,7 @@ int main(void)
 		TEST(what_is_no_picture_is_counted_by_reason),
 		TEST(each_end_of_a_wait_has_its_error),
 		TEST(a_link_that_is_too_slow_is_known_from_the_refusal_to_start),
+		TEST(a_receiver_without_a_rate_has_that_of_its_source),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -68,27 +68,29 @@ static int our_events(struct pollfd *on, nfds_t n, int64_t until_ns)
 #define hdmi_lock_timings tested_lock_timings
 #include "../../src/capture/hdmi.c" /* NOLINT(bugprone-suspicious-include) */
 
-static struct option_size size;
+static struct hdmi_mode mode;
 
 static int setup(void **state)
 {
 	(void)state;
 	memset(&receiver, 0, sizeof(receiver));
 	receiver.has_power = receiver.has_edid = true;
-	size = (struct option_size){ 0, 0 };
+	mode = (struct hdmi_mode){ 0 };
 	return 0;
 }
 
 static void read_as(uint32_t width, uint32_t height, uint64_t clock)
 {
-	receiver.reading[receiver.n_set++] = (struct v4l2_bt_timings){
-		.width = width, .height = height, .pixelclock = clock
-	};
+	receiver.reading[receiver.n_set++] = (struct v4l2_bt_timings){ .width = width,
+		.height = height,
+		.hfrontporch = 1650 - 1280,
+		.vfrontporch = 750 - 720,
+		.pixelclock = clock };
 }
 
 static int lock(void)
 {
-	return tested_lock_timings(3, 4, &size);
+	return tested_lock_timings(3, 4, &mode);
 }
 
 static void timings_hold_when_two_readings_agree(void **state)
@@ -99,10 +101,11 @@ static void timings_hold_when_two_readings_agree(void **state)
 	read_as(1280, 720, 74250000);
 	assert_int_equal(lock(), 0);
 	assert_int_equal(receiver.n_read, 3);
-	assert_int_equal(size.width, 1280);
-	assert_int_equal(size.height, 720);
+	assert_int_equal(mode.width, 1280);
+	assert_int_equal(mode.height, 720);
 	assert_int_equal(receiver.set.width, 1280);
 	assert_int_equal(receiver.set.pixelclock, 74250000);
+	assert_int_equal(mode.mhz, 60000);
 }
 
 static void a_measured_clock_may_differ_by_a_hundredth(void **state)

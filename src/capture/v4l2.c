@@ -29,8 +29,9 @@ struct v4l2 {
 	unsigned fps; /* as agreed on; 0: the device does not say */
 	struct stream *stream;
 	bool flows;             /* a picture came */
-	uint32_t last_sequence; /* the driver's */
-	uint64_t sequence;      /* ours: never goes back */
+	uint32_t last_sequence; /* the driver's, and the time of that frame */
+	int64_t last_ns;
+	uint64_t sequence; /* ours: never goes back */
 };
 
 /* Logs an unexpected error, once while it lasts. Returns it. */
@@ -266,6 +267,35 @@ static uint64_t next_sequence(struct v4l2 *dev, uint32_t sequence)
 	return dev->sequence;
 }
 
+/*
+ * uvcvideo copies the frames of a transfer on any thread of a work queue: on a busy machine the later
+ * of two may be done first (uvc_video_copy_data_work, linux 5.1 and on).
+ */
+static bool is_overtaken(const struct v4l2 *dev, const struct stream_filled *filled)
+{
+	uint32_t behind = dev->last_sequence - filled->sequence;
+
+	return dev->sequence && behind > 0 && behind < V4L2_BUFFERS &&
+	       filled->frame->captured_ns < dev->last_ns;
+}
+
+/* When it was captured, and its number. -EAGAIN: it is dropped and counted, as below. */
+static int date(struct v4l2 *dev, const struct stream_filled *filled)
+{
+	struct frame *frame = filled->frame;
+
+	frame->grabbed_ns = now_ns();
+	frame->captured_ns = capture_time(filled, frame->grabbed_ns);
+	if (is_overtaken(dev, filled)) {
+		drops_add(dev->config->drops, DROP_OVERTAKEN, "the driver gave number %u before %u",
+			dev->last_sequence, filled->sequence);
+		return -EAGAIN;
+	}
+	dev->last_ns = frame->captured_ns;
+	frame->sequence = next_sequence(dev, filled->sequence);
+	return 0;
+}
+
 /* -EAGAIN: it is no picture, and counted as such. */
 static int describe(struct v4l2 *dev, const struct stream_filled *filled)
 {
@@ -301,10 +331,9 @@ static int v4l2_next(struct source *source, struct frame **out, int64_t until_ns
 	frame = filled.frame;
 	frame->key = frame->online = true;
 	frame->fps = dev->fps;
-	frame->grabbed_ns = now_ns();
-	frame->captured_ns = capture_time(&filled, frame->grabbed_ns);
-	frame->sequence = next_sequence(dev, filled.sequence);
-	res = describe(dev, &filled);
+	res = date(dev, &filled);
+	if (res == 0)
+		res = describe(dev, &filled);
 	if (res < 0) {
 		frame_unref(frame);
 		return res;

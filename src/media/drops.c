@@ -17,6 +17,7 @@ static const char *const names[DROP_REASONS] = {
 	[DROP_OVERSIZED] = "oversized",
 	[DROP_CORRUPT] = "corrupt",
 	[DROP_LYING] = "lying",
+	[DROP_OVERTAKEN] = "overtaken",
 	[DROP_NO_MEMORY] = "no_memory",
 	[DROP_ENCODER] = "encoder",
 	[DROP_SINK] = "sink",

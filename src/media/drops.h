@@ -21,6 +21,7 @@ enum drop_reason {
 	DROP_OVERSIZED, /* a JPEG that claims an absurd size */
 	DROP_CORRUPT,   /* a JPEG whose data are damaged, found when it was decoded */
 	DROP_LYING,     /* a JPEG whose data are not of the size that its header claims */
+	DROP_OVERTAKEN, /* the driver gave a later picture before it */
 	DROP_NO_MEMORY,
 	DROP_ENCODER, /* the encoder refused the picture */
 	DROP_SINK,    /* a shared-memory sink had no room for it */

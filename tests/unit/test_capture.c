@@ -506,6 +506,36 @@ static void a_link_that_is_too_slow_is_known_from_the_refusal_to_start(void **st
 	assert_int_equal(driver.frees, 2);
 }
 
+static int take(uint32_t sequence, int64_t age_ns, struct frame **out)
+{
+	driver.sequence = sequence;
+	driver.stamp_ns = NOW - age_ns;
+	return tested_v4l2.next(source, out, 0);
+}
+
+static void a_picture_that_a_later_one_overtook_is_left_out(void **state)
+{
+	struct frame *frame;
+	uint64_t last = 0;
+
+	(void)state;
+	open_it();
+	for (uint32_t number = 8; number < 12; number++) {
+		assert_int_equal(take(number + 1, 20 * NS_PER_MS, &frame), 0);
+		assert_true(frame->sequence > last);
+		last = frame->sequence;
+		frame_unref(frame);
+		assert_int_equal(take(number, 50 * NS_PER_MS, &frame), -EAGAIN);
+	}
+	assert_int_equal(drops_get(&drops, DROP_OVERTAKEN), 4);
+	assert_int_equal(take(0, 10 * NS_PER_MS, &frame), 0); /* it counts from 0 again */
+	frame_unref(frame);
+	assert_int_equal(take(0, 10 * NS_PER_MS, &frame), 0); /* or not at all */
+	frame_unref(frame);
+	tested_v4l2.close(source);
+	assert_int_equal(driver.waits, 0); /* for no buffer */
+}
+
 static unsigned fps_of_first(void)
 {
 	struct frame *frame;
@@ -550,6 +580,7 @@ int main(void)
 		TEST(each_end_of_a_wait_has_its_error),
 		TEST(a_link_that_is_too_slow_is_known_from_the_refusal_to_start),
 		TEST(a_receiver_without_a_rate_has_that_of_its_source),
+		TEST(a_picture_that_a_later_one_overtook_is_left_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

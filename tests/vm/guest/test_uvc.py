@@ -11,6 +11,7 @@ from daemon import Daemon
 from gadget import LINK, Camera
 
 CYCLE = 2 ** pictures.BITS
+BEHIND = 32  # more than a driver has buffers
 
 
 def record(daemon, count):
@@ -58,11 +59,11 @@ class MjpegTest(unittest.TestCase):
         numbers = pictures.numbers([part.jpeg for part in parts])
         self.assertEqual(len(numbers), len(parts), "pictures decoded of those served")
         self.assertEqual(numbers.count(None), 0, f"pictures without a number among {len(numbers)}")
-        times = [part.number("X-Timestamp") for part in parts]
-        self.assertEqual(times, sorted(set(times)), "when they were captured")
-        # After a second without a picture, on a busy machine, the numbers may have begun again.
+        times = [part.number("X-UStreamer-Grab-End-Time") for part in parts]
+        self.assertEqual(times, sorted(set(times)), "when the driver gave them")
+        # On a busy machine many may be lost at once, and after a second without one the numbers begin again.
         wrong = [(numbers[i], numbers[i + 1]) for i, step in enumerate(pictures.steps(numbers, CYCLE))
-                 if not 0 < step < CYCLE // 2 and times[i + 1] - times[i] < 1]
+                 if (step == 0 or step > CYCLE - BEHIND) and times[i + 1] - times[i] < 1]
         self.assertEqual(wrong, [], f"of {len(numbers)} pictures these follow each other wrongly")
         return numbers
 

@@ -28,7 +28,7 @@ struct h264_status {
 	 */
 	const char *state;
 	const char *encoder; /* "m2m", "x264", or "none" */
-	char device[128];     /* what it runs on; "" when none */
+	char device[128];    /* what it runs on; "" when none */
 	char text[192];      /* for people: what is wrong and what to do; "" when all is well */
 	const char *profile;
 	unsigned level; /* ten times the number */

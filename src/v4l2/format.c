@@ -53,10 +53,10 @@ static void read_multi(const struct v4l2_pix_format_mplane *pix, struct v4l2_lay
 	*to = (struct v4l2_layout){ .fourcc = pix->pixelformat,
 		.width = pix->width,
 		.height = pix->height,
-		.n_planes = CLAMP(pix->num_planes, 1U, (unsigned)FRAME_PLANES),
 		.colorspace = pix->colorspace,
 		.encoding = pix->ycbcr_enc,
 		.quantization = pix->quantization };
+	to->n_planes = CLAMP(pix->num_planes, 1U, (unsigned)FRAME_PLANES);
 	for (unsigned i = 0; i < to->n_planes; i++) {
 		to->stride[i] = pix->plane_fmt[i].bytesperline;
 		to->size[i] = pix->plane_fmt[i].sizeimage;

@@ -35,17 +35,18 @@ static int map_plane(const struct v4l2_queue *queue, const struct v4l2_buffer *b
 	off_t offset = multi ? buf->m.planes[plane].m.mem_offset : buf->m.offset;
 	bool fixed = place && place->at;
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	void *at;
 
 	if (fixed && (size + page - 1) / page * page != place->size)
 		return -EIO;
-	at = mmap(fixed ? place->at : NULL, size, PROT_READ | PROT_WRITE,
+	out->at = mmap(fixed ? place->at : NULL, size, PROT_READ | PROT_WRITE,
 		MAP_SHARED | (fixed ? MAP_FIXED : 0), queue->fd, offset);
-	if (at == MAP_FAILED)
+	if (out->at == MAP_FAILED) {
+		out->at = NULL;
 		return -errno;
+	}
 	if (fixed)
 		place->at = NULL;
-	*out = (struct v4l2_map){ at, size };
+	out->size = size;
 	return 0;
 }
 

@@ -12,8 +12,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "convert/picture.h"
+#include "media/frame.h"
 #include "media/pixel_format.h"
+
+struct picture;
 
 /* Even, for 4:2:0; whole blocks, for JPEG. */
 #define STRIP_ROWS 16

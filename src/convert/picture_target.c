@@ -7,6 +7,7 @@
 #include <libyuv.h>
 
 #include "base/util.h"
+#include "convert/picture.h"
 #include "convert/picture_strip.h"
 
 #define GREY_CHROMA 128

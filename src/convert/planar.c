@@ -11,6 +11,7 @@
 #include <libyuv.h>
 
 #include "base/util.h"
+#include "convert/picture.h"
 #include "convert/picture_strip.h"
 
 /* Chroma samples that are converted between matrices at a time. */

@@ -6,19 +6,24 @@
 #ifndef HTTP_ENDPOINT_H
 #define HTTP_ENDPOINT_H
 
-#include "http/api/settings.h"
+#include <event2/event.h>
+
 #include "http/connection.h"
 #include "http/hub.h"
-#include "http/server.h"
 #include "http/streams/multipart.h"
 #include "http/throttle.h"
 #include "http/video.h"
 #include "net/listen.h"
+#include "pipeline/pipeline.h"
+#include "settings/options.h"
+#include "settings/settings.h"
+#include "shm/sinks.h"
 
 /* The structure whose member this is. */
 #define container_of(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 
 struct acceptor;
+struct settings_change;
 
 /* Kinds of streams, as /metrics tells them apart. */
 enum stream_kind { STREAM_MJPEG, STREAM_MP4, STREAM_AVC, STREAM_H264, STREAM_KINDS };

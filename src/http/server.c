@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 
 #include "http/accept.h"
+#include "http/api/settings.h"
 #include "http/endpoint.h"
 #include "http/origin.h"
 #include "http/reply.h"

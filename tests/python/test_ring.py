@@ -588,6 +588,21 @@ class RingTest(unittest.TestCase):
 
 
 class ModuleTest(unittest.TestCase):
+    def test_formats_lie_in_memory_as_the_daemon_has_them(self):
+        table = (ROOT / "src/media/pixel_format.h").read_text(encoding="utf-8")
+        named = {"RGB24": "RGB3", "BGR24": "BGR3", "RGB565": "RGBP", "YUV420": "YU12", "YVU420": "YV12"}
+        found = re.findall(r"\bX\((\w+), \w+, \w+, \d, PIXEL_(PACKED|SEMI|TRIPLE)(?:\((\d), (\d)\))?\)",
+                           table.partition("define PIXEL_FORMATS_BESIDE")[0])
+        self.assertEqual(len(found), 13, "formats in the table")
+        packed, planes = {**hdmicast._PACKED, "RGBP": 2}, hdmicast._PLANES
+        for name, layout, first, second in found:
+            name = named.get(name, name)
+            with self.subTest(name):
+                if layout == "PACKED":
+                    self.assertEqual(packed[name] * int(second), int(first), "bytes for so many pixels")
+                else:
+                    self.assertEqual(planes[name], (int(first), int(second), 2) if layout == "SEMI" else (2, 2, 1))
+
     def test_the_version_is_the_projects(self):
         makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
         self.assertEqual(hdmicast.VERSION, re.search(r"^VERSION := (\S+)", makefile, re.M)[1])

@@ -47,10 +47,25 @@ static bool is_same_grabber(const struct source_identity *a, const struct source
 	       !strcmp(a->bus, b->bus);
 }
 
+/*
+ * Both are places in /sys. That of a USB interface has the number of its bus in it, which may be
+ * another one after a reset, or at another speed: …/usb1/1-1.3/1-1.3:1.0. The port is what counts.
+ */
+static bool is_same_place(const char *a, const char *b)
+{
+	const char *bus_a = strstr(a, "/usb"), *bus_b = strstr(b, "/usb");
+	const char *port_a = strrchr(a, '-'), *port_b = strrchr(b, '-');
+
+	if (!bus_a || !bus_b || !port_a || !port_b)
+		return !strcmp(a, b);
+	return bus_a - a == bus_b - b && !strncmp(a, b, (size_t)(bus_a - a)) &&
+	       !strcmp(port_a, port_b);
+}
+
 /* As far as can be known without opening it. */
 static bool may_be(const struct v4l2_node *node, const struct source_identity *wanted)
 {
-	return !*node->parent || !*wanted->parent || !strcmp(node->parent, wanted->parent);
+	return !*node->parent || !*wanted->parent || is_same_place(node->parent, wanted->parent);
 }
 
 /* Looks through /dev/video* for the grabber. */

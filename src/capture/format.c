@@ -13,6 +13,14 @@
 #define STRIDE_ALIGN 64u
 #define MOST_FORMATS 64 /* of a device that are looked at */
 
+/* Whether it is one that grabbers are asked for; see PIXEL_FORMATS_BESIDE. */
+static bool is_known(uint32_t fourcc)
+{
+	const struct pixel_format *format = pixel_format_find(fourcc);
+
+	return format && format->id != PIXEL_XBGR32;
+}
+
 /* Which names the driver has for a format: MJPEG and JPEG are two names for one thing. */
 static unsigned names_of(uint32_t fourcc, uint32_t names[3])
 {
@@ -67,7 +75,7 @@ static uint32_t any_known_format(int fd, enum v4l2_buf_type type)
 	unsigned count = v4l2_format_list(fd, type, formats, ARRAY_SIZE(formats));
 
 	for (unsigned i = 0; i < count; i++) {
-		if (pixel_format_find(formats[i]))
+		if (is_known(formats[i]))
 			return formats[i];
 	}
 	return 0;
@@ -121,13 +129,13 @@ static int agree(int fd, enum v4l2_buf_type type, uint32_t wanted, struct option
 			continue; /* some drivers refuse what others replace */
 		if (res < 0 || out->fourcc == names[i])
 			return res;
-		if (pixel_format_find(out->fourcc))
+		if (is_known(out->fourcc))
 			answer = out->fourcc;
 	}
 	if (!answer)
 		answer = any_known_format(fd, type);
 	res = answer ? set_format(fd, type, answer, size, out) : -ENOTSUP;
-	return res < 0 || pixel_format_find(out->fourcc) ? res : -ENOTSUP;
+	return res < 0 || is_known(out->fourcc) ? res : -ENOTSUP;
 }
 
 int format_negotiate(int fd, enum v4l2_buf_type type, const struct options *opt,

@@ -28,10 +28,11 @@ struct v4l2 {
 	struct capture_format format;
 	unsigned fps; /* as agreed on; 0: the device does not say */
 	struct stream *stream;
-	bool flows;             /* a picture came */
-	uint32_t last_sequence; /* the driver's, and the time of that frame */
-	int64_t last_ns;
-	uint64_t sequence; /* ours: never goes back */
+	bool flows;              /* a picture came */
+	uint32_t last_sequence;  /* the driver's */
+	uint32_t shown_sequence; /* the driver's, of the last picture that was handed on */
+	int64_t shown_ns;        /* when that was captured */
+	uint64_t sequence;       /* ours: never goes back */
 };
 
 /* Logs an unexpected error, once while it lasts. Returns it. */
@@ -273,10 +274,10 @@ static uint64_t next_sequence(struct v4l2 *dev, uint32_t sequence)
  */
 static bool is_overtaken(const struct v4l2 *dev, const struct stream_filled *filled)
 {
-	uint32_t behind = dev->last_sequence - filled->sequence;
+	uint32_t behind = dev->shown_sequence - filled->sequence;
 
-	return dev->sequence && behind > 0 && behind < V4L2_BUFFERS &&
-	       filled->frame->captured_ns < dev->last_ns;
+	return dev->flows && behind > 0 && behind < V4L2_BUFFERS &&
+	       filled->frame->captured_ns < dev->shown_ns;
 }
 
 /* When it was captured, and its number. -EAGAIN: it is dropped and counted, as below. */
@@ -288,10 +289,9 @@ static int date(struct v4l2 *dev, const struct stream_filled *filled)
 	frame->captured_ns = capture_time(filled, frame->grabbed_ns);
 	if (is_overtaken(dev, filled)) {
 		drops_add(dev->config->drops, DROP_OVERTAKEN, "the driver gave number %u before %u",
-			dev->last_sequence, filled->sequence);
+			dev->shown_sequence, filled->sequence);
 		return -EAGAIN;
 	}
-	dev->last_ns = frame->captured_ns;
 	frame->sequence = next_sequence(dev, filled->sequence);
 	return 0;
 }
@@ -341,6 +341,8 @@ static int v4l2_next(struct source *source, struct frame **out, int64_t until_ns
 	/* Drivers may take seconds to tell them: the first picture does not wait for that. */
 	source->controls_changed |= !dev->flows;
 	dev->flows = true;
+	dev->shown_sequence = filled.sequence;
+	dev->shown_ns = frame->captured_ns;
 	*out = frame;
 	return 0;
 }

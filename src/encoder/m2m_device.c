@@ -126,39 +126,51 @@ static bool may_encode(const struct v4l2_node *node)
 	       node->number == atomic_load(&odd_one);
 }
 
-/* In the order of the numbers: it is the same one each time. */
-static int find_among(struct m2m_device *out, bool all, uint32_t width, uint32_t height)
+/*
+ * In the order of the numbers: it is the same one each time. -EACCES: one of them we may not open;
+ * -EAGAIN: one of them had no time or memory for us; else -ENODEV.
+ */
+static int find_among(struct m2m_device *out, bool likely, uint32_t width, uint32_t height)
 {
-	bool forbidden = false;
 	struct v4l2_nodes nodes;
 	struct v4l2_node node;
+	int error = -ENODEV;
 
 	v4l2_nodes_list(&nodes);
 	while (v4l2_nodes_next(&nodes, &node)) {
 		int res;
 
-		if (!all && !may_encode(&node))
+		if (may_encode(&node) != likely)
 			continue;
 		res = open_node(out, node.path, width, height);
-		if (res == 0 && all)
+		if (res == 0 && !likely)
 			atomic_store(&odd_one, node.number);
 		if (res == 0)
 			return 0;
-		forbidden |= res == -EACCES || res == -EPERM;
+		if (res == -EACCES || res == -EPERM)
+			error = -EACCES;
+		else if (res != -ENODEV && error == -ENODEV)
+			error = -EAGAIN;
 	}
-	return forbidden ? -EACCES : -ENODEV;
+	return error;
 }
 
-/* Encoders are not plugged in later: what is not called one is looked at once. */
+/* What is not called an encoder is looked at until it is known to be none. */
 static int find_encoder(struct m2m_device *out, uint32_t width, uint32_t height)
 {
-	static atomic_bool looked;
-	int res = find_among(out, false, width, height);
+	static atomic_bool others_are_none, said;
+	int res = find_among(out, true, width, height), other = -ENODEV;
 
-	if (res == 0 || atomic_exchange(&looked, true))
-		return res;
-	res = find_among(out, true, width, height);
-	if (res < 0)
+	if (res == 0)
+		return 0;
+	if (!atomic_load(&others_are_none)) {
+		other = find_among(out, false, width, height);
+		if (other == 0)
+			return 0;
+		atomic_store(&others_are_none, other == -ENODEV);
+	}
+	res = res == -EACCES || other == -EACCES ? -EACCES : -ENODEV;
+	if (!atomic_exchange(&said, true))
 		log_info(res == -EACCES ? "no H.264 encoder among the video nodes that we may "
 					  "open; is the user in the group \"video\"?"
 					: "no H.264 encoder among /dev/video*");

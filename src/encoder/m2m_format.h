@@ -30,7 +30,7 @@ int m2m_format_repeat(const struct m2m_device *device, const struct m2m_format *
 
 /*
  * Sets format, size and planes of a picture in a buffer of that format: memory[] is one address
- * for each memory plane. Returns in used[] the bytes of each, all of them 0 if it does not fit.
+ * for each memory plane. Returns in used[] the bytes of each; false: they are more than it holds.
  */
 bool m2m_format_lay_out(const struct m2m_format *format, struct picture *picture,
 	uint8_t *const memory[FRAME_PLANES], uint32_t used[FRAME_PLANES]);

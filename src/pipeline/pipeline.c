@@ -332,15 +332,15 @@ static int next_frame(struct pipeline *pipe, struct source *source, int64_t unti
 /* Reads until the source must be closed; returns why. */
 static int read_frames(struct pipeline *pipe, struct source *source)
 {
-	const int64_t timeout_ns = frame_timeout_ns(&pipe->now), opened_ns = now_ns();
-	int64_t now = opened_ns, frame_ns = now;
+	const int64_t timeout_ns = frame_timeout_ns(&pipe->now);
+	int64_t opened_ns = now_ns(), now = opened_ns, frame_ns = now;
 	int64_t deadline_ns = now + MAX(FIRST_FRAME_NS, timeout_ns);
 	int64_t damaged_ns = 0; /* when the last frame came that had to be dropped */
 	struct frame *frame;
 	int res;
 
 	do {
-		int64_t wake_ns = MIN(deadline_ns, now + NS_PER_S); /* to be seen alive */
+		int64_t wake_ns;
 		int silence = now - damaged_ns < timeout_ns / 2 ? -EBADMSG : -ETIMEDOUT;
 
 		if (now >= deadline_ns)
@@ -351,11 +351,13 @@ static int read_frames(struct pipeline *pipe, struct source *source)
 			int64_t took_ns = now_ns() - now; /* that is no silence */
 
 			now += took_ns;
+			opened_ns += took_ns;
 			frame_ns += took_ns;
 			deadline_ns += took_ns;
 		}
 		if (is_too_slow(pipe))
 			return -ERESTART;
+		wake_ns = MIN(deadline_ns, now + NS_PER_S); /* to be seen alive */
 		if (now >= frame_ns + timeout_ns)
 			report(pipe, silence, now);
 		else

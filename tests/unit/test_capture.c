@@ -506,6 +506,22 @@ static void a_link_that_is_too_slow_is_known_from_the_refusal_to_start(void **st
 	assert_int_equal(driver.frees, 2);
 }
 
+static void controls_are_to_be_listed_once_with_the_first_picture(void **state)
+{
+	static struct source_controls list;
+
+	(void)state;
+	open_it();
+	assert_false(source->controls_changed);
+	frame_unref(next());
+	assert_true(source->controls_changed);
+	tested_v4l2.list(source, &list);
+	assert_false(source->controls_changed);
+	frame_unref(next());
+	assert_false(source->controls_changed);
+	tested_v4l2.close(source);
+}
+
 static int take(uint32_t sequence, int64_t age_ns, struct frame **out)
 {
 	driver.sequence = sequence;
@@ -528,9 +544,15 @@ static void a_picture_that_a_later_one_overtook_is_left_out(void **state)
 		assert_int_equal(take(number, 50 * NS_PER_MS, &frame), -EAGAIN);
 	}
 	assert_int_equal(drops_get(&drops, DROP_OVERTAKEN), 4);
+	driver.flags |= V4L2_BUF_FLAG_ERROR;
+	assert_int_equal(take(16, 15 * NS_PER_MS, &frame), -EAGAIN);
+	driver.flags &= ~(unsigned)V4L2_BUF_FLAG_ERROR;
+	assert_int_equal(take(15, 18 * NS_PER_MS, &frame), 0); /* none that was shown overtook it */
+	frame_unref(frame);
 	assert_int_equal(take(0, 10 * NS_PER_MS, &frame), 0); /* it counts from 0 again */
 	frame_unref(frame);
-	assert_int_equal(take(0, 10 * NS_PER_MS, &frame), 0); /* or not at all */
+	assert_int_equal(take(0, 12 * NS_PER_MS, &frame),
+		0); /* or not at all, and its time steps back */
 	frame_unref(frame);
 	tested_v4l2.close(source);
 	assert_int_equal(driver.waits, 0); /* for no buffer */
@@ -581,6 +603,7 @@ int main(void)
 		TEST(a_link_that_is_too_slow_is_known_from_the_refusal_to_start),
 		TEST(a_receiver_without_a_rate_has_that_of_its_source),
 		TEST(a_picture_that_a_later_one_overtook_is_left_out),
+		TEST(controls_are_to_be_listed_once_with_the_first_picture),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,10 +25,11 @@ static int driver_ioctl(int fd, unsigned long request, void *arg)
 }
 
 /* Opens /dev/video0 among `there`; gives the name of the node that was opened, or NULL. */
+static enum v4l2_buf_type type;
+
 static const char *find(const struct node *there, struct source_identity *identity, int *error)
 {
 	struct v4l2_device device;
-	enum v4l2_buf_type type;
 
 	set_nodes(there);
 	*error = device_open(&device, "/dev/video0", identity, &type);
@@ -47,6 +48,26 @@ static void the_path_is_taken_where_it_leads(void **state)
 	(void)state;
 	assert_string_equal(find(plugged, &identity, &error), "video0");
 	assert_string_equal(identity.bus, "usb-1.1");
+}
+
+static void the_type_of_its_buffers_is_told(void **state)
+{
+	static const struct node multi[] = {
+		NODE("video0", "platform", V4L2_CAP_VIDEO_CAPTURE_MPLANE | V4L2_CAP_STREAMING),
+		{ 0 }
+	};
+	static const struct node unstreamed[] = { NODE("video0", "pci", V4L2_CAP_VIDEO_CAPTURE),
+		{ 0 } };
+	struct source_identity identity = { "", "", "", "" };
+	int error;
+
+	(void)state;
+	find(multi, &identity, &error);
+	assert_int_equal(type, V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE);
+	find(plugged, &identity, &error);
+	assert_int_equal(type, V4L2_BUF_TYPE_VIDEO_CAPTURE);
+	assert_null(find(unstreamed, &identity, &error));
+	assert_int_equal(error, -ENOTTY);
 }
 
 static void a_replugged_grabber_is_found_under_its_new_number(void **state)
@@ -114,20 +135,32 @@ static void what_cannot_be_opened_says_why(void **state)
 	assert_int_equal(error, -ENOTTY);
 }
 
+#define PCI "/sys/devices/platform/scb/fd500000.pcie/pci0000:00/0000:01:00.0"
+
 /* Where /sys tells what belongs to what, nothing else is woken up. */
 static void what_belongs_to_others_is_not_opened(void **state)
 {
 	static const struct node before[] = { NODE("video0", "usb-1.1", CAPTURE,
-						      .parent = "1-1.1:1.0"),
-		NODE("video11", "platform", CAPTURE, .parent = "codec"), { 0 } };
+						      .parent = PCI "/usb1/1-1/1-1.1/1-1.1:1.0"),
+		NODE("video11", "platform", CAPTURE,
+			.parent = "/sys/devices/platform/bcm2835-codec"),
+		{ 0 } };
 	static const struct node away[] = { NODE("video2", "usb-1.2", CAPTURE,
-						    .parent = "1-1.2:1.0"),
-		NODE("video11", "platform", CAPTURE, .parent = "codec"), { 0 } };
+						    .parent = PCI "/usb1/1-1/1-1.2/1-1.2:1.0"),
+		NODE("video11", "platform", CAPTURE,
+			.parent = "/sys/devices/platform/bcm2835-codec"),
+		{ 0 } };
 	static const struct node back[] = { NODE("video2", "usb-1.2", CAPTURE,
-						    .parent = "1-1.2:1.0"),
-		NODE("video3", "usb-1.1", METADATA, .parent = "1-1.1:1.0"),
-		NODE("video4", "usb-1.1", CAPTURE, .parent = "1-1.1:1.0"),
-		NODE("video11", "platform", CAPTURE, .parent = "codec"), { 0 } };
+						    .parent = PCI "/usb1/1-1/1-1.2/1-1.2:1.0"),
+		NODE("video3", "usb-1.1", METADATA, .parent = PCI "/usb1/1-1/1-1.1/1-1.1:1.0"),
+		NODE("video4", "usb-1.1", CAPTURE, .parent = PCI "/usb1/1-1/1-1.1/1-1.1:1.0"),
+		NODE("video11", "platform", CAPTURE,
+			.parent = "/sys/devices/platform/bcm2835-codec"),
+		{ 0 } };
+	static const struct node renumbered[] = {
+		NODE("video2", "usb-1.2", CAPTURE, .parent = PCI "/usb2/2-1/2-1.2/2-1.2:1.0"),
+		NODE("video5", "usb-1.1", CAPTURE, .parent = PCI "/usb2/2-1/2-1.1/2-1.1:1.0"), { 0 }
+	};
 	struct source_identity identity = { "", "", "", "" };
 	int error;
 
@@ -138,12 +171,15 @@ static void what_belongs_to_others_is_not_opened(void **state)
 	assert_int_equal(times_opened[0] + times_opened[1], 0);
 	assert_string_equal(find(back, &identity, &error), "video4");
 	assert_int_equal(times_opened[0] + times_opened[3], 0);
+	assert_string_equal(find(renumbered, &identity, &error), "video5");
+	assert_int_equal(times_opened[0], 0);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_path_is_taken_where_it_leads),
+		cmocka_unit_test(the_type_of_its_buffers_is_told),
 		cmocka_unit_test(a_replugged_grabber_is_found_under_its_new_number),
 		cmocka_unit_test(its_twin_in_the_next_port_is_left_alone),
 		cmocka_unit_test(nothing_is_guessed_before_it_was_seen),

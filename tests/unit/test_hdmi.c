@@ -24,6 +24,7 @@ static struct {
 	struct v4l2_bt_timings set;
 	int waited_ms;
 	bool stop, has_power, has_edid;
+	int input; /* of two: the second has timings */
 } receiver;
 
 static int query_timings(struct v4l2_dv_timings *out)
@@ -37,10 +38,18 @@ static int query_timings(struct v4l2_dv_timings *out)
 	return 0;
 }
 
+static int describe_input(struct v4l2_input *input)
+{
+	input->capabilities = input->index == 1 ? V4L2_IN_CAP_DV_TIMINGS : 0;
+	return 0;
+}
+
 static int driver_ioctl(int fd, unsigned long request, void *arg)
 {
 	(void)fd;
 	switch (request) {
+	case VIDIOC_G_INPUT: *(int *)arg = receiver.input; return 0;
+	case VIDIOC_ENUMINPUT: return describe_input(arg);
 	case VIDIOC_QUERY_DV_TIMINGS: return query_timings(arg);
 	case VIDIOC_S_DV_TIMINGS: receiver.set = ((struct v4l2_dv_timings *)arg)->bt; return 0;
 	case VIDIOC_G_CTRL: ((struct v4l2_control *)arg)->value = receiver.has_power; return 0;
@@ -150,6 +159,14 @@ static void no_signal_is_told_from_no_cable_and_no_edid(void **state)
 	assert_int_equal(receiver.n_read, 4);
 }
 
+static void whether_there_are_timings_is_the_inputs_affair(void **state)
+{
+	(void)state;
+	assert_false(tested_has_timings(3));
+	receiver.input = 1;
+	assert_true(tested_has_timings(3));
+}
+
 static void the_wait_ends_with_the_program(void **state)
 {
 	(void)state;
@@ -169,6 +186,7 @@ int main(void)
 		TEST(another_rate_is_another_mode),
 		TEST(timings_that_never_settle_are_no_sync_after_a_second),
 		TEST(no_signal_is_told_from_no_cable_and_no_edid),
+		TEST(whether_there_are_timings_is_the_inputs_affair),
 		TEST(the_wait_ends_with_the_program),
 	};
 

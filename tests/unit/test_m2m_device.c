@@ -23,8 +23,21 @@
 		.output = output_, __VA_ARGS__                                        \
 	}
 
+static bool stubborn; /* the driver makes MPEG-4 whatever is asked for */
+static uint32_t coded_size;
+
+static int set_format(struct v4l2_format *format)
+{
+	coded_size = format->fmt.pix_mp.plane_fmt[0].sizeimage;
+	if (stubborn)
+		format->fmt.pix_mp.pixelformat = V4L2_PIX_FMT_MPEG4;
+	return 0;
+}
+
 static int enumerate(const struct node *node, struct v4l2_fmtdesc *desc)
 {
+	/* Raw formats are those for the coded one that is set (dev-encoder.rst). */
+	assert_true(!V4L2_TYPE_IS_OUTPUT(desc->type) || coded_size);
 	desc->pixelformat = V4L2_TYPE_IS_OUTPUT(desc->type) ? node->output : node->capture;
 	return desc->index || !desc->pixelformat ? -EINVAL : 0;
 }
@@ -36,7 +49,7 @@ static int driver_ioctl(int fd, unsigned long request, void *arg)
 	switch (request) {
 	case VIDIOC_QUERYCAP: return query_capability(node, arg);
 	case VIDIOC_ENUM_FMT: return enumerate(node, arg);
-	case VIDIOC_S_FMT: return 0; /* whatever is wanted */
+	case VIDIOC_S_FMT: return set_format(arg);
 	default: return -ENOTTY;
 	}
 }
@@ -47,6 +60,7 @@ static const char *find(const struct node *there, const char *path, int *error)
 	static struct m2m_device device;
 
 	set_nodes(there);
+	coded_size = 0;
 	*error = m2m_device_open(&device, path, 1280, 720);
 	assert_int_equal(n_open, *error == 0);
 	return *error ? NULL : device.node.path;
@@ -118,6 +132,36 @@ static void the_lowest_number_wins_whatever_the_order_of_the_folder(void **state
 	assert_string_equal(find(two, "", &error), "/dev/video3");
 }
 
+static void h264_is_set_with_room_for_any_picture(void **state)
+{
+	static const struct node one[] = { NODE("video3", "a", M2M, H264, YU12), { 0 } };
+	int error;
+
+	(void)state;
+	assert_string_equal(find(one, "/dev/video3", &error), "/dev/video3");
+	assert_true(coded_size >= 3 << 19);
+	stubborn = true;
+	assert_null(find(one, "/dev/video3", &error));
+	assert_int_equal(error, -ENODEV);
+	stubborn = false;
+}
+
+static void a_path_may_be_long(void **state)
+{
+	static const struct node by_path[] = {
+		NODE("v4l/by-path/"
+		     "platform-fd500000.pcie-pci-0000:01:00.0-usb-0:1.3:1.0-video-index0",
+			"a", M2M, H264, YU12),
+		{ 0 }
+	};
+	char path[128];
+	int error;
+
+	(void)state;
+	snprintf(path, sizeof(path), "/dev/%s", by_path[0].name);
+	assert_string_equal(find(by_path, path, &error), path);
+}
+
 static void a_forbidden_node_is_told_from_none(void **state)
 {
 	static const struct node shut[] = {
@@ -130,7 +174,7 @@ static void a_forbidden_node_is_told_from_none(void **state)
 	assert_int_equal(error, -EACCES);
 }
 
-/* Where /sys tells what is what, the others are left alone; but all are looked at once. */
+/* Where /sys tells what is what, the others are left alone when it is known that they are none. */
 static void what_is_called_otherwise_is_not_opened(void **state)
 {
 	static const struct node pi[] = { NODE("video0", "uvcvideo", GRABBER, H264, 0,
@@ -153,6 +197,8 @@ static void what_is_called_otherwise_is_not_opened(void **state)
 	assert_string_equal(find(odd, "", &error), "/dev/video2");
 	assert_int_equal(times_opened[0], 0);
 	assert_null(find(none, "", &error));
+	assert_int_equal(times_opened[0], 1);
+	assert_null(find(none, "", &error));
 	assert_int_equal(times_opened[0], 0);
 }
 
@@ -166,6 +212,8 @@ int main(void)
 		cmocka_unit_test(single_planar_and_old_capabilities_will_do),
 		cmocka_unit_test(an_encoder_of_formats_that_we_cannot_fill_is_none),
 		cmocka_unit_test(the_lowest_number_wins_whatever_the_order_of_the_folder),
+		cmocka_unit_test(h264_is_set_with_room_for_any_picture),
+		cmocka_unit_test(a_path_may_be_long),
 		cmocka_unit_test(a_forbidden_node_is_told_from_none),
 	};
 

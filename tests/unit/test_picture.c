@@ -314,6 +314,9 @@ static void planes_that_are_too_small_are_refused(void **state)
 	frame.width = 30;
 	assert_int_equal(convert(&target, &frame, false), -EINVAL);
 	frame = raw.frame;
+	frame.height = 30;
+	assert_int_equal(convert(&target, &frame, false), -EINVAL);
+	frame = raw.frame;
 	frame.format = V4L2_PIX_FMT_H264;
 	assert_int_equal(convert(&target, &frame, false), -ENOTSUP);
 	for (int p = 0; p < 3; p++) {

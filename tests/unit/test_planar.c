@@ -107,17 +107,20 @@ static void check_strips(const struct source *source, const struct frame *frame,
 static void check_all(enum frame_range range, enum frame_matrix matrix)
 {
 	srandom(1);
-	for (size_t i = 0; i < ARRAY_SIZE(sources); i++) {
+	for (size_t i = 0; i <= ARRAY_SIZE(sources); i++) {
+		const struct source *source = i < ARRAY_SIZE(sources) ? &sources[i]
+								      : &xbgr32_source;
+
 		for (size_t k = 0; k < ARRAY_SIZE(sizes) * 2; k++) {
 			struct raw picture;
 
-			raw_create(&picture, &sources[i], sizes[k / 2].width, sizes[k / 2].height,
+			raw_create(&picture, source, sizes[k / 2].width, sizes[k / 2].height,
 				k % 2 * 37);
 			picture.frame.range = range;
 			picture.frame.matrix = matrix;
-			check_strips(&sources[i], &picture.frame, 8);
-			check_strips(&sources[i], &picture.frame, 16);
-			check_strips(&sources[i], &picture.frame, 64);
+			check_strips(source, &picture.frame, 8);
+			check_strips(source, &picture.frame, 16);
+			check_strips(source, &picture.frame, 64);
 			raw_finish(&picture);
 		}
 	}

@@ -69,7 +69,15 @@ static int scripted_next(struct source *source, struct frame **out, int64_t unti
 	return -ETIMEDOUT;
 }
 
-static const struct source_ops ops = { .name = "script", .next = scripted_next };
+/* A driver that takes its time to tell its controls. */
+static void slow_list(struct source *source, struct source_controls *out)
+{
+	(void)out;
+	source->controls_changed = false;
+	script.at_ns += 3 * NS_PER_S;
+}
+
+static const struct source_ops ops = { .name = "script", .next = scripted_next, .list = slow_list };
 static struct source source = { .ops = &ops };
 static struct options opt;
 static struct pipeline *pipe_;
@@ -110,6 +118,17 @@ static void the_first_frame_has_five_seconds(void **state)
 
 	(void)state;
 	assert_in_range(read_for(&why), 5000, 5001);
+	assert_int_equal(why, -ETIMEDOUT);
+	tested_destroy(pipe_);
+}
+
+static void what_its_driver_takes_for_a_list_is_no_silence(void **state)
+{
+	int why;
+
+	(void)state;
+	source.controls_changed = true;
+	assert_in_range(read_for(&why), 3000 + 5000, 3000 + 5001);
 	assert_int_equal(why, -ETIMEDOUT);
 	tested_destroy(pipe_);
 }
@@ -187,6 +206,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(the_first_frame_has_five_seconds),
+		TEST(what_its_driver_takes_for_a_list_is_no_silence),
 		TEST(the_next_has_the_time_that_was_asked_for),
 		TEST(a_slow_source_has_time_for_three_frames),
 		TEST(damage_is_told_from_silence),

@@ -28,6 +28,8 @@ static struct {
 	struct v4l2_plane planes[VIDEO_MAX_PLANES]; /* of that */
 	struct v4l2_format format;
 	unsigned frees;
+	unsigned answer_planes; /* of a format, if it is another number than was asked for */
+	uint32_t control_flags;
 } driver;
 
 static bool is_multi(uint32_t type)
@@ -75,6 +77,21 @@ static int request(struct v4l2_requestbuffers *req)
 	return 0;
 }
 
+static int set_format(struct v4l2_format *format)
+{
+	driver.format = *format;
+	if (driver.answer_planes)
+		format->fmt.pix_mp.num_planes = (uint8_t)driver.answer_planes;
+	return 0;
+}
+
+static int query_control(struct v4l2_queryctrl *query)
+{
+	query->id = V4L2_CID_CONTRAST;
+	query->flags = driver.control_flags;
+	return 0;
+}
+
 static int driver_ioctl(int fd, unsigned long request_, void *arg)
 {
 	(void)fd;
@@ -85,8 +102,9 @@ static int driver_ioctl(int fd, unsigned long request_, void *arg)
 	case VIDIOC_DQBUF: return take(arg);
 	case VIDIOC_STREAMON:
 	case VIDIOC_STREAMOFF: return 0;
-	case VIDIOC_S_FMT: driver.format = *(struct v4l2_format *)arg; return 0;
-	case VIDIOC_QUERYCTRL: ((struct v4l2_queryctrl *)arg)->id = V4L2_CID_CONTRAST; return 0;
+	case VIDIOC_S_FMT: return set_format(arg);
+	case VIDIOC_ENUM_FMT: return 0; /* for ever */
+	case VIDIOC_QUERYCTRL: return query_control(arg);
 	default: return -ENOTTY;
 	}
 }
@@ -242,6 +260,111 @@ static void both_apis_say_the_same_of_a_format(void **state)
 	assert_memory_equal(&multi, &layout, sizeof(layout));
 }
 
+static void each_plane_of_memory_has_its_stride_and_size(void **state)
+{
+	struct v4l2_layout three = { .fourcc = V4L2_PIX_FMT_YUV420M,
+		.width = 640,
+		.height = 480,
+		.n_planes = 3,
+		.stride = { 704, 352, 353 },
+		.size = { 3, 2, 1 } };
+	struct v4l2_layout was = three;
+
+	(void)state;
+	assert_int_equal(v4l2_format_set(3, V4L2_BUF_TYPE_VIDEO_OUTPUT_MPLANE, &three), 0);
+	assert_int_equal(driver.format.fmt.pix_mp.num_planes, 3);
+	assert_int_equal(driver.format.fmt.pix_mp.plane_fmt[2].bytesperline, 353);
+	assert_memory_equal(&three, &was, sizeof(was));
+	driver.answer_planes = VIDEO_MAX_PLANES; /* more than any picture has */
+	assert_int_equal(v4l2_format_set(3, V4L2_BUF_TYPE_VIDEO_OUTPUT_MPLANE, &three), 0);
+	assert_int_equal(three.n_planes, FRAME_PLANES);
+}
+
+static void a_list_of_formats_without_end_has_one(void **state)
+{
+	uint32_t list[5] = { [4] = 4711 };
+
+	(void)state;
+	assert_int_equal(v4l2_format_list(3, V4L2_BUF_TYPE_VIDEO_OUTPUT, list, 4), 4);
+	assert_int_equal(list[4], 4711);
+}
+
+static void more_buffers_than_there_is_room_for_are_left_alone(void **state)
+{
+	bool mapping;
+
+	(void)state;
+	driver.granted = 64;
+	queue = (struct v4l2_queue){
+		.fd = driver.fd, .type = V4L2_BUF_TYPE_VIDEO_OUTPUT, .n_planes = 1
+	};
+	assert_int_equal(v4l2_queue_allocate(&queue, V4L2_MEMORY_DMABUF, 4, NULL, &mapping), 0);
+	assert_int_equal(queue.n_buffers, V4L2_BUFFERS);
+}
+
+static struct v4l2_map own_memory(size_t size)
+{
+	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	assert_ptr_not_equal(at, MAP_FAILED);
+	return (struct v4l2_map){ at, size };
+}
+
+static void a_buffer_takes_the_place_of_memory_of_its_size(void **state)
+{
+	struct v4l2_map place[3] = { own_memory(LENGTH), own_memory(LENGTH), own_memory(LENGTH) };
+	void *first = place[0].at;
+	bool mapping;
+
+	(void)state;
+	driver.granted = 3;
+	queue = (struct v4l2_queue){
+		.fd = driver.fd, .type = V4L2_BUF_TYPE_VIDEO_OUTPUT, .n_planes = 1
+	};
+	assert_int_equal(v4l2_queue_allocate(&queue, V4L2_MEMORY_MMAP, 2, place, &mapping), 0);
+	assert_ptr_equal(queue.map[0][0].at, first);
+	assert_null(place[0].at);
+	assert_null(place[1].at);
+	assert_non_null(place[2].at); /* one more than was asked for is not ours to place */
+	munmap(place[2].at, LENGTH);
+	v4l2_queue_free(&queue);
+
+	place[0] = own_memory(2 * LENGTH);
+	assert_int_equal(v4l2_queue_allocate(&queue, V4L2_MEMORY_MMAP, 1, place, &mapping), -EIO);
+	assert_true(mapping);
+	assert_non_null(place[0].at);
+	munmap(place[0].at, 2 * LENGTH);
+}
+
+static void imported_memory_is_named_with_its_length(void **state)
+{
+	static const enum v4l2_buf_type types[] = { V4L2_BUF_TYPE_VIDEO_OUTPUT,
+		V4L2_BUF_TYPE_VIDEO_OUTPUT_MPLANE };
+	struct v4l2_given given = { .used = { 30 }, .dmabuf = 42, .length = 50 };
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(types); i++) {
+		queue = (struct v4l2_queue){
+			.type = types[i], .memory = V4L2_MEMORY_DMABUF, .n_planes = 1
+		};
+		assert_int_equal(v4l2_queue_put(&queue, &given), 0);
+		assert_int_equal(i ? driver.planes[0].m.fd : driver.given.m.fd, 42);
+		assert_int_equal(i ? driver.planes[0].length : driver.given.length, 50);
+		assert_int_equal(i ? driver.planes[0].bytesused : driver.given.bytesused, 30);
+	}
+}
+
+static void a_control_that_is_switched_off_is_none(void **state)
+{
+	struct v4l2_queryctrl query;
+
+	(void)state;
+	assert_int_equal(v4l2_control_find(3, V4L2_CID_CONTRAST, &query), 0);
+	driver.control_flags = V4L2_CTRL_FLAG_DISABLED;
+	assert_int_equal(v4l2_control_find(3, V4L2_CID_CONTRAST, &query), -ENOENT);
+	assert_int_equal(v4l2_control_find(3, 0, &query), -ENOENT);
+}
+
 static void a_list_of_controls_that_goes_round_in_circles_ends(void **state)
 {
 	struct v4l2_queryctrl query = { .id = 0 };
@@ -275,6 +398,18 @@ int main(void)
 		cmocka_unit_test_setup_teardown(memory_that_cannot_be_mapped_is_told_apart, setup,
 			teardown),
 		cmocka_unit_test_setup_teardown(both_apis_say_the_same_of_a_format, setup,
+			teardown),
+		cmocka_unit_test_setup_teardown(each_plane_of_memory_has_its_stride_and_size, setup,
+			teardown),
+		cmocka_unit_test_setup_teardown(a_list_of_formats_without_end_has_one, setup,
+			teardown),
+		cmocka_unit_test_setup_teardown(more_buffers_than_there_is_room_for_are_left_alone,
+			setup, teardown),
+		cmocka_unit_test_setup_teardown(a_buffer_takes_the_place_of_memory_of_its_size,
+			setup, teardown),
+		cmocka_unit_test_setup_teardown(imported_memory_is_named_with_its_length, setup,
+			teardown),
+		cmocka_unit_test_setup_teardown(a_control_that_is_switched_off_is_none, setup,
 			teardown),
 		cmocka_unit_test_setup_teardown(a_list_of_controls_that_goes_round_in_circles_ends,
 			setup, teardown),

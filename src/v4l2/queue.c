@@ -105,7 +105,8 @@ void v4l2_queue_free(struct v4l2_queue *queue)
 
 	if (!queue->n_buffers)
 		return;
-	v4l2_queue_stop(queue);
+	if (queue->streaming)
+		v4l2_queue_stop(queue);
 	unmap(queue);
 	v4l2_ioctl(queue->fd, VIDIOC_REQBUFS, &none); /* one that is gone says no: fine */
 	queue->n_buffers = 0;
@@ -126,8 +127,7 @@ void v4l2_queue_stop(struct v4l2_queue *queue)
 {
 	int type = (int)queue->type;
 
-	if (queue->streaming)
-		v4l2_ioctl(queue->fd, VIDIOC_STREAMOFF, &type);
+	v4l2_ioctl(queue->fd, VIDIOC_STREAMOFF, &type);
 	queue->streaming = false;
 }
 

@@ -65,7 +65,7 @@ void v4l2_queue_free(struct v4l2_queue *queue);
 
 /* STREAMON, once: a driver that failed to start is asked again by nobody on this descriptor. */
 int v4l2_queue_start(struct v4l2_queue *queue);
-/* STREAMOFF: no buffer is the driver's any more. */
+/* STREAMOFF, also of one that did not start: no buffer is the driver's any more. */
 void v4l2_queue_stop(struct v4l2_queue *queue);
 /* QBUF */
 int v4l2_queue_put(const struct v4l2_queue *queue, const struct v4l2_given *buffer);

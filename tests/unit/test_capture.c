@@ -54,6 +54,7 @@ static int queue(const struct v4l2_buffer *buf)
 {
 	if (!driver.streaming && driver.frees + driver.waits)
 		driver.stray++;
+	assert_true(driver.n_queued < BUFFERS);
 	driver.queued[driver.n_queued++] = buf->index;
 	return 0;
 }

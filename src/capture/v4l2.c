@@ -270,7 +270,7 @@ static uint64_t next_sequence(struct v4l2 *dev, uint32_t sequence)
 
 /*
  * uvcvideo copies the frames of a transfer on any thread of a work queue: on a busy machine the later
- * of two may be done first (uvc_video_copy_data_work, linux 5.1 and on).
+ * of two may be done first (uvc_video_copy_data_work).
  */
 static bool is_overtaken(const struct v4l2 *dev, const struct stream_filled *filled)
 {

@@ -10,6 +10,9 @@
 #define LOG_TOPIC "m2m"
 #include "base/log.h"
 
+/* In a row. One may be an accident. */
+#define IMPORT_ERRORS 2
+
 static size_t round_to_page(size_t size)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -211,6 +214,13 @@ static int change_to_mapped(struct m2m_input *input)
 	return res < 0 ? res : m2m_queue_start(&input->queue);
 }
 
+static void stop_importing(struct m2m_input *input, int error)
+{
+	if (atomic_exchange(&input->imports, false))
+		log_info("%s cannot read the source's memory (%s): pictures are copied",
+			input->device->node.path, strerror(-error));
+}
+
 static int put_frame(struct m2m_input *input, const struct encoder_submission *in,
 	int64_t timestamp_us)
 {
@@ -230,9 +240,7 @@ static int put_frame(struct m2m_input *input, const struct encoder_submission *i
 	if (res == -ENODEV || res == -EIO)
 		return res;
 	/* Memory in pieces, or where the hardware cannot reach: videobuf2 knows it only now. */
-	log_info("%s cannot read the source's memory (%s): pictures are copied",
-		input->device->node.path, strerror(-res));
-	atomic_store(&input->imports, false);
+	stop_importing(input, res);
 	if (input->queue.streaming)
 		return -ENOTSUP; /* from now on by way of the second handle */
 	res = change_to_mapped(input);
@@ -274,8 +282,10 @@ static int put_staged(struct m2m_input *input, int number, int64_t timestamp_us)
 	struct m2m_staging *staging = &input->staging;
 	struct m2m_slot *slot = &input->slot[n_shared(input) + (unsigned)number];
 	struct m2m_slot next = { .timestamp_us = timestamp_us, .input = number };
-	int res = staging->device.node.fd >= 0 ? 0 : open_staging(input);
+	int res = staging->failed ? -EIO : 0;
 
+	if (res == 0 && staging->device.node.fd < 0)
+		res = open_staging(input);
 	if (res < 0)
 		return res;
 	memcpy(staging->queue.map[number][0].at, input->memory[number].at, input->used[0]);
@@ -318,6 +328,19 @@ int m2m_input_put(struct m2m_input *input, const struct encoder_submission *in,
 	return res == -EAGAIN ? -EIO : res;
 }
 
+/* The driver took a picture, and whether it could import it is known only now. */
+static void note_import(struct m2m_input *input, const struct m2m_slot *slot, bool failed)
+{
+	input->errors = failed ? input->errors + 1 : 0;
+	if (input->errors < IMPORT_ERRORS)
+		return;
+	input->errors = 0;
+	if (slot->frame)
+		stop_importing(input, -EIO);
+	else
+		input->staging.failed = true;
+}
+
 int m2m_input_reclaim(struct m2m_input *input, int64_t *timestamp_us, int *number)
 {
 	struct v4l2_taken buffer;
@@ -329,6 +352,8 @@ int m2m_input_reclaim(struct m2m_input *input, int64_t *timestamp_us, int *numbe
 	slot = &input->slot[buffer.index];
 	*timestamp_us = slot->timestamp_us;
 	*number = slot->input;
+	if (input->queue.memory == V4L2_MEMORY_DMABUF)
+		note_import(input, slot, buffer.flags & V4L2_BUF_FLAG_ERROR);
 	slot->queued = false;
 	frame_unref(slot->frame);
 	slot->frame = NULL;

@@ -35,6 +35,7 @@ struct m2m_staging {
 	struct m2m_device device; /* fd -1: not open */
 	struct v4l2_queue queue;
 	int dmabuf[ENCODER_INPUTS];
+	bool failed; /* not even these can be imported */
 };
 
 struct m2m_input {
@@ -47,6 +48,7 @@ struct m2m_input {
 	struct v4l2_map
 		memory[ENCODER_INPUTS]; /* imported: theirs, until the driver's takes over */
 	struct m2m_staging staging;
+	unsigned errors;     /* imports that failed late, in a row */
 	atomic_bool imports; /* cleared by the encoder's thread, read by any */
 };
 

@@ -214,6 +214,44 @@ static void a_frame_whose_import_fails_late_is_lost_alone(void)
 	free_sources(sources, SOURCES);
 }
 
+/* B12: a second one in a row is no accident: then they are copied, by a buffer of the encoder's own. */
+static void frames_whose_imports_fail_late_in_a_row_are_copied(void)
+{
+	struct encoder_config config = imported_config(self->width * 2);
+
+	CHECK(start(&config) == 0);
+	CHECK(feed_sources(2) == 0 && n_units == 2);
+	for (unsigned i = 0; i < 2; i++) {
+		CHECK(encoder->ops->takes(encoder, &sources[2].frame));
+		command("import-error 1 flag");
+		CHECK(feed_source(&sources[2], false) == 0 && settle_all() == 0);
+	}
+	CHECK(!encoder->ops->takes(encoder, &sources[2].frame) && encoder->lost == 2);
+	CHECK(feed_many(10) == 0 && n_units == 12 && encoder->lost == 2);
+	CHECK(counted("sessions") == 1);
+	stop();
+	free_sources(sources, SOURCES);
+}
+
+/* B12: not even these can be imported: then the queue is one of the driver's own buffers. */
+static void copies_whose_imports_fail_late_are_mapped(void)
+{
+	struct encoder_config config = imported_config(self->width * 2);
+
+	CHECK(start(&config) == 0);
+	CHECK(feed_sources(2) == 0 && n_units == 2);
+	command("import-error 100 flag");
+	for (unsigned i = 0; i < 2; i++)
+		CHECK(feed_source(&sources[2], false) == 0 && settle_all() == 0);
+	for (unsigned i = 0; i < 2; i++)
+		CHECK(feed_many(1) == 0 && n_units == 2);
+	CHECK(feed(false) == -ENOTSUP);
+	CHECK(feed_many(10) == 0 && n_units == 12);
+	CHECK(counted("sessions") == 1);
+	stop();
+	free_sources(sources, SOURCES);
+}
+
 /* B12: one that never comes back is for the supervisor to notice; it goes back when it is closed. */
 static void a_frame_whose_import_is_lost_is_held_until_the_end(void)
 {
@@ -297,6 +335,11 @@ static const struct m2m_case cases[] = {
 		what_the_firmware_does_not_import_is_copied, "m2m", V4L2_PIX_FMT_UYVY, 640, 480),
 	CASE("a_frame_whose_import_fails_late_is_lost_alone",
 		a_frame_whose_import_fails_late_is_lost_alone, "m2m", V4L2_PIX_FMT_UYVY, 640, 480),
+	CASE("frames_whose_imports_fail_late_in_a_row_are_copied",
+		frames_whose_imports_fail_late_in_a_row_are_copied, "m2m", V4L2_PIX_FMT_UYVY, 640,
+		480),
+	CASE("copies_whose_imports_fail_late_are_mapped", copies_whose_imports_fail_late_are_mapped,
+		"m2m", V4L2_PIX_FMT_UYVY, 640, 480),
 	CASE("a_frame_whose_import_is_lost_is_held_until_the_end",
 		a_frame_whose_import_is_lost_is_held_until_the_end, "m2m", V4L2_PIX_FMT_UYVY, 640,
 		480),

@@ -34,6 +34,7 @@ void encoder_init(struct encoder *encoder, const struct encoder_ops *ops,
 	encoder->height = config->height;
 	encoder->profile = config->profile;
 	encoder->tuning = config->tuning;
+	encoder->most_fps = config->most_fps;
 	encoder->range = config->like.range;
 	encoder->matrix = config->like.matrix;
 	encoder->fd = -1;
@@ -109,7 +110,7 @@ void encoder_forget(struct encoder *encoder, struct encoder_pending *pending)
 void encoder_lose(struct encoder *encoder, struct encoder_pending *pending)
 {
 	encoder->lost++;
-	encoder->lost_key |= pending->want_key;
+	encoder->keys_lost += pending->want_key;
 	encoder_forget(encoder, pending);
 }
 
@@ -286,6 +287,7 @@ int encoder_make_unit(struct encoder *encoder, struct encoder_pending *pending, 
 	}
 	describe(encoder, pending, frame);
 	frame->key = (*unit.slices & 0x1F) == AVC_NAL_IDR;
+	encoder->keys_lost += pending->want_key && !frame->key;
 	write_unit(encoder, &unit, frame);
 	encoder_forget(encoder, pending);
 	*out = frame;
@@ -296,14 +298,11 @@ int encoder_make_unit(struct encoder *encoder, struct encoder_pending *pending, 
 
 /* The level with room for the size that comes closest to the rate; NULL: none up to `most`. */
 static const struct avc_level *pick_level(const struct encoder *encoder, unsigned fps,
-	unsigned most)
+	unsigned least, unsigned most)
 {
-	unsigned least = encoder->level ? encoder->level : LEAST_LEVEL;
 	const struct avc_level *level = avc_level_for(encoder->width, encoder->height, fps, least);
 	const struct avc_level *best = NULL;
 
-	if (encoder->level)
-		most = encoder->level;
 	if (level && level->level <= most)
 		return level;
 	while ((level = avc_level_for(encoder->width, encoder->height, 1, least)) &&
@@ -314,19 +313,33 @@ static const struct avc_level *pick_level(const struct encoder *encoder, unsigne
 	return best;
 }
 
+bool encoder_is_outgrown(const struct encoder *encoder, unsigned most_fps)
+{
+	const struct avc_level *level = pick_level(encoder, most_fps, encoder->level,
+		encoder->most_level);
+
+	return level && level->level > encoder->level;
+}
+
 int encoder_fit(struct encoder *encoder, struct encoder_tuning *tuning, unsigned most)
 {
-	const struct avc_level *level = pick_level(encoder, tuning->fps, most);
+	bool is_first = !encoder->level;
+	const struct avc_level *level = is_first ? pick_level(encoder,
+							   MAX(tuning->fps, encoder->most_fps),
+							   LEAST_LEVEL, most)
+						 : pick_level(encoder, tuning->fps, encoder->level,
+							   encoder->level);
 	struct encoder_tuning asked = *tuning;
 	uint32_t macroblocks = ((encoder->width + 15) / 16) * ((encoder->height + 15) / 16);
-	bool is_first = !encoder->level;
 
 	if (!level || !macroblocks)
 		return -ERANGE;
 	tuning->fps = CLAMP(tuning->fps, 1U, level->per_second / macroblocks);
 	tuning->bitrate_kbps = MIN(tuning->bitrate_kbps, avc_max_kbps(level, encoder->profile));
-	if (is_first) /* other threads read it from then on */
+	if (is_first) { /* other threads read it from then on */
 		encoder->level = level->level;
+		encoder->most_level = most;
+	}
 	/* Once: when it is opened, and when something else is clamped than what is in force. */
 	if (asked.bitrate_kbps != tuning->bitrate_kbps &&
 		(is_first || encoder->tuning.bitrate_kbps != tuning->bitrate_kbps))

@@ -44,6 +44,7 @@ struct encoder_config {
 	 */
 	struct frame like;
 	struct encoder_tuning tuning;
+	unsigned most_fps; /* that tuning may ask for later: the level has to have room for it */
 	enum avc_profile profile;
 	bool boost;         /* --h264-boost: 60 fps above 720p */
 	const char *device; /* m2m: "" looks for one */
@@ -65,7 +66,8 @@ struct encoder {
 	uint32_t width, height;
 	char device[128]; /* its node, or "libx264 164" */
 	enum avc_profile profile;
-	unsigned level; /* as struct avc_level */
+	unsigned level;                /* as struct avc_level */
+	unsigned most_level, most_fps; /* that it may have; as in struct encoder_config */
 	/* To be polled for `events` while frames are pending or inputs busy; -1: nothing to wait for */
 	int fd;
 	short events;
@@ -80,8 +82,8 @@ struct encoder {
 	uint32_t busy_inputs;
 	struct encoder_pending pending[ENCODER_IN_FLIGHT];
 	int64_t last_timestamp_us;
-	uint64_t lost; /* frames that went in and never came out: rate control dropped them */
-	bool lost_key; /* one of them was to be an IDR; the encoder clears it when it makes another */
+	uint64_t lost;      /* frames that went in and never came out: rate control dropped them */
+	unsigned keys_lost; /* that were to be IDRs, and are none or never came out */
 
 	struct frame_pool *pool; /* of access units; encoder_init() makes it */
 	uint8_t sps[AVC_SPS_MAX + 4], pps[AVC_SPS_MAX + 4]; /* the last ones, start code first */
@@ -111,7 +113,15 @@ struct encoder_ops {
 	int (*open)(struct encoder **out, const struct encoder_config *config);
 	/* Whether it can read this frame where it lies. Any thread; looks at nothing that changes. */
 	bool (*takes)(const struct encoder *encoder, const struct frame *frame);
-	/* Any error: the encoder can only be closed. -ENOTSUP: takes() was too hopeful; convert it. */
+	/*
+	 * Whether one that is opened for such frames could, though this one cannot, as far as is
+	 * known without trying. Any thread. NULL: never.
+	 */
+	bool (*could_take)(const struct encoder *encoder, const struct frame *frame);
+	/*
+	 * Any error: the encoder can only be closed. But -ENOTSUP: takes() was too hopeful; convert
+	 * it. What was to be an IDR is counted as lost.
+	 */
 	int (*submit)(struct encoder *encoder, const struct encoder_submission *in);
 	/*
 	 * The next access unit, which the caller owns: Annex B, each IDR with SPS and PPS before it.
@@ -148,7 +158,7 @@ int64_t encoder_note(struct encoder *encoder, const struct encoder_submission *i
  */
 struct encoder_pending *encoder_match(struct encoder *encoder, int64_t timestamp_us);
 void encoder_forget(struct encoder *encoder, struct encoder_pending *pending);
-/* Forgets one that will not come out, and counts it; sets lost_key if it was to be an IDR. */
+/* Forgets one that will not come out, and counts it. */
 void encoder_lose(struct encoder *encoder, struct encoder_pending *pending);
 unsigned encoder_count_pending(const struct encoder *encoder);
 
@@ -167,5 +177,7 @@ int encoder_make_unit(struct encoder *encoder, struct encoder_pending *pending, 
  * -ERANGE when no level up to `most` (42, say) has room for the size.
  */
 int encoder_fit(struct encoder *encoder, struct encoder_tuning *tuning, unsigned most);
+/* Whether one that is opened for that rate would have a higher level. Any thread. */
+bool encoder_is_outgrown(const struct encoder *encoder, unsigned most_fps);
 
 #endif

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
- * The H.264 encoder: see h264.h. Its thread looks after the supervisor, which has an encoder running,
- * and the scheduler, which hands it the newest frames; it never waits for a driver.
+ * The H.264 encoder: see h264.h. Its thread takes the newest frame, asks the scheduler what to do
+ * with it, prepares it in the memory of the encoder that the supervisor has running, and hands it
+ * over; it never waits for a driver.
  *
  * Lock order: our outlet, the raw outlet, a mailbox; `lock` is held over no other.
  */
@@ -13,6 +14,8 @@
 #include "base/thread.h"
 #include "base/util.h"
 #include "base/wait.h"
+#include "encoder/change_detector.h"
+#include "encoder/prepare.h"
 #include "encoder/scheduler.h"
 #include "encoder/supervisor.h"
 
@@ -34,21 +37,27 @@ struct h264_encoder {
 	bool started;
 
 	atomic_bool wanted, stop;
+	struct rate rate; /* ticked by our thread */
 
 	struct options opt; /* our thread only, as all of this block: as they are now */
 	struct supervisor supervisor;
-	struct scheduler scheduler; /* but what it says of itself */
-	int64_t idle_ns;      /* since when nobody watches; 0: somebody does */
-	uint64_t ticked;      /* access units that `rate` knows of */
-
-	struct rate rate; /* ticked by our thread */
+	struct supervisor_view view; /* as of this turn */
+	struct scheduler scheduler;  /* but for scheduler_ask_key() */
+	struct prepare prepare;
+	struct change_detector detector;
+	struct frame *held;  /* waits for an encoder to open, or for room */
+	struct frame *slate; /* the newest frame, if it may be kept: it comes once a second only */
+	uint64_t fed;        /* which encoder the last frame went to: view.opened */
+	uint64_t same;       /* frames left out, since they were like the one before */
+	uint64_t surplus;    /* frames left out, since the encoder may not be given so many */
+	int64_t idle_ns;     /* since when nobody watches; 0: somebody does */
+	uint64_t ticked;     /* access units that `rate` knows of */
 
 	pthread_mutex_t lock;
-	struct options wish;        /* under lock: as they are to be */
-	bool wished;                /* under lock: that is new */
-	struct encoder_limit limit; /* under lock */
-	bool limited;               /* under lock: `limit` is new */
-	struct h264_status status;  /* under lock */
+	struct options wish; /* under lock, as all of this block: as they are to be */
+	struct encoder_limit limit;
+	bool is_asked; /* one of these is new */
+	struct h264_status status;
 };
 
 /*
@@ -81,32 +90,177 @@ static void on_need_key(void *arg)
 
 static const struct outlet_events outlet_events = { on_wanted, on_need_key };
 
-static void obey(struct h264_encoder *encoder)
-{
-	bool wished;
+/* ---- what is asked for */
 
-	pthread_mutex_lock(&encoder->lock);
-	wished = encoder->wished;
-	if (wished)
-		encoder->opt = encoder->wish;
-	encoder->wished = false;
-	pthread_mutex_unlock(&encoder->lock);
-	if (wished)
-		scheduler_obey(&encoder->scheduler);
+static struct encoder_tuning tuning_of(const struct options *opt)
+{
+	return (struct encoder_tuning){ .bitrate_kbps = (unsigned)opt->h264_bitrate_kbps,
+		.gop = (unsigned)opt->h264_gop,
+		.fps = (unsigned)opt->desired_fps,
+		.min_qp = (unsigned)opt->h264_min_qp,
+		.max_qp = (unsigned)opt->h264_max_qp };
 }
 
-static void obey_limit(struct h264_encoder *encoder)
+static void set_wish(struct h264_encoder *encoder)
 {
-	struct encoder_limit limit;
-	bool limited;
+	encoder->scheduler.wish = (struct scheduler_wish){ tuning_of(&encoder->opt),
+		(unsigned)encoder->opt.h264_static_fps };
+	encoder->prepare.allow_truncated = encoder->opt.allow_truncated_frames;
+}
+
+/* Takes what was asked for since the last turn. */
+static void heed(struct h264_encoder *encoder)
+{
+	struct encoder_tuning tuning;
+	bool is_new;
 
 	pthread_mutex_lock(&encoder->lock);
-	limited = encoder->limited;
-	limit = encoder->limit;
-	encoder->limited = false;
+	is_new = encoder->is_asked;
+	if (is_new) {
+		encoder->opt = encoder->wish;
+		encoder->scheduler.limit = encoder->limit;
+	}
+	encoder->is_asked = false;
 	pthread_mutex_unlock(&encoder->lock);
-	if (limited)
-		scheduler_limit(&encoder->scheduler, &limit);
+	if (!is_new)
+		return;
+	set_wish(encoder);
+	tuning = scheduler_tuning(&encoder->scheduler);
+	supervisor_tune(&encoder->supervisor, &tuning);
+}
+
+/*
+ * The encoder's input is chosen after what it will be fed with: the frame at hand, but for the
+ * slate the format that the device is going to be asked for.
+ */
+static void want_encoder(struct h264_encoder *encoder, const struct frame *frame, int64_t now)
+{
+	const struct options *opt = &encoder->opt;
+	struct encoder_config config = { .width = frame->width,
+		.height = frame->height,
+		.tuning = scheduler_tuning(&encoder->scheduler),
+		.most_fps = scheduler_most_fps(&encoder->scheduler),
+		.profile = opt->h264_profile,
+		.boost = opt->h264_boost,
+		.device = opt->h264_m2m_device };
+
+	frame_copy_shape(&config.like, frame);
+	if (!frame->online) {
+		config.like.format = opt->format;
+		memset(config.like.plane, 0, sizeof(config.like.plane));
+	}
+	supervisor_want(&encoder->supervisor, &config, now);
+}
+
+/* ---- frames */
+
+static void let_go(struct h264_encoder *encoder)
+{
+	frame_unref(encoder->held);
+	frame_unref(encoder->slate);
+	encoder->held = encoder->slate = NULL;
+	change_detector_reset(&encoder->detector);
+	scheduler_rest(&encoder->scheduler);
+	prepare_forget(&encoder->prepare);
+}
+
+/* Borrows the frame, which has the encoder's size. input: where it goes; -1: it is read in place. */
+static void encode(struct h264_encoder *encoder, struct frame *frame, int input,
+	struct picture *picture, int64_t now)
+{
+	struct frame origin = { .range = frame->range, .matrix = frame->matrix };
+	struct encoder_submission in = {
+		.input = input, .frame = input < 0 ? frame : NULL, .origin = &origin
+	};
+
+	frame_copy_origin(&origin, frame);
+	if (input >= 0 && prepare(&encoder->prepare, frame, picture, &origin) < 0)
+		return;
+	encoder->scheduler.convert_ns = encoder->prepare.took_ns;
+	in.want_key = scheduler_hand_over(&encoder->scheduler, &encoder->view.encoder, &origin, now,
+		now_ns());
+	supervisor_submit(&encoder->supervisor, &in);
+}
+
+/* Takes the reference of a frame that there is room for now. */
+static void handle(struct h264_encoder *encoder, struct frame *frame, int64_t now)
+{
+	struct picture picture;
+	bool direct = supervisor_takes(&encoder->supervisor, frame), same;
+	int input = direct ? -1 : supervisor_input(&encoder->supervisor, &picture);
+
+	if (!direct && input < 0) {
+		encoder->held = frame;
+		return;
+	}
+	if (encoder->fed != encoder->view.opened) {
+		encoder->fed = encoder->view.opened;
+		scheduler_begin(&encoder->scheduler);
+		change_detector_reset(&encoder->detector);
+	}
+	frame_unref(encoder->slate);
+	encoder->slate = frame->keepable ? frame_ref(frame) : NULL;
+	same = scheduler_compares(&encoder->scheduler) &&
+	       change_detector_is_same(&encoder->detector, frame);
+	switch (scheduler_judge(&encoder->scheduler, &encoder->view.encoder, frame, same, now)) {
+	case VERDICT_SAME: encoder->same++; break;
+	case VERDICT_SURPLUS: encoder->surplus++; break;
+	case VERDICT_ENCODE: encode(encoder, frame, input, &picture, now); break;
+	}
+	frame_unref(frame);
+}
+
+/* The newest frame, or NULL. The caller owns it. */
+static struct frame *take_newest(struct h264_encoder *encoder, int64_t now)
+{
+	struct frame *newest = mailbox_take(encoder->mailbox), *held = encoder->held;
+
+	encoder->held = NULL;
+	if (newest)
+		frame_unref(held);
+	else if (!held && encoder->slate &&
+		 scheduler_repeats(&encoder->scheduler, &encoder->view.encoder, now))
+		held = frame_ref(encoder->slate);
+	return newest ? newest : held;
+}
+
+/* Whether a frame in the mailbox could be used now. */
+static bool has_room(const struct h264_encoder *encoder, int64_t now)
+{
+	if (encoder->view.running)
+		return scheduler_has_room(&encoder->scheduler, &encoder->view.encoder, now);
+	return !encoder->view.in_use && !encoder->held;
+}
+
+static void look(struct h264_encoder *encoder, int64_t now)
+{
+	supervisor_get_view(&encoder->supervisor, &encoder->view);
+	scheduler_look(&encoder->scheduler, &encoder->view.encoder, now);
+}
+
+/* Takes a frame if there is one and room for it; has the supervisor look for an encoder if need be. */
+static void feed(struct h264_encoder *encoder, int64_t now)
+{
+	struct frame *frame;
+
+	if (encoder->view.in_use && !has_room(encoder, now))
+		return;
+	frame = take_newest(encoder, now);
+	if (!frame)
+		return;
+	if (frame->online)
+		scheduler_note_rate(&encoder->scheduler, frame->fps);
+	want_encoder(encoder, frame, now);
+	look(encoder, now);
+	if (encoder->view.running) {
+		handle(encoder, frame, now);
+	} else if (encoder->view.in_use ||
+		   supervisor_due_ns(&encoder->supervisor) <= now + NS_PER_S) {
+		encoder->held = frame; /* while an encoder opens, unless a newer one comes */
+	} else {
+		frame_unref(frame);
+		prepare_forget(&encoder->prepare); /* nobody looks any more */
+	}
 }
 
 static void tend_idleness(struct h264_encoder *encoder, int64_t now)
@@ -117,68 +271,23 @@ static void tend_idleness(struct h264_encoder *encoder, int64_t now)
 	}
 	if (!encoder->idle_ns) {
 		encoder->idle_ns = now;
-		scheduler_rest(&encoder->scheduler);
+		let_go(encoder);
 	}
 	if (now - encoder->idle_ns >= IDLE_NS)
 		supervisor_rest(&encoder->supervisor, now);
 }
 
-static const char *name_state(const struct h264_encoder *encoder, int64_t now)
-{
-	const struct supervisor *supervisor = &encoder->supervisor;
-	int error = supervisor->policy.error;
-
-	if (supervisor_is_running(supervisor))
-		return supervisor->ops == supervisor->policy.software && error &&
-				       error != -ENODEV && error != -ERANGE
-			       ? "fallback"
-			       : "running";
-	if (!supervisor->session && !fallback_pick(&supervisor->policy, now))
-		return "failed";
-	return atomic_load(&encoder->wanted) ? "starting" : "idle";
-}
-
-static void describe_encoder(struct supervisor *supervisor, struct h264_status *status)
-{
-	const struct encoder *running = session_encoder(supervisor->session);
-
-	status->encoder = supervisor->ops->name;
-	memcpy(status->device, running->device, sizeof(status->device));
-	status->profile = avc_profile_name(running->profile);
-	status->level = running->level;
-	status->width = running->width;
-	status->height = running->height;
-	session_get_tuning(supervisor->session, &status->tuning);
-}
-
-static void count_units(struct h264_encoder *encoder, uint64_t units, int64_t now)
-{
-	for (; encoder->ticked < units; encoder->ticked++)
-		rate_tick(&encoder->rate, now);
-}
+/* ---- what is told */
 
 static void update_status(struct h264_encoder *encoder, int64_t now)
 {
-	struct supervisor *supervisor = &encoder->supervisor;
-	const struct session_view *view = &supervisor->view;
-	struct h264_status status = { .encoder = "none", .profile = "" };
+	struct h264_status status = { .same = encoder->same,
+		.late = mailbox_dropped(encoder->mailbox) + encoder->surplus,
+		.convert_ns = encoder->prepare.took_ns };
 
-	status.state = name_state(encoder, now);
-	fallback_explain(&supervisor->policy, supervisor->ops, now, status.text,
-		sizeof(status.text));
-	if (supervisor_is_running(supervisor))
-		describe_encoder(supervisor, &status);
-	status.online = view->online && supervisor_is_running(supervisor);
-	status.encoded = supervisor->units + view->units;
-	status.keys = supervisor->keys + view->keys;
-	status.lost = supervisor->lost + view->lost;
-	status.opened = supervisor->opened;
-	status.failures = supervisor->failures;
-	status.same = encoder->scheduler.same;
-	status.late = mailbox_dropped(encoder->mailbox) + encoder->scheduler.surplus;
-	status.encode_ns = view->encode_ns;
-	status.convert_ns = encoder->scheduler.convert_ns;
-	count_units(encoder, status.encoded, now);
+	supervisor_describe(&encoder->supervisor, atomic_load(&encoder->wanted), now, &status);
+	for (; encoder->ticked < status.encoded; encoder->ticked++)
+		rate_tick(&encoder->rate, now);
 	pthread_mutex_lock(&encoder->lock);
 	encoder->status = status;
 	pthread_mutex_unlock(&encoder->lock);
@@ -187,10 +296,13 @@ static void update_status(struct h264_encoder *encoder, int64_t now)
 /* When to look again although nothing happened: what was due at `now` has been seen to. */
 static int64_t due_ns(const struct h264_encoder *encoder, int64_t now)
 {
-	int64_t due = MIN(supervisor_due_ns(&encoder->supervisor),
-		scheduler_due_ns(&encoder->scheduler, now));
+	const struct supervisor_view *view = &encoder->view;
+	int64_t due = supervisor_due_ns(&encoder->supervisor);
 
-	if (encoder->idle_ns && encoder->supervisor.config.width)
+	if (view->running)
+		due = MIN(due,
+			scheduler_due_ns(&encoder->scheduler, &view->encoder, encoder->slate, now));
+	if (encoder->idle_ns && view->in_use)
 		due = MIN(due, encoder->idle_ns + IDLE_NS);
 	return due;
 }
@@ -201,9 +313,9 @@ static int64_t due_ns(const struct h264_encoder *encoder, int64_t now)
  */
 static void wait_for_work(struct h264_encoder *encoder, int64_t now)
 {
-	bool has_room = scheduler_has_room(&encoder->scheduler, now);
 	struct pollfd on[] = { { .fd = encoder->wake_fd, .events = POLLIN },
-		{ .fd = has_room ? mailbox_fd(encoder->mailbox) : -1, .events = POLLIN } };
+		{ .fd = has_room(encoder, now) ? mailbox_fd(encoder->mailbox) : -1,
+			.events = POLLIN } };
 	eventfd_t count;
 
 	wait_for_events(on, ARRAY_SIZE(on), due_ns(encoder, now));
@@ -220,11 +332,12 @@ static void *run(void *arg)
 		const int64_t now = now_ns();
 
 		supervisor_tend(&encoder->supervisor, now);
-		obey(encoder);
-		obey_limit(encoder);
+		heed(encoder);
 		tend_idleness(encoder, now);
+		look(encoder, now);
 		if (atomic_load(&encoder->wanted))
-			scheduler_feed(&encoder->scheduler, now);
+			feed(encoder, now);
+		supervisor_get_view(&encoder->supervisor, &encoder->view);
 		update_status(encoder, now);
 		wait_for_work(encoder, now);
 	}
@@ -241,13 +354,13 @@ static int start(struct h264_encoder *encoder, struct drops *drops)
 	encoder->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (encoder->wake_fd < 0)
 		return -errno;
-	supervisor_init(&encoder->supervisor, encoder->opt.h264_encoder, encoder->outlet,
-		encoder->wake_fd);
-	encoder->supervisor.policy.device = encoder->opt.h264_m2m_device;
+	supervisor_init(&encoder->supervisor, encoder->opt.h264_encoder,
+		encoder->opt.h264_m2m_device, encoder->outlet, encoder->wake_fd);
+	scheduler_init(&encoder->scheduler);
 	if ((res = mailbox_create(&encoder->mailbox, 1)) < 0 ||
-		(res = scheduler_init(&encoder->scheduler, &encoder->opt, drops,
-			 &encoder->supervisor, encoder->mailbox)) < 0)
+		(res = prepare_init(&encoder->prepare, drops)) < 0)
 		return res;
+	set_wish(encoder);
 	update_status(encoder, now_ns());
 	res = thread_start(&encoder->thread, run, encoder);
 	encoder->started = res == 0;
@@ -289,7 +402,9 @@ void h264_encoder_destroy(struct h264_encoder *encoder)
 		wake(encoder->wake_fd);
 		pthread_join(encoder->thread, NULL);
 	}
-	scheduler_finish(&encoder->scheduler);
+	let_go(encoder);
+	change_detector_finish(&encoder->detector);
+	prepare_finish(&encoder->prepare);
 	mailbox_destroy(encoder->mailbox);
 	outlet_destroy(encoder->outlet);
 	close_fd(&encoder->wake_fd);
@@ -306,32 +421,30 @@ void h264_encoder_obey(struct h264_encoder *encoder, const struct options *now)
 {
 	pthread_mutex_lock(&encoder->lock);
 	encoder->wish = *now;
-	encoder->wished = true;
+	encoder->is_asked = true;
 	pthread_mutex_unlock(&encoder->lock);
-	if (encoder->started)
-		wake(encoder->wake_fd);
+	wake(encoder->wake_fd);
 }
 
 void h264_encoder_limit(struct h264_encoder *encoder, const struct encoder_limit *limit)
 {
 	pthread_mutex_lock(&encoder->lock);
 	encoder->limit = *limit;
-	encoder->limited = true;
+	encoder->is_asked = true;
 	pthread_mutex_unlock(&encoder->lock);
-	if (encoder->started)
-		wake(encoder->wake_fd);
+	wake(encoder->wake_fd);
 }
 
 void h264_encoder_get_status(struct h264_encoder *encoder, struct h264_status *out)
 {
 	pthread_mutex_lock(&encoder->lock);
 	*out = encoder->status;
-	out->wanted = scheduler_wish(&encoder->wish);
+	out->wanted = tuning_of(&encoder->wish);
 	pthread_mutex_unlock(&encoder->lock);
 	out->fps = rate_get(&encoder->rate, now_ns());
 }
 
 int64_t h264_encoder_damaged_ns(struct h264_encoder *encoder)
 {
-	return atomic_load(&encoder->scheduler.damaged_ns);
+	return atomic_load(&encoder->prepare.damaged_ns);
 }

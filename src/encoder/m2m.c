@@ -212,6 +212,14 @@ static bool m2m_takes(const struct encoder *encoder, const struct frame *frame)
 	return m2m_input_takes(&((const struct m2m *)encoder)->input, frame);
 }
 
+/* Its own buffers were chosen for other pictures: the no-signal picture, say. */
+static bool m2m_could_take(const struct encoder *encoder, const struct frame *frame)
+{
+	const struct m2m *m2m = (const struct m2m *)encoder;
+
+	return m2m_format_could_import(&m2m->device, frame);
+}
+
 /* The entry of a frame, without judging those before it as encoder_match() does. */
 static struct encoder_pending *find_pending(struct encoder *encoder, int64_t timestamp_us)
 {
@@ -226,8 +234,6 @@ static void ask_key(struct m2m *m2m, bool wanted)
 {
 	int res;
 
-	m2m->need_key |= m2m->encoder.lost_key;
-	m2m->encoder.lost_key = false;
 	if (!m2m->has_key || !(wanted || m2m->need_key))
 		return;
 	res = m2m_control_force_key(&m2m->device);
@@ -268,7 +274,6 @@ static int m2m_submit(struct encoder *encoder, const struct encoder_submission *
 	encoder_lose(encoder, pending);
 	if (res == -ENOTSUP && in->input >= 0)
 		forget_all(m2m);
-	m2m->need_key |= in->want_key;
 	if (res != -ENOTSUP)
 		log_error("%s takes no pictures any more: %s", m2m->device.node.path,
 			strerror(-res));
@@ -398,6 +403,7 @@ const struct encoder_ops encoder_m2m = {
 	.name = "m2m",
 	.open = m2m_open,
 	.takes = m2m_takes,
+	.could_take = m2m_could_take,
 	.submit = m2m_submit,
 	.collect = m2m_collect,
 	.tune = m2m_tune,

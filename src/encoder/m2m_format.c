@@ -81,15 +81,23 @@ static uint32_t aligned_stride(const struct pixel_format *pixel, uint32_t width)
 	return (width * bytes + to - 1) / to * to;
 }
 
-/* Whether the source's memory could be the encoder's as it is, as far as we know. */
-static bool could_import(const struct m2m_device *device, const struct encoder_config *config,
-	const struct pixel_format *pixel, uint32_t fourcc)
+static bool has_format(const struct m2m_device *device, uint32_t fourcc)
 {
-	const struct frame *like = &config->like;
+	for (unsigned i = 0; fourcc && i < device->n_formats; i++) {
+		if (device->formats[i] == fourcc)
+			return true;
+	}
+	return false;
+}
+
+bool m2m_format_could_import(const struct m2m_device *device, const struct frame *like)
+{
+	const struct pixel_format *pixel = pixel_format_find(like->format);
 	uint32_t stride = like->plane[0].stride;
 
-	return like->dmabuf.id && like->format == fourcc && pixel->fourcc == fourcc &&
-	       pixel->model != PIXEL_IS_RGB && stride >= config->width * bytes_of(pixel) &&
+	return like->dmabuf.id && pixel && pixel->fourcc == like->format &&
+	       pixel->model != PIXEL_IS_RGB && picture_can_be(like->format) &&
+	       has_format(device, like->format) && stride >= like->width * bytes_of(pixel) &&
 	       (!device->is_bcm2835 || stride % 64 == 0);
 }
 
@@ -139,7 +147,7 @@ static int try_strides(const struct m2m_device *device, const struct encoder_con
 	const struct pixel_format *pixel = pixel_format_find(fourcc);
 	uint32_t stride = config->like.plane[0].stride;
 
-	if (could_import(device, config, pixel, fourcc) &&
+	if (fourcc == config->like.format && m2m_format_could_import(device, &config->like) &&
 		try_format(device, config, fourcc, stride, out) == 0 &&
 		out->memory.stride[0] == stride &&
 		(pixel->n_planes == 1 || out->memory.height == config->height)) {
@@ -147,15 +155,6 @@ static int try_strides(const struct m2m_device *device, const struct encoder_con
 		return 0;
 	}
 	return try_format(device, config, fourcc, aligned_stride(pixel, config->width), out);
-}
-
-static bool has_format(const struct m2m_device *device, uint32_t fourcc)
-{
-	for (unsigned i = 0; fourcc && i < device->n_formats; i++) {
-		if (device->formats[i] == fourcc)
-			return true;
-	}
-	return false;
 }
 
 static int try_pixels(const struct m2m_device *device, const struct encoder_config *config,

@@ -25,6 +25,9 @@ struct m2m_format {
 int m2m_format_negotiate(const struct m2m_device *device, const struct encoder_config *config,
 	struct m2m_format *out);
 
+/* Whether the memory of pictures like that could be the encoder's as it is, as far as we know. */
+bool m2m_format_could_import(const struct m2m_device *device, const struct frame *like);
+
 /* Sets the OUTPUT queue to exactly this format; -ENOTSUP when the driver would not. */
 int m2m_format_repeat(const struct m2m_device *device, const struct m2m_format *format);
 

@@ -98,6 +98,7 @@ static void update_view_locked(struct session *session)
 	view->in_flight = encoder_count_pending(encoder) + session->n_jobs;
 	view->free_inputs = ~busy & ((1U << encoder->n_inputs) - 1);
 	view->lost = encoder->lost;
+	view->keys_lost = encoder->keys_lost;
 	view->fps = encoder->tuning.fps;
 }
 
@@ -172,8 +173,6 @@ static int submit_first(struct session *session, const struct job *job)
 	pthread_mutex_lock(&session->lock);
 	session->n_jobs--;
 	memmove(&session->job[0], &session->job[1], session->n_jobs * sizeof(session->job[0]));
-	if (res == -ENOTSUP)
-		session->view.keys_lost += job->want_key;
 	pthread_mutex_unlock(&session->lock);
 	frame_unref(job->frame);
 	return res == -ENOTSUP ? 0 : res;
@@ -344,6 +343,11 @@ void session_get_view(struct session *session, struct session_view *out)
 	pthread_mutex_lock(&session->lock);
 	*out = session->view;
 	pthread_mutex_unlock(&session->lock);
+}
+
+const struct encoder_config *session_config(const struct session *session)
+{
+	return &session->config;
 }
 
 const struct encoder *session_encoder(const struct session *session)

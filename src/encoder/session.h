@@ -33,7 +33,7 @@ struct session_view {
 	int64_t waiting_ns;   /* since when the oldest of them, or open or close, takes; 0: idle */
 	int64_t begin_ns;     /* when the encoder began with the oldest of them */
 	uint32_t free_inputs; /* a bit for each input that may be filled */
-	unsigned keys_lost;   /* frames that were to be key frames and were not taken: ask again */
+	unsigned keys_lost;   /* frames that were to be key frames and became none: ask again */
 
 	int64_t encode_ns; /* what a frame takes, smoothed; 0: not known yet */
 	uint64_t units, keys, lost;
@@ -51,6 +51,8 @@ struct session_view {
 int session_start(struct session **out, const struct encoder_ops *ops,
 	const struct encoder_config *config, struct outlet *to, int wake_fd);
 void session_get_view(struct session *session, struct session_view *out);
+/* What it was started for. */
+const struct encoder_config *session_config(const struct session *session);
 /* The encoder of a session that is running: its inputs, takes() and what is set by open. */
 const struct encoder *session_encoder(const struct session *session);
 /* What is in force there. */

@@ -15,8 +15,6 @@
 #define OPEN_NS   (1500 * NS_PER_MS)
 /* Software does not hang: it has little CPU, and to start it anew takes more of that. */
 #define SOFTWARE_NS (10 * NS_PER_S)
-/* The Pi's driver waits up to 2 s for buffers at STREAMOFF, 3 s for each message to a dead VPU. */
-#define CLOSE_NS NS_PER_S
 
 /* We are never so late while we have the CPU. */
 #define OVERSLEPT_NS (200 * NS_PER_MS)
@@ -24,31 +22,12 @@
 /* Access units that an encoder has to make until its failures are forgotten. */
 #define TRUSTED_UNITS 100
 
-void supervisor_init(struct supervisor *supervisor, enum h264_choice choice, struct outlet *to,
-	int wake_fd)
+void supervisor_init(struct supervisor *supervisor, enum h264_choice choice, const char *device,
+	struct outlet *to, int wake_fd)
 {
 	*supervisor = (struct supervisor){ .to = to, .wake_fd = wake_fd };
 	fallback_init(&supervisor->policy, choice);
-}
-
-/* Closes a session in its own time. */
-static void retire(struct supervisor *supervisor, struct session *session, bool is_hardware,
-	int64_t now)
-{
-	struct session_view view;
-
-	session_get_view(session, &view);
-	supervisor->units += view.units;
-	supervisor->keys += view.keys;
-	supervisor->lost += view.lost;
-	session_close(session);
-	for (unsigned i = 0; i < SUPERVISOR_OLD; i++) {
-		if (supervisor->old[i].session)
-			continue;
-		supervisor->old[i] = (struct supervisor_old){ session, is_hardware, now };
-		return;
-	}
-	session_release(session); /* it closes alone, if ever */
+	supervisor->policy.device = device;
 }
 
 static bool is_hardware(const struct supervisor *supervisor)
@@ -60,8 +39,9 @@ static void retire_current(struct supervisor *supervisor, int64_t now)
 {
 	if (!supervisor->session)
 		return;
-	retire(supervisor, supervisor->session, is_hardware(supervisor), now);
+	retired_add(&supervisor->retired, supervisor->session, is_hardware(supervisor), now);
 	supervisor->session = NULL;
+	supervisor->announced = false;
 	supervisor->ops = NULL;
 	supervisor->view = (struct session_view){ 0 };
 }
@@ -70,29 +50,19 @@ static void retire_probe(struct supervisor *supervisor, int64_t now)
 {
 	if (!supervisor->probe)
 		return;
-	retire(supervisor, supervisor->probe, true, now);
+	retired_add(&supervisor->retired, supervisor->probe, true, now);
 	supervisor->probe = NULL;
 }
 
 void supervisor_rest(struct supervisor *supervisor, int64_t now)
 {
 	supervisor->config.width = 0;
+	supervisor->refused = (struct frame){ 0 };
 	retire_probe(supervisor, now);
 	retire_current(supervisor, now);
 }
 
-void supervisor_want(struct supervisor *supervisor, const struct encoder_config *config,
-	int64_t now)
-{
-	if (config->width == supervisor->config.width &&
-		config->height == supervisor->config.height &&
-		config->profile == supervisor->config.profile)
-		return;
-	retire_probe(supervisor, now);
-	retire_current(supervisor, now);
-	fallback_note_size(&supervisor->policy);
-	supervisor->config = *config;
-}
+/* ---- what is wanted */
 
 void supervisor_tune(struct supervisor *supervisor, const struct encoder_tuning *tuning)
 {
@@ -103,25 +73,80 @@ void supervisor_tune(struct supervisor *supervisor, const struct encoder_tuning 
 		session_tune(supervisor->probe, tuning);
 }
 
+static bool is_running(const struct supervisor *supervisor)
+{
+	return supervisor->announced && supervisor->view.state == SESSION_RUNNING;
+}
+
+static bool is_alike(const struct frame *a, const struct frame *b)
+{
+	return a->format == b->format && a->width == b->width && a->height == b->height &&
+	       a->plane[0].stride == b->plane[0].stride && !a->dmabuf.id == !b->dmabuf.id;
+}
+
+static bool is_refused(const struct supervisor *supervisor, const struct frame *like)
+{
+	return like->dmabuf.id && is_alike(like, &supervisor->refused);
+}
+
+/* It was not asked to: the no-signal picture came first, or the source is another one now. */
+static bool could_import(const struct supervisor *supervisor, const struct encoder *encoder,
+	const struct frame *like)
+{
+	return supervisor->ops->could_take && !is_refused(supervisor, like) &&
+	       !is_alike(like, &session_config(supervisor->session)->like) &&
+	       supervisor->ops->could_take(encoder, like);
+}
+
+/* Why another encoder is needed; NULL: the one in use will do. */
+static const char *find_reason(const struct supervisor *supervisor,
+	const struct encoder_config *config)
+{
+	const struct encoder_config *is = &supervisor->config;
+	const struct encoder *encoder;
+
+	if (config->width != is->width || config->height != is->height)
+		return "another size";
+	if (config->profile != is->profile)
+		return "another profile";
+	if (!is_running(supervisor))
+		return NULL;
+	encoder = session_encoder(supervisor->session);
+	if (encoder_is_outgrown(encoder, config->most_fps))
+		return "its level has no room for the rate";
+	if (could_import(supervisor, encoder, &config->like))
+		return "the source's memory can be read in place";
+	return NULL;
+}
+
+void supervisor_want(struct supervisor *supervisor, const struct encoder_config *config,
+	int64_t now)
+{
+	const char *reason = find_reason(supervisor, config);
+	bool retune = memcmp(&config->tuning, &supervisor->config.tuning, sizeof(config->tuning));
+
+	if (reason && supervisor->session)
+		log_verbose("the %s encoder is opened anew: %s", supervisor->ops->name, reason);
+	if (reason) {
+		retire_probe(supervisor, now);
+		retire_current(supervisor, now);
+		fallback_note_size(&supervisor->policy);
+	}
+	supervisor->config = *config;
+	if (retune)
+		supervisor_tune(supervisor, &config->tuning);
+	if (!supervisor->session)
+		supervisor_tend(supervisor, now);
+}
+
+/* ---- what is running */
+
 /* Frees what has closed, and says so when hardware does not. */
 static void reap(struct supervisor *supervisor, int64_t now)
 {
-	bool stuck = false, was_stuck = supervisor->policy.stuck;
+	bool was_stuck = supervisor->policy.stuck;
+	bool stuck = retired_reap(&supervisor->retired, now);
 
-	for (unsigned i = 0; i < SUPERVISOR_OLD; i++) {
-		struct supervisor_old *old = &supervisor->old[i];
-		struct session_view view;
-
-		if (!old->session)
-			continue;
-		session_get_view(old->session, &view);
-		if (view.state == SESSION_CLOSED) {
-			session_release(old->session);
-			old->session = NULL;
-		} else if (old->is_hardware && now - old->since_ns >= CLOSE_NS) {
-			stuck = true;
-		}
-	}
 	supervisor->policy.stuck = stuck;
 	supervisor->policy.was_stuck |= stuck;
 	if (stuck && !was_stuck)
@@ -129,15 +154,6 @@ static void reap(struct supervisor *supervisor, int64_t now)
 			 "reboot helps");
 	else if (was_stuck && !stuck)
 		log_info("the hardware encoder has closed at last; whether it works will be seen");
-}
-
-static bool is_closing(const struct supervisor *supervisor)
-{
-	for (unsigned i = 0; i < SUPERVISOR_OLD; i++) {
-		if (supervisor->old[i].session && supervisor->old[i].is_hardware)
-			return true;
-	}
-	return false;
 }
 
 /* That there is none, or none for this size, the encoder has said itself. */
@@ -190,6 +206,22 @@ static void announce(struct supervisor *supervisor)
 		encoder->level / 10, encoder->level % 10, tuning.bitrate_kbps);
 }
 
+/*
+ * A driver may lose a picture that it cannot import, and say nothing. True: that may be what is wrong,
+ * and it is tried once more without.
+ */
+static bool doubts_imports(struct supervisor *supervisor)
+{
+	const struct frame *like = &session_config(supervisor->session)->like;
+
+	if (!is_hardware(supervisor) || !supervisor->announced || supervisor->view.units ||
+		!like->dmabuf.id)
+		return false;
+	supervisor->refused = *like;
+	log_info("it may not be able to read the source's memory: pictures are copied now");
+	return true;
+}
+
 static void tend_current(struct supervisor *supervisor, int64_t now)
 {
 	const struct encoder_ops *ops = supervisor->ops;
@@ -200,7 +232,8 @@ static void tend_current(struct supervisor *supervisor, int64_t now)
 	if (error) {
 		log_failure(ops, error);
 		supervisor->failures += error != -ENODEV && error != -ERANGE;
-		fallback_note_failure(&supervisor->policy, ops, error, now);
+		if (!doubts_imports(supervisor))
+			fallback_note_failure(&supervisor->policy, ops, error, now);
 		retire_current(supervisor, now);
 		return;
 	}
@@ -237,10 +270,13 @@ static void tend_probe(struct supervisor *supervisor, int64_t now)
 static struct session *start(struct supervisor *supervisor, const struct encoder_ops *ops,
 	int64_t now)
 {
+	struct encoder_config config = supervisor->config;
 	struct session *session;
-	int res = session_start(&session, ops, &supervisor->config, supervisor->to,
-		supervisor->wake_fd);
+	int res;
 
+	if (is_refused(supervisor, &config.like))
+		config.like.dmabuf.id = 0;
+	res = session_start(&session, ops, &config, supervisor->to, supervisor->wake_fd);
 	if (res == 0)
 		return session;
 	log_error("no thread for the %s encoder: %s", ops->name, strerror(-res));
@@ -253,20 +289,21 @@ static void start_current(struct supervisor *supervisor, int64_t now)
 	const struct encoder_ops *ops = fallback_pick(&supervisor->policy, now);
 
 	/* Two at a time may be more than the contiguous memory has room for: one after the other. */
-	if (!ops || (ops == supervisor->policy.hardware && is_closing(supervisor)))
+	if (!ops ||
+		(ops == supervisor->policy.hardware && retired_has_hardware(&supervisor->retired)))
 		return;
 	supervisor->session = start(supervisor, ops, now);
 	if (!supervisor->session)
 		return;
 	supervisor->ops = ops;
-	supervisor->announced = supervisor->trusted = false;
+	supervisor->trusted = false;
 	session_get_view(supervisor->session, &supervisor->view);
 }
 
 static bool wants_probe(const struct supervisor *supervisor)
 {
 	return supervisor->session && !is_hardware(supervisor) && !supervisor->probe &&
-	       supervisor->announced && !is_closing(supervisor);
+	       supervisor->announced && !retired_has_hardware(&supervisor->retired);
 }
 
 static int64_t fault_due_ns(const struct supervisor *supervisor, const struct session_view *view)
@@ -286,13 +323,10 @@ int64_t supervisor_due_ns(const struct supervisor *supervisor)
 		due = MIN(due, fault_due_ns(supervisor, &supervisor->probe_view));
 	if (wants_probe(supervisor))
 		due = MIN(due, fallback_probe_ns(&supervisor->policy));
-	else if (!supervisor->session && supervisor->config.width && !is_closing(supervisor))
+	else if (!supervisor->session && supervisor->config.width &&
+		 !retired_has_hardware(&supervisor->retired))
 		due = MIN(due, fallback_next_ns(&supervisor->policy));
-	for (unsigned i = 0; i < SUPERVISOR_OLD && !supervisor->policy.stuck; i++) {
-		if (supervisor->old[i].session && supervisor->old[i].is_hardware)
-			due = MIN(due, supervisor->old[i].since_ns + CLOSE_NS);
-	}
-	return due;
+	return supervisor->policy.stuck ? due : MIN(due, retired_due_ns(&supervisor->retired));
 }
 
 void supervisor_tend(struct supervisor *supervisor, int64_t now)
@@ -313,37 +347,100 @@ void supervisor_tend(struct supervisor *supervisor, int64_t now)
 	supervisor->promised_ns = due == INT64_MAX ? 0 : due;
 }
 
-bool supervisor_is_running(const struct supervisor *supervisor)
+void supervisor_get_view(const struct supervisor *supervisor, struct supervisor_view *out)
 {
-	return supervisor->session && supervisor->view.state == SESSION_RUNNING;
+	*out = (struct supervisor_view){ .in_use = supervisor->session,
+		.running = is_running(supervisor),
+		.opened = supervisor->opened,
+		.encoder = supervisor->view };
 }
 
-/* One eventfd tells of all sessions. */
-static void await_closed(struct supervisor *supervisor, int64_t until_ns)
+static const char *name_state(const struct supervisor *supervisor, bool wanted, int64_t now)
 {
-	struct pollfd on = { .fd = supervisor->wake_fd, .events = POLLIN };
-	int64_t now = now_ns();
-	eventfd_t count;
+	int error = supervisor->policy.error;
 
-	for (; now < until_ns; now = now_ns()) {
-		bool any = false;
-
-		reap(supervisor, now);
-		for (unsigned i = 0; i < SUPERVISOR_OLD; i++)
-			any |= supervisor->old[i].session != NULL;
-		if (!any)
-			return;
-		wait_for_events(&on, 1, until_ns);
-		eventfd_read(supervisor->wake_fd, &count);
-	}
+	if (is_running(supervisor))
+		return supervisor->ops == supervisor->policy.software && error &&
+				       error != -ENODEV && error != -ERANGE
+			       ? "fallback"
+			       : "running";
+	if (!supervisor->session && !fallback_pick(&supervisor->policy, now))
+		return "failed";
+	return wanted ? "starting" : "idle";
 }
+
+static void describe_encoder(const struct supervisor *supervisor, struct h264_status *out)
+{
+	const struct encoder *encoder = session_encoder(supervisor->session);
+
+	out->encoder = supervisor->ops->name;
+	memcpy(out->device, encoder->device, sizeof(out->device));
+	out->profile = avc_profile_name(encoder->profile);
+	out->level = encoder->level;
+	out->width = encoder->width;
+	out->height = encoder->height;
+	session_get_tuning(supervisor->session, &out->tuning);
+}
+
+void supervisor_describe(const struct supervisor *supervisor, bool wanted, int64_t now,
+	struct h264_status *out)
+{
+	const struct session_view *view = &supervisor->view;
+
+	out->state = name_state(supervisor, wanted, now);
+	fallback_explain(&supervisor->policy, supervisor->ops, now, out->text, sizeof(out->text));
+	out->encoder = "none";
+	out->profile = "";
+	if (is_running(supervisor))
+		describe_encoder(supervisor, out);
+	out->online = view->online && is_running(supervisor);
+	out->encoded = supervisor->retired.units + view->units;
+	out->keys = supervisor->retired.keys + view->keys;
+	out->lost = supervisor->retired.lost + view->lost;
+	out->opened = supervisor->opened;
+	out->failures = supervisor->failures;
+	out->encode_ns = view->encode_ns;
+}
+
+/* ---- frames */
+
+bool supervisor_takes(const struct supervisor *supervisor, const struct frame *frame)
+{
+	return supervisor->ops->takes(session_encoder(supervisor->session), frame);
+}
+
+int supervisor_input(const struct supervisor *supervisor, struct picture *out)
+{
+	uint32_t free = supervisor->view.free_inputs;
+
+	if (!free)
+		return -1;
+	*out = session_encoder(supervisor->session)->input[__builtin_ctz(free)];
+	return __builtin_ctz(free);
+}
+
+void supervisor_submit(struct supervisor *supervisor, const struct encoder_submission *in)
+{
+	session_submit(supervisor->session, in);
+	session_get_view(supervisor->session, &supervisor->view);
+}
+
+/* ---- the end */
 
 void supervisor_finish(struct supervisor *supervisor, int timeout_ms)
 {
-	const int64_t now = now_ns();
+	struct pollfd on = { .fd = supervisor->wake_fd, .events = POLLIN };
+	int64_t now = now_ns();
+	const int64_t until_ns = now + timeout_ms * NS_PER_MS;
+	eventfd_t count;
 
 	supervisor_rest(supervisor, now);
-	await_closed(supervisor, now + timeout_ms * NS_PER_MS);
-	for (unsigned i = 0; i < SUPERVISOR_OLD; i++)
-		session_release(supervisor->old[i].session);
+	for (; now < until_ns; now = now_ns()) {
+		reap(supervisor, now);
+		if (retired_is_empty(&supervisor->retired))
+			break;
+		wait_for_events(&on, 1, until_ns); /* one eventfd tells of all sessions */
+		eventfd_read(supervisor->wake_fd, &count);
+	}
+	retired_finish(&supervisor->retired);
 }

@@ -326,8 +326,10 @@ static int x264_submit(struct encoder *encoder, const struct encoder_submission 
 	x264_picture_t picture;
 	bool key;
 
-	if (in->frame && !takes(encoder, in->frame))
+	if (in->frame && !takes(encoder, in->frame)) {
+		encoder->keys_lost += in->want_key;
 		return -ENOTSUP;
+	}
 	if (in->frame)
 		describe(&picture, in->frame->format, in->frame->plane);
 	else

@@ -67,6 +67,21 @@ const char *medium_name(enum medium medium)
 	return names[medium];
 }
 
+void frame_copy_shape(struct frame *to, const struct frame *from)
+{
+	to->format = from->format;
+	to->width = from->width;
+	to->height = from->height;
+	to->range = from->range;
+	to->matrix = from->matrix;
+	to->dmabuf = (struct frame_dmabuf){
+		.id = from->dmabuf.id, .set = from->dmabuf.set, .fd = -1, .size = from->dmabuf.size
+	};
+	for (unsigned i = 0; i < FRAME_PLANES; i++)
+		to->plane[i] = (struct frame_plane){ NULL, from->plane[i].stride,
+			from->plane[i].size };
+}
+
 void frame_copy_origin(struct frame *to, const struct frame *from)
 {
 	to->online = from->online;

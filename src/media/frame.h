@@ -89,6 +89,9 @@ size_t frame_size(const struct frame *frame);
 /* Copies what describes a picture (times, number, online), not what holds it. */
 void frame_copy_origin(struct frame *to, const struct frame *from);
 
+/* Copies how its memory lies and what its samples mean: no pointers, no descriptors. */
+void frame_copy_shape(struct frame *to, const struct frame *from);
+
 /*
  * A pool recycles heap memory between frames of about one size, so that the hot path neither
  * allocates nor faults pages in. Frames may outlive the pool.

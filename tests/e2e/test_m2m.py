@@ -182,6 +182,55 @@ def the_source_memory_is_read_in_place():
         check(int(seen["reimports"]) == 0, f"{seen['reimports']} buffers were imported again")
 
 
+def came_from(daemon, before):
+    seen = summary(daemon)
+    return [int(seen[name]) - int(before[name]) for name in ("dmabuf", "copied")]
+
+
+@test
+def the_source_memory_is_read_in_place_when_the_slate_came_first():
+    with Daemon("--format", "UYVY", "--resolution", "1280x720", *M2M, fake="csi:edid=set,settle=50,signal=none;m2m",
+                clock=CALM) as daemon, Viewer(daemon) as viewer:
+        check(next(viewer.units(1)) and not h264(daemon)["online"], "no picture without a signal")
+        daemon.tell("signal 1280x720@30")
+        wait_until(lambda: next(viewer.units(1)) and int(summary(daemon)["dmabuf"]), "a picture read in place")
+        before = summary(daemon)
+        list(viewer.units(40))
+        dmabuf, copied = came_from(daemon, before)
+        check(dmabuf > 20 and not copied, f"{dmabuf} read in place, {copied} copied")
+
+
+@test
+def a_level_has_room_for_the_rate_that_comes_after_the_slate():
+    with Daemon("--format", "YUYV", "--resolution", "1920x1080", *M2M, "--h264-boost", clock=CALM,
+                fake="uvc:size=1920x1080,fps=60,fmt=YUYV,mode=cheap;m2m;at=0:unplug") as daemon, Viewer(daemon) as viewer:
+        check(next(viewer.units(1)) and not h264(daemon)["online"], "no picture without a device")
+        equal(h264(daemon)["level"], "4.0", "the level")
+        daemon.tell("replug")
+        wait_until(lambda: next(viewer.units(1)) and h264(daemon)["level"] == "4.2", "a level for 60 fps")
+
+
+def fail_imports(how, after):
+    """From that access unit on the hardware cannot import; it is used all the same."""
+    with Daemon("--format", "UYVY", *M2M, fake="csi:edid=set,signal=1280x720@30;m2m", clock=CALM) as daemon:
+        daemon.tell(f"m2m.import-error {0 if after else 100000} {how}")
+        with Viewer(daemon) as viewer:
+            list(viewer.units(after))
+            daemon.tell(f"m2m.import-error 100000 {how}")
+            wait_until(lambda: next(viewer.units(1)) and int(summary(daemon)["copied"]) > 5, "pictures that are copied")
+            equal(h264(daemon)["encoder"], "m2m", "the encoder")
+
+
+@test
+def hardware_whose_imports_fail_gets_copies():
+    fail_imports("flag", after=0)
+
+
+@test
+def hardware_that_loses_what_it_cannot_import_gets_copies():
+    fail_imports("lost", after=5)
+
+
 def measure(size, fps, latency_ms, seconds, fmt="MJPG"):
     log = free_name(".log")
     with start(size, fps, latency_ms, *M2M, fmt=fmt, clock=None, env={"HDMICAST_FAKE_LOG": log}) as daemon:

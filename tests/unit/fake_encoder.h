@@ -21,6 +21,8 @@ struct fake_knobs {
 	atomic_int hang_in_open, hang_in_submit, hang_in_close; /* until it is 0 again */
 	atomic_int silent;                                      /* nothing comes out */
 	atomic_int takes;                                       /* frames in place */
+	atomic_int could_take;                                  /* and would, opened anew */
+	atomic_int most_level;                                  /* 0: levels are no matter */
 	atomic_int big_units;                                   /* so many are, then small */
 	atomic_int most_fps;                                    /* 0: any rate */
 	atomic_llong encode_ns;                                 /* until a unit is out */
@@ -43,6 +45,7 @@ struct fake_encoder {
 };
 
 static struct fake_knobs fake_hardware, fake_software;
+static struct encoder_config fake_config; /* of the last one that was opened */
 
 /* In the machine's time, for the clock may stand. Who waits for 2 knows that it hangs. */
 static inline void fake_pause(atomic_int *knob)
@@ -84,6 +87,7 @@ static inline int fake_open(struct encoder **out, const struct encoder_config *c
 	struct fake_encoder *fake;
 	size_t size = (size_t)config->width * config->height;
 
+	fake_config = *config;
 	atomic_fetch_add(&knobs->opened, 1);
 	fake_pause(&knobs->hang_in_open);
 	if (atomic_load(&knobs->open_error))
@@ -92,6 +96,9 @@ static inline int fake_open(struct encoder **out, const struct encoder_config *c
 	fake->knobs = knobs;
 	fake->first = true;
 	encoder_init(&fake->encoder, ops, config);
+	if (atomic_load(&knobs->most_level))
+		encoder_fit(&fake->encoder, &fake->encoder.tuning,
+			(unsigned)atomic_load(&knobs->most_level));
 	if (atomic_load(&knobs->most_fps))
 		fake->encoder.tuning.fps = MIN(config->tuning.fps, (unsigned)knobs->most_fps);
 	for (unsigned i = 0; i < ENCODER_INPUTS; i++) {
@@ -106,6 +113,7 @@ static inline int fake_open(struct encoder **out, const struct encoder_config *c
 			picture->plane[p] = (struct frame_plane){ fake->memory[i] + size,
 				(config->width + 1) / 2, size / 2 };
 	}
+	snprintf(fake->encoder.device, sizeof(fake->encoder.device), "fake");
 	fake->encoder.n_inputs = ENCODER_INPUTS;
 	fake->encoder.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	fake->encoder.events = POLLIN;
@@ -119,14 +127,22 @@ static inline bool fake_takes(const struct encoder *encoder, const struct frame 
 	return atomic_load(&((const struct fake_encoder *)encoder)->knobs->takes);
 }
 
+static inline bool fake_could_take(const struct encoder *encoder, const struct frame *frame)
+{
+	return frame->dmabuf.id &&
+	       atomic_load(&((const struct fake_encoder *)encoder)->knobs->could_take);
+}
+
 static inline int fake_submit(struct encoder *encoder, const struct encoder_submission *in)
 {
 	struct fake_encoder *fake = (struct fake_encoder *)encoder;
 	struct fake_knobs *knobs = fake->knobs;
 
 	fake_pause(&knobs->hang_in_submit);
-	if (atomic_load(&knobs->submit_error))
+	if (atomic_load(&knobs->submit_error)) {
+		encoder->keys_lost += in->want_key;
 		return atomic_load(&knobs->submit_error);
+	}
 	fake->job[fake->n_jobs].timestamp_us = encoder_note(encoder, in);
 	fake->job[fake->n_jobs].due_ns = now_ns() + atomic_load(&knobs->encode_ns);
 	fake->job[fake->n_jobs].input = in->input;
@@ -205,6 +221,7 @@ static inline int fake_open_software(struct encoder **out, const struct encoder_
 const struct encoder_ops fake_hardware_ops = { .name = "m2m",
 	.open = fake_open_hardware,
 	.takes = fake_takes,
+	.could_take = fake_could_take,
 	.submit = fake_submit,
 	.collect = fake_collect,
 	.tune = fake_tune,
@@ -212,6 +229,7 @@ const struct encoder_ops fake_hardware_ops = { .name = "m2m",
 const struct encoder_ops fake_software_ops = { .name = "x264",
 	.open = fake_open_software,
 	.takes = fake_takes,
+	.could_take = fake_could_take,
 	.submit = fake_submit,
 	.collect = fake_collect,
 	.tune = fake_tune,

@@ -174,6 +174,28 @@ static void sets_that_come_alone_are_remembered(void **state)
 		"00000001" SPS_601 "00000001" PPS "0000000165b8");
 }
 
+static void a_key_frame_that_became_none_is_told(void **state)
+{
+	const struct frame origin = { .sequence = 1 };
+	const struct encoder_submission in = { .origin = &origin, .want_key = true };
+	struct encoder *encoder = *state;
+	struct frame *frame;
+	uint8_t bytes[64];
+
+	for (unsigned i = 0; i < 2; i++) {
+		const char *hex = i ? "0000000141cc" : "0000000165aa";
+		size_t size = from_hex(bytes, hex);
+		struct encoder_pending *pending =
+			encoder_match(encoder, encoder_note(encoder, &in));
+
+		assert_int_equal(encoder_make_unit(encoder, pending, bytes, size, &frame), 0);
+		frame_unref(frame);
+		assert_int_equal(encoder->keys_lost, i);
+	}
+	assert_unit(encoder, "0000000141cc", false, "0000000141cc"); /* nobody wanted one */
+	assert_int_equal(encoder->keys_lost, 1);
+}
+
 static void sets_say_what_the_samples_mean_now(void **state)
 {
 	struct encoder *encoder = *state;
@@ -317,6 +339,7 @@ int main(void)
 		TEST(a_unit_tells_where_it_comes_from),
 		TEST(sets_stand_before_each_idr_exactly_once),
 		TEST(sets_that_come_alone_are_remembered),
+		TEST(a_key_frame_that_became_none_is_told),
 		TEST(sets_say_what_the_samples_mean_now),
 		TEST(delimiters_and_filler_stay_out_but_messages_stay),
 		TEST(all_slices_are_copied),

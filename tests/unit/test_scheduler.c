@@ -1,505 +1,414 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* The scheduler: which frames reach the encoder, when, and which do not. */
+/* The scheduler, on a clock and with an encoder that are made up: what is encoded, and when. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <linux/videodev2.h>
-#include <sys/eventfd.h>
 
-#include "base/wait.h"
+#include "base/util.h"
 #include "encoder/scheduler.h"
-#include "fake_encoder.h"
-#include "preload.h"
 
-#define ANSWER_MS 10000
-#define SIDE      64
+#define MS       NS_PER_MS
+#define FRAME_NS (NS_PER_S / 30)
 
-struct bench {
-	struct options opt;
-	struct drops drops;
-	struct supervisor supervisor;
-	struct scheduler scheduler;
-	struct outlet *outlet;
-	struct mailbox *mailbox, *viewer;
-	struct frame_pool *pool;
-	int wake_fd;
-	uint64_t sequence;
-};
+static struct scheduler scheduler;
+static struct session_view view; /* of the encoder */
+static struct frame frame;       /* the next one */
+static int64_t now;
+static unsigned submitted, keys;
+
+static bool is_key; /* what is in flight is to be one */
 
 static int setup(void **state)
 {
-	struct bench *bench = xcalloc(1, sizeof(*bench));
-
-	memset(&fake_hardware, 0, sizeof(fake_hardware));
-	bench->opt = (struct options){ .h264_bitrate_kbps = 1000, .h264_m2m_device = "" };
-	bench->outlet = outlet_create(NULL, NULL);
-	bench->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	bench->pool = frame_pool_create(4);
-	assert_int_equal(mailbox_create(&bench->viewer, 256), 0);
-	assert_int_equal(mailbox_create(&bench->mailbox, 1), 0);
-	outlet_attach(bench->outlet, bench->viewer);
-	supervisor_init(&bench->supervisor, H264_ENCODER_AUTO, bench->outlet, bench->wake_fd);
-	bench->supervisor.policy.hardware = &fake_hardware_ops;
-	bench->supervisor.policy.software = NULL;
-	assert_int_equal(scheduler_init(&bench->scheduler, &bench->opt, &bench->drops,
-				 &bench->supervisor, bench->mailbox),
-		0);
-	*state = bench;
+	(void)state;
+	scheduler_init(&scheduler);
+	scheduler.wish.tuning.bitrate_kbps = 1000;
+	view = (struct session_view){ .state = SESSION_RUNNING, .fps = 1000 };
+	frame = (struct frame){ .online = true };
+	now = 1000 * NS_PER_S;
+	submitted = keys = 0;
+	scheduler_begin(&scheduler);
 	return 0;
 }
 
-static int teardown(void **state)
+static void hand_over(void)
 {
-	struct bench *bench = *state;
-
-	supervisor_finish(&bench->supervisor, ANSWER_MS);
-	scheduler_finish(&bench->scheduler);
-	outlet_detach(bench->outlet, bench->viewer);
-	mailbox_destroy(bench->viewer);
-	mailbox_destroy(bench->mailbox);
-	outlet_destroy(bench->outlet);
-	frame_pool_destroy(bench->pool);
-	close(bench->wake_fd);
-	free(bench);
-	return 0;
+	is_key = scheduler_hand_over(&scheduler, &view, &frame, now, now);
+	keys += is_key;
+	view.in_flight++;
+	view.begin_ns = view.waiting_ns = now;
+	submitted++;
 }
 
-/* One round of what the encoder's thread does. */
-static void turn(struct bench *bench, int64_t until_ns)
+/* The frame in flight comes out, of that size. */
+static void come_out(size_t size, bool as_key)
 {
-	const int64_t now = now_ns();
-	bool has_room;
-	int64_t due;
-	eventfd_t count;
-
-	supervisor_tend(&bench->supervisor, now);
-	scheduler_feed(&bench->scheduler, now);
-	has_room = scheduler_has_room(&bench->scheduler, now);
-	due = MIN(supervisor_due_ns(&bench->supervisor), scheduler_due_ns(&bench->scheduler, now));
-	due = MIN(due, until_ns);
-	struct pollfd on[] = { { .fd = bench->wake_fd, .events = POLLIN },
-		{ .fd = has_room ? mailbox_fd(bench->mailbox) : -1, .events = POLLIN } };
-
-	wait_for_events(on, ARRAY_SIZE(on), due);
-	eventfd_read(bench->wake_fd, &count);
-}
-
-static void run_for(struct bench *bench, int ms)
-{
-	int64_t until = now_ns() + ms * NS_PER_MS;
-
-	while (now_ns() < until)
-		turn(bench, until);
-}
-
-static struct frame *await_unit(struct bench *bench)
-{
-	int64_t until = now_ns() + ANSWER_MS * NS_PER_MS;
-	struct frame *unit;
-
-	while (!(unit = mailbox_take(bench->viewer))) {
-		assert_true(now_ns() < until);
-		turn(bench, now_ns() + NS_PER_MS);
+	view.in_flight--;
+	view.units++;
+	view.last_size = size;
+	view.ended_ns = now;
+	if (as_key) {
+		view.keys++;
+		view.last_key_ns = now;
 	}
-	return unit;
 }
 
-static unsigned count_units(struct bench *bench)
+/* The next frame, after `ns`, has been looked at. True: it is in flight. */
+static bool look_at(int64_t ns, bool is_same)
 {
-	unsigned count = 0;
-	struct frame *unit;
-
-	while ((unit = mailbox_take(bench->viewer))) {
-		frame_unref(unit);
-		count++;
-	}
-	return count;
+	now += ns;
+	frame.sequence++;
+	frame.captured_ns = now;
+	scheduler_look(&scheduler, &view, now);
+	if (scheduler_judge(&scheduler, &view, &frame, is_same, now) != VERDICT_ENCODE)
+		return false;
+	hand_over();
+	return true;
 }
 
-static bool is_waiting(struct bench *bench)
+/* The same, and it is out: of a small size, and a key frame if it was to be one or is the first. */
+static bool feed_sized(int64_t ns, bool is_same, size_t size)
 {
-	struct pollfd on = { .fd = mailbox_fd(bench->mailbox), .events = POLLIN };
-
-	return bench->scheduler.held || poll(&on, 1, 0) == 1;
+	if (!look_at(ns, is_same))
+		return false;
+	come_out(size, is_key || !view.units);
+	return true;
 }
 
-static struct frame *make_frame(struct bench *bench, uint32_t side, uint8_t grey)
+static bool feed(int64_t ns, bool is_same)
 {
-	struct frame *frame;
-
-	assert_int_equal(frame_pool_get(bench->pool, (size_t)side * side * 3 / 2, &frame), 0);
-	memset(frame->plane[0].data, grey, (size_t)side * side * 3 / 2);
-	frame->format = V4L2_PIX_FMT_YUV420;
-	frame->width = frame->height = side;
-	frame->plane[0].stride = side;
-	frame->plane[0].size = side * side;
-	for (unsigned p = 1; p < 3; p++)
-		frame->plane[p] = (struct frame_plane){ frame->plane[p - 1].data +
-								frame->plane[p - 1].size,
-			side / 2, side * side / 4 };
-	frame->key = frame->online = true;
-	frame->sequence = ++bench->sequence;
-	frame->captured_ns = frame->grabbed_ns = now_ns();
-	return frame;
+	return feed_sized(ns, is_same, 8);
 }
 
-/* Turns until the frame has been looked at, and what came of it is out. */
-static void put(struct bench *bench, struct frame *frame)
-{
-	int64_t until = now_ns() + ANSWER_MS * NS_PER_MS;
+/* ---- pictures that stand still */
 
-	mailbox_put(bench->mailbox, frame);
-	do {
-		assert_true(now_ns() < until);
-		turn(bench, now_ns() + NS_PER_MS);
-	} while (is_waiting(bench) || bench->supervisor.view.in_flight);
+static void a_picture_that_never_gets_sharp_is_encoded_for_two_seconds(void **state)
+{
+	int64_t begin = now;
+
+	(void)state;
+	scheduler.wish.static_fps = 1;
+	feed_sized(0, false, 100000);
+	for (int i = 0; i < 300 && feed_sized(FRAME_NS, true, 100000); i++)
+		;
+	assert_in_range(now - begin, 2 * NS_PER_S, 2 * NS_PER_S + FRAME_NS);
 }
 
-static void post(struct bench *bench, uint8_t grey)
+static void a_picture_that_is_sharp_is_left_out_sooner_and_comes_once_a_second(void **state)
 {
-	mailbox_put(bench->mailbox, make_frame(bench, SIDE, grey));
+	int64_t begin = now;
+	int count = 0;
+
+	(void)state;
+	scheduler.wish.static_fps = 1;
+	feed(0, false);
+	for (int i = 0; i < 300 && feed(FRAME_NS, true); i++)
+		;
+	assert_in_range(now - begin, 8 * FRAME_NS, 9 * FRAME_NS);
+	for (int i = 0; i < 300; i++) /* ten seconds */
+		count += feed(FRAME_NS, true);
+	assert_in_range(count, 9, 11);
+	assert_true(feed(FRAME_NS, false)); /* a change is never left out */
 }
 
-static void a_single_frame_waits_for_its_encoder(void **state)
+static void a_picture_that_stands_still_is_encoded_until_it_is_sharp(void **state)
 {
-	struct bench *bench = *state;
-	struct frame *unit;
+	int count = 0;
 
-	post(bench, 1);
-	unit = await_unit(bench);
-	assert_int_equal(unit->sequence, 1);
-	frame_unref(unit);
-	assert_int_equal(fake_hardware.opened, 1);
-}
-
-static void the_newest_frame_wins_while_an_encoder_opens(void **state)
-{
-	struct bench *bench = *state;
-	struct frame *unit;
-
-	atomic_store(&fake_hardware.hang_in_open, 1);
-	post(bench, 1);
-	run_for(bench, 20);
-	post(bench, 2);
-	run_for(bench, 20);
-	atomic_store(&fake_hardware.hang_in_open, 0);
-	unit = await_unit(bench);
-	assert_int_equal(unit->sequence, 2);
-	frame_unref(unit);
-}
-
-/* A source four times as fast as the encoder: what it gets is never old. */
-static void an_overloaded_encoder_gets_fresh_frames_only(void **state)
-{
-	struct bench *bench = *state;
-	int64_t next = now_ns();
-	unsigned units = 0, late = 0;
-
-	calm_set(1, 20);
-	atomic_store(&fake_hardware.encode_ns, 20 * NS_PER_MS);
-	while (units < 16) {
-		struct frame *unit;
-
-		if (now_ns() >= next) {
-			post(bench, (uint8_t)bench->sequence);
-			next += 5 * NS_PER_MS;
-		}
-		turn(bench, next);
-		while ((unit = mailbox_take(bench->viewer))) {
-			units++;
-			late += unit->encode_end_ns - unit->captured_ns > 40 * NS_PER_MS;
-			frame_unref(unit);
-		}
-		assert_true(bench->supervisor.view.in_flight <= 2);
-	}
-	calm_set(1, 4);
-	assert_true(late <= units / 4);
-	assert_true(mailbox_dropped(bench->mailbox) > units);
+	(void)state;
+	scheduler.wish.static_fps = 1;
+	for (int i = 0; i < 80; i++)
+		count += feed_sized(10 * MS, i > 0, count < 30 ? 100000 : 8);
+	assert_in_range(count, 30 + 8, 30 + 8 + 1);
 }
 
 static void static_fps_0_leaves_nothing_out(void **state)
 {
-	struct bench *bench = *state;
-
-	post(bench, 7);
-	frame_unref(await_unit(bench));
-	for (int i = 0; i < 30; i++) {
-		post(bench, 7);
-		frame_unref(await_unit(bench));
-	}
-	assert_int_equal(bench->scheduler.same, 0);
+	(void)state;
+	assert_false(scheduler_compares(&scheduler));
+	for (int i = 0; i < 300; i++)
+		assert_true(feed(FRAME_NS, true));
 }
 
-static void the_slate_is_encoded_again_for_a_newcomer(void **state)
+/* ---- key frames */
+
+static void a_key_frame_is_made_of_a_still_picture_at_once(void **state)
 {
-	struct bench *bench = *state;
-	struct frame *slate = make_frame(bench, SIDE, 1), *unit;
-
-	slate->keepable = true;
-	slate->online = false;
-	mailbox_put(bench->mailbox, slate);
-	frame_unref(await_unit(bench));
-	run_for(bench, 50);
-	assert_int_equal(count_units(bench), 0);
-	atomic_store(&bench->scheduler.asked_ns, now_ns());
-	unit = await_unit(bench);
-	assert_true(unit->key);
-	assert_false(unit->online);
-	frame_unref(unit);
-	run_for(bench, 200);
-	assert_int_equal(count_units(bench), 0);
-}
-
-static void each_size_opens_one_encoder(void **state)
-{
-	struct bench *bench = *state;
-
-	for (uint32_t side = 32; side <= 64; side += 16) {
-		for (int i = 0; i < 5; i++) {
-			struct frame *unit;
-
-			mailbox_put(bench->mailbox, make_frame(bench, side, (uint8_t)i));
-			unit = await_unit(bench);
-			assert_int_equal(unit->width, side);
-			frame_unref(unit);
-		}
-	}
-	assert_int_equal(fake_hardware.opened, 3);
+	(void)state;
+	scheduler.wish.static_fps = 1;
+	for (int i = 0; i < 20; i++)
+		feed(FRAME_NS, i > 0);
+	assert_false(feed(FRAME_NS, true));
+	scheduler_ask_key(&scheduler, now);
+	assert_true(feed(FRAME_NS, true));
+	assert_int_equal(keys, 1);
+	assert_false(feed(FRAME_NS, true)); /* and no more than one */
 }
 
 static void a_request_is_not_forgotten_for_an_older_one(void **state)
 {
-	struct bench *bench = *state;
-	struct scheduler *scheduler = &bench->scheduler;
-
-	scheduler_ask_key(scheduler, 2000);
-	scheduler_ask_key(scheduler, 1000); /* of a turn that began before */
-	assert_int_equal(atomic_load(&scheduler->asked_ns), 2000);
-	scheduler_ask_key(scheduler, 3000);
-	assert_int_equal(atomic_load(&scheduler->asked_ns), 3000);
-}
-
-/* However late the thread is between looking whether there is room, and when there will be. */
-static void what_is_not_due_at_a_turn_is_due_after_it(void **state)
-{
-	struct bench *bench = *state;
-	struct scheduler *scheduler = &bench->scheduler;
-	struct session_view *view = &bench->supervisor.view;
-	int64_t room_ns;
-
-	mailbox_put(bench->mailbox, make_frame(bench, SIDE, 0));
-	frame_unref(await_unit(bench));
-	view->in_flight = 1;
-	view->begin_ns = now_ns();
-	view->encode_ns = NS_PER_S;
-	room_ns = view->begin_ns + NS_PER_S - scheduler->convert_ns - scheduler->lead_ns;
-	for (int64_t now = room_ns - 2; now <= room_ns + 2; now++) {
-		assert_int_equal(scheduler_has_room(scheduler, now), now >= room_ns);
-		assert_true(scheduler_due_ns(scheduler, now) ==
-			    (now < room_ns ? room_ns : INT64_MAX));
-	}
-}
-
-static void samples_that_mean_something_else_begin_with_a_key_frame(void **state)
-{
-	struct bench *bench = *state;
-	struct frame *frame, *unit;
-
-	for (int i = 0; i < 6; i++) {
-		frame = make_frame(bench, SIDE, (uint8_t)i);
-		frame->range = i / 3 ? RANGE_FULL : RANGE_LIMITED;
-		mailbox_put(bench->mailbox, frame);
-		unit = await_unit(bench);
-		assert_int_equal(unit->key, i % 3 == 0);
-		frame_unref(unit);
-	}
-}
-
-static void no_more_frames_go_in_than_the_encoder_may_be_given(void **state)
-{
-	struct bench *bench = *state;
-	int64_t at = now_ns();
-
-	bench->opt.desired_fps = 60;
-	atomic_store(&fake_hardware.most_fps, 30);
-	for (int i = 0; i < 60; i++) { /* one second at 60 fps */
-		struct frame *frame = make_frame(bench, SIDE, (uint8_t)i);
-
-		frame->fps = 60;
-		frame->captured_ns = at += NS_PER_S / 60;
-		put(bench, frame);
-	}
-	assert_in_range(count_units(bench), 28, 33);
-}
-
-static void a_limit_lowers_what_was_asked_for_and_leaves_frames_out(void **state)
-{
-	struct encoder_limit limit = { 1000, 20 }, none = { 0 };
-	struct bench *bench = *state;
-	int64_t at = now_ns();
-
-	bench->opt.h264_bitrate_kbps = 4000;
-	scheduler_obey(&bench->scheduler);
-	scheduler_limit(&bench->scheduler, &limit);
-	for (int i = 0; i < 90; i++) { /* a second and a half at 60 fps */
-		struct frame *frame = make_frame(bench, SIDE, (uint8_t)i);
-
-		frame->fps = 60;
-		frame->captured_ns = at += NS_PER_S / 60;
-		put(bench, frame);
-	}
-	assert_in_range(count_units(bench), 28, 33);
-	assert_int_equal(bench->supervisor.config.tuning.bitrate_kbps, 1000);
-	assert_int_equal(bench->supervisor.config.tuning.fps, 20);
-	scheduler_limit(&bench->scheduler, &none);
-	assert_int_equal(bench->supervisor.config.tuning.bitrate_kbps, 4000);
-	assert_int_equal(bench->supervisor.config.tuning.fps, 60);
+	(void)state;
+	scheduler_ask_key(&scheduler, 2000);
+	scheduler_ask_key(&scheduler, 1000); /* of a turn that began before */
+	assert_int_equal(atomic_load(&scheduler.asked_ns), 2000);
+	scheduler_ask_key(&scheduler, 3000);
+	assert_int_equal(atomic_load(&scheduler.asked_ns), 3000);
 }
 
 /* Each viewer that came while the first encoder opened has asked. */
 static void one_key_frame_serves_all_who_asked_before_it(void **state)
 {
-	struct bench *bench = *state;
-	unsigned keys = 0;
-	struct frame *unit;
-
-	atomic_store(&fake_hardware.hang_in_open, 1);
-	for (int i = 0; i < 10; i++) {
-		struct frame *frame = make_frame(bench, SIDE, (uint8_t)i);
-
-		frame->range = RANGE_FULL;
-		if (i < 4) {
-			atomic_store(&bench->scheduler.asked_ns, now_ns());
-			mailbox_put(bench->mailbox, frame);
-			turn(bench, now_ns());
-		} else {
-			atomic_store(&fake_hardware.hang_in_open, 0);
-			put(bench, frame);
-			if (i == 8)
-				run_for(bench, 120); /* key frames are spaced */
-		}
-	}
-	while ((unit = mailbox_take(bench->viewer))) {
-		keys += unit->key;
-		frame_unref(unit);
-	}
+	(void)state;
+	for (int i = 0; i < 4; i++)
+		scheduler_ask_key(&scheduler, now += FRAME_NS);
+	frame.range = RANGE_FULL;
+	for (int i = 0; i < 60; i++)
+		feed(FRAME_NS, false);
 	assert_int_equal(keys, 1);
 }
 
-static void frames_are_read_in_place_where_the_encoder_can(void **state)
+static void samples_that_mean_something_else_begin_with_a_key_frame(void **state)
 {
-	struct bench *bench = *state;
-	struct frame *frame = make_frame(bench, SIDE, 3);
-
-	atomic_store(&fake_hardware.takes, 1);
-	atomic_store(&fake_hardware.silent, 1);
-	mailbox_put(bench->mailbox, frame_ref(frame));
-	while (atomic_load(&fake_hardware.submitted) == 0)
-		turn(bench, now_ns() + NS_PER_MS);
-	run_for(bench, 10);
-	assert_int_equal(atomic_load(&frame->refs), 2); /* ours and the encoder's */
-	atomic_store(&fake_hardware.silent, 0);
-	frame_unref(await_unit(bench));
-	assert_int_equal(atomic_load(&frame->refs), 1);
-	frame_unref(frame);
+	(void)state;
+	for (int i = 0; i < 6; i++) {
+		frame.range = i / 3 ? RANGE_FULL : RANGE_LIMITED;
+		assert_true(look_at(FRAME_NS, false));
+		assert_int_equal(is_key, i == 3);
+		come_out(8, i % 3 == 0);
+	}
 }
 
-static void damaged_jpegs_are_counted_and_known(void **state)
+/* A frame goes in, and all is silent; then a key frame, which is asked for `ns` before the next. */
+static unsigned keys_asked_for_within(int64_t ns)
 {
-	struct bench *bench = *state;
-	struct frame *frame;
+	feed(0, false);
+	feed(NS_PER_S, false);
+	scheduler_ask_key(&scheduler, now);
+	assert_true(look_at(FRAME_NS, false));
+	assert_true(look_at(ns, false));
+	return keys;
+}
 
-	post(bench, 1);
-	frame_unref(await_unit(bench));
-	for (unsigned i = 0; i < 3; i++) {
-		frame = make_frame(bench, SIDE, 0xff);
-		frame->format = V4L2_PIX_FMT_MJPEG;
-		mailbox_put(bench->mailbox, frame);
-		while (drops_get(&bench->drops, DROP_CORRUPT) == i)
-			turn(bench, now_ns() + NS_PER_MS);
-		assert_true(atomic_load(&bench->scheduler.damaged_ns) > 0);
+static void a_key_frame_that_is_on_its_way_is_not_asked_for_again(void **state)
+{
+	(void)state;
+	assert_int_equal(keys_asked_for_within(400 * MS), 1);
+}
+
+static void a_key_frame_that_was_lost_is_asked_for_again_after_half_a_second(void **state)
+{
+	(void)state;
+	assert_int_equal(keys_asked_for_within(600 * MS), 2);
+}
+
+/* The session has seen it: the encoder dropped it, or made an ordinary one of it. */
+static void a_key_frame_that_became_none_is_made_of_the_next(void **state)
+{
+	(void)state;
+	feed(0, false);
+	frame.range = RANGE_FULL; /* which only a key frame can say */
+	for (int i = 0; i < 3; i++) {
+		assert_true(look_at(NS_PER_S, false));
+		assert_true(is_key);
+		view.keys_lost++;
+		come_out(8, false);
 	}
-	post(bench, 2);
-	frame_unref(await_unit(bench));
-	assert_int_equal(atomic_load(&bench->scheduler.damaged_ns), 0);
+	assert_true(look_at(NS_PER_S, false));
+	assert_true(is_key);
+	come_out(8, true);
+	assert_true(look_at(NS_PER_S, false));
+	assert_false(is_key);
+}
+
+static void a_storm_of_requests_costs_ten_key_frames_a_second(void **state)
+{
+	(void)state;
+	feed(0, false);
+	for (int i = 0; i < 100; i++) { /* two seconds */
+		scheduler_ask_key(&scheduler, now);
+		feed(20 * MS, false);
+	}
+	assert_in_range(keys, 15, 20);
+}
+
+static void a_picture_is_repeated_for_a_newcomer_once(void **state)
+{
+	(void)state;
+	feed(0, false);
+	now += NS_PER_S;
+	assert_false(scheduler_repeats(&scheduler, &view, now));
+	scheduler_ask_key(&scheduler, now);
+	assert_true(scheduler_repeats(&scheduler, &view, now));
+	feed(0, false);
+	assert_int_equal(keys, 1);
+	assert_false(scheduler_repeats(&scheduler, &view, now + NS_PER_S));
+}
+
+static void a_repetition_waits_until_key_frames_are_apart(void **state)
+{
+	(void)state;
+	feed(0, false);
+	scheduler_ask_key(&scheduler, now + 1);
+	assert_false(scheduler_repeats(&scheduler, &view, now + 99 * MS));
+	assert_int_equal(scheduler_due_ns(&scheduler, &view, true, now + 99 * MS), now + 100 * MS);
+	assert_int_equal(scheduler_due_ns(&scheduler, &view, false, now + 99 * MS), INT64_MAX);
+	assert_true(scheduler_repeats(&scheduler, &view, now + 100 * MS));
+}
+
+/* ---- rates and limits */
+
+static unsigned count_of_60_fps(unsigned frames)
+{
+	scheduler_note_rate(&scheduler, 60);
+	for (unsigned i = 0; i < frames; i++)
+		feed(NS_PER_S / 60, false);
+	return submitted;
+}
+
+static void no_more_frames_go_in_than_the_encoder_may_be_given(void **state)
+{
+	(void)state;
+	scheduler.wish.tuning.fps = 60;
+	view.fps = 30;
+	assert_in_range(count_of_60_fps(60), 28, 33);
+}
+
+static void a_limit_lowers_what_was_asked_for_and_leaves_frames_out(void **state)
+{
+	(void)state;
+	scheduler.wish.tuning.bitrate_kbps = 4000;
+	scheduler.limit = (struct encoder_limit){ 1000, 20 };
+	assert_in_range(count_of_60_fps(90), 28, 33);
+	assert_int_equal(scheduler_tuning(&scheduler).bitrate_kbps, 1000);
+	assert_int_equal(scheduler_tuning(&scheduler).fps, 20);
+	scheduler.limit = (struct encoder_limit){ 0 };
+	assert_int_equal(scheduler_tuning(&scheduler).bitrate_kbps, 4000);
+	assert_int_equal(scheduler_tuning(&scheduler).fps, 60);
+}
+
+static void a_level_is_chosen_for_what_a_limit_may_rise_to(void **state)
+{
+	(void)state;
+	scheduler_note_rate(&scheduler, 60);
+	scheduler.limit.fps = 20;
+	assert_int_equal(scheduler_most_fps(&scheduler), 60);
+	scheduler.wish.tuning.fps = 25; /* but not for what was not asked for */
+	assert_int_equal(scheduler_most_fps(&scheduler), 25);
 }
 
 static void a_rate_that_changes_is_told_to_the_encoder(void **state)
 {
-	struct bench *bench = *state;
-	int64_t at = now_ns();
+	(void)state;
+	scheduler_note_rate(&scheduler, 30);
+	for (int i = 0; i < 200; i++)
+		feed(NS_PER_S / 60, false);
+	assert_int_equal(scheduler_tuning(&scheduler).fps, 60);
+	assert_int_equal(scheduler_most_fps(&scheduler), 60);
+}
 
+/* A word that was heard before says nothing against what was measured since. */
+static void what_is_measured_counts_more_than_what_a_source_repeats(void **state)
+{
+	(void)state;
 	for (int i = 0; i < 200; i++) {
-		struct frame *frame = make_frame(bench, SIDE, (uint8_t)i);
-
-		frame->captured_ns = at += NS_PER_S / 60;
-		mailbox_put(bench->mailbox, frame);
-		frame_unref(await_unit(bench));
+		scheduler_note_rate(&scheduler, 60);
+		feed(NS_PER_S / 30, false);
 	}
-	assert_int_equal(bench->supervisor.config.tuning.fps, 60);
-	assert_int_equal(fake_hardware.opened, 1);
+	assert_int_equal(scheduler_tuning(&scheduler).fps, 30);
+	assert_int_equal(scheduler_most_fps(&scheduler), 60);
+	scheduler_note_rate(&scheduler, 50);
+	assert_int_equal(scheduler_tuning(&scheduler).fps, 50);
 }
 
-/* The encoder is late, and no frame comes meanwhile: there is nothing to do but to wait. */
-static void waiting_for_a_late_encoder_costs_nothing(void **state)
-{
-	struct bench *bench = *state;
-	unsigned turns = 0;
-	int64_t until;
+/* ---- just in time */
 
-	atomic_store(&fake_hardware.encode_ns, 5 * NS_PER_MS);
-	for (int i = 0; i < 10; i++) {
-		post(bench, (uint8_t)i);
-		frame_unref(await_unit(bench));
+/* However late the thread is between looking whether there is room, and when there will be. */
+static void what_is_not_due_at_a_turn_is_due_after_it(void **state)
+{
+	int64_t room_ns;
+
+	(void)state;
+	scheduler.convert_ns = 3 * MS;
+	view.in_flight = 1;
+	view.begin_ns = now;
+	view.encode_ns = NS_PER_S;
+	room_ns = now + NS_PER_S - scheduler.convert_ns - scheduler.lead_ns;
+	for (int64_t at = room_ns - 2; at <= room_ns + 2; at++) {
+		assert_int_equal(scheduler_has_room(&scheduler, &view, at), at >= room_ns);
+		assert_true(scheduler_due_ns(&scheduler, &view, false, at) ==
+			    (at < room_ns ? room_ns : INT64_MAX));
 	}
-	atomic_store(&fake_hardware.encode_ns, 200 * NS_PER_MS);
-	post(bench, 100);
-	until = now_ns() + 150 * NS_PER_MS;
-	for (; now_ns() < until; turns++)
-		turn(bench, until);
-	assert_true(turns < 20);
 }
 
-static void resting_lets_go_of_everything(void **state)
+/*
+ * A source four times as fast as the encoder, which takes 20 ms, and preparing 3 of that: what it
+ * gets is never old, and it never waits long for the next.
+ */
+static void an_overloaded_encoder_gets_fresh_frames_in_time(void **state)
 {
-	struct bench *bench = *state;
-	struct frame *slate = make_frame(bench, SIDE, 1);
+	enum { CONVERT = 3, ENCODE = 20, SOURCE = 5 };
+	int64_t captured[2] = { 0 }, ends = 0, newest = 0, idle = 0;
 
-	slate->keepable = true;
-	mailbox_put(bench->mailbox, frame_ref(slate));
-	frame_unref(await_unit(bench));
-	scheduler_rest(&bench->scheduler);
-	assert_int_equal(atomic_load(&slate->refs), 1);
-	frame_unref(slate);
+	(void)state;
+	scheduler.convert_ns = CONVERT * MS;
+	view.encode_ns = ENCODE * MS;
+	for (int ms = 0; ms < 1000; ms++, now += MS) {
+		if (ms % SOURCE == 0)
+			newest = now;
+		if (view.in_flight && now >= ends) {
+			assert_true(now - captured[0] <= (ENCODE + CONVERT + SOURCE + 5) * MS);
+			captured[0] = captured[1];
+			come_out(8, false);
+			view.begin_ns = view.in_flight ? now : 0;
+			ends = now + ENCODE * MS;
+		}
+		idle += ms > 200 && !view.in_flight;
+		scheduler_look(&scheduler, &view, now);
+		if (!newest || !scheduler_has_room(&scheduler, &view, now))
+			continue;
+		captured[view.in_flight] = newest;
+		if (!view.in_flight)
+			ends = now + (CONVERT + ENCODE) * MS;
+		scheduler_hand_over(&scheduler, &view, &frame, now, now + CONVERT * MS);
+		if (!view.in_flight++)
+			view.begin_ns = now + CONVERT * MS;
+		newest = 0;
+		assert_true(view.in_flight <= 2);
+	}
+	assert_true(view.units >= 45);
+	assert_in_range(idle, 0, 40);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup(name, setup)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(a_single_frame_waits_for_its_encoder),
-		TEST(the_newest_frame_wins_while_an_encoder_opens),
-		TEST(an_overloaded_encoder_gets_fresh_frames_only),
+		TEST(a_picture_that_never_gets_sharp_is_encoded_for_two_seconds),
+		TEST(a_picture_that_is_sharp_is_left_out_sooner_and_comes_once_a_second),
+		TEST(a_picture_that_stands_still_is_encoded_until_it_is_sharp),
 		TEST(static_fps_0_leaves_nothing_out),
-		TEST(the_slate_is_encoded_again_for_a_newcomer),
-		TEST(each_size_opens_one_encoder),
+		TEST(a_key_frame_is_made_of_a_still_picture_at_once),
 		TEST(a_request_is_not_forgotten_for_an_older_one),
-		TEST(what_is_not_due_at_a_turn_is_due_after_it),
+		TEST(one_key_frame_serves_all_who_asked_before_it),
 		TEST(samples_that_mean_something_else_begin_with_a_key_frame),
+		TEST(a_key_frame_that_is_on_its_way_is_not_asked_for_again),
+		TEST(a_key_frame_that_was_lost_is_asked_for_again_after_half_a_second),
+		TEST(a_key_frame_that_became_none_is_made_of_the_next),
+		TEST(a_storm_of_requests_costs_ten_key_frames_a_second),
+		TEST(a_picture_is_repeated_for_a_newcomer_once),
+		TEST(a_repetition_waits_until_key_frames_are_apart),
 		TEST(no_more_frames_go_in_than_the_encoder_may_be_given),
 		TEST(a_limit_lowers_what_was_asked_for_and_leaves_frames_out),
-		TEST(one_key_frame_serves_all_who_asked_before_it),
-		TEST(frames_are_read_in_place_where_the_encoder_can),
-		TEST(damaged_jpegs_are_counted_and_known),
+		TEST(a_level_is_chosen_for_what_a_limit_may_rise_to),
 		TEST(a_rate_that_changes_is_told_to_the_encoder),
-		TEST(waiting_for_a_late_encoder_costs_nothing),
-		TEST(resting_lets_go_of_everything),
+		TEST(what_is_measured_counts_more_than_what_a_source_repeats),
+		TEST(what_is_not_due_at_a_turn_is_due_after_it),
+		TEST(an_overloaded_encoder_gets_fresh_frames_in_time),
 	};
 
-	calm_down(4);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,7 +34,7 @@ static int setup(void **state)
 	bench->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	assert_int_equal(mailbox_create(&bench->viewer, 64), 0);
 	outlet_attach(bench->outlet, bench->viewer);
-	supervisor_init(&bench->supervisor, H264_ENCODER_AUTO, bench->outlet, bench->wake_fd);
+	supervisor_init(&bench->supervisor, H264_ENCODER_AUTO, "", bench->outlet, bench->wake_fd);
 	bench->supervisor.policy.hardware = &fake_hardware_ops;
 	bench->supervisor.policy.software = &fake_software_ops;
 	*state = bench;
@@ -78,7 +78,10 @@ static void pass_ms(struct bench *bench, int64_t ms)
 
 static bool is_running(struct bench *bench)
 {
-	return supervisor_is_running(&bench->supervisor);
+	struct supervisor_view view;
+
+	supervisor_get_view(&bench->supervisor, &view);
+	return view.running;
 }
 
 static bool is_software(struct bench *bench)
@@ -117,7 +120,7 @@ static void submit(struct bench *bench, bool want_key)
 	struct frame origin = { .sequence = ++bench->sequence, .online = true };
 	struct encoder_submission in = { .input = 0, .origin = &origin, .want_key = want_key };
 
-	session_submit(bench->supervisor.session, &in);
+	supervisor_submit(&bench->supervisor, &in);
 }
 
 static uint64_t take_number(struct bench *bench)
@@ -284,6 +287,11 @@ static bool has_failed(struct bench *bench)
 	return bench->supervisor.failures == (unsigned)fake_hardware.opened;
 }
 
+static bool has_failed_once(struct bench *bench)
+{
+	return bench->supervisor.failures == 1;
+}
+
 /* One failure, then so many access units, then another one: what is chosen then. */
 static const struct encoder_ops *fail_twice(struct bench *bench, unsigned units)
 {
@@ -361,6 +369,126 @@ static void tuning_reaches_the_encoder_and_what_holds_comes_back(void **state)
 	assert_int_equal(fake_hardware.opened, 1);
 }
 
+/* ---- what is wanted of an encoder that runs */
+
+static struct encoder_config wish_of(struct bench *bench)
+{
+	struct encoder_config config = bench->supervisor.config;
+
+	config.like = (struct frame){ .format = V4L2_PIX_FMT_UYVY, .width = 64, .height = 64 };
+	config.like.plane[0].stride = 128;
+	return config;
+}
+
+static void wish(struct bench *bench, const struct encoder_config *config)
+{
+	supervisor_want(&bench->supervisor, config, now_ns());
+	run_until(bench, is_hardware);
+}
+
+static void an_encoder_that_can_do_what_is_wanted_is_kept(void **state)
+{
+	struct bench *bench = *state;
+	struct encoder_config config;
+
+	atomic_store(&fake_hardware.most_level, 42);
+	want(bench, 64, 64);
+	run_until(bench, is_hardware);
+	config = wish_of(bench);
+	config.like.dmabuf.id = 1; /* which it could not read if it were opened anew */
+	config.most_fps = 60;
+	config.boost = true;
+	wish(bench, &config);
+	config.like.format = V4L2_PIX_FMT_NV12;
+	wish(bench, &config);
+	assert_int_equal(fake_hardware.opened, 1);
+}
+
+static void what_is_wanted_is_tuned(void **state)
+{
+	struct bench *bench = *state;
+	struct encoder_config config;
+
+	want(bench, 64, 64);
+	run_until(bench, is_hardware);
+	config = wish_of(bench);
+	config.tuning.bitrate_kbps = 2500;
+	wish(bench, &config);
+	submit(bench, false);
+	run_until(bench, has_unit);
+	assert_int_equal(fake_hardware.bitrate_kbps, 2500);
+	assert_int_equal(fake_hardware.opened, 1);
+}
+
+static void memory_that_can_be_read_now_is_worth_another_encoder_once(void **state)
+{
+	struct bench *bench = *state;
+	struct encoder_config config;
+
+	atomic_store(&fake_hardware.could_take, 1);
+	want(bench, 64, 64);
+	run_until(bench, is_hardware);
+	config = wish_of(bench);
+	for (uint64_t id = 1; id < 5; id++) {
+		config.like.dmabuf.id = id;
+		wish(bench, &config);
+		assert_int_equal(fake_hardware.opened, 2);
+	}
+	config.like.dmabuf.id = 0; /* the slate in between */
+	wish(bench, &config);
+	config.like.dmabuf.id = 9;
+	config.like.plane[0].stride = 256;
+	wish(bench, &config);
+	assert_int_equal(fake_hardware.opened, 3);
+}
+
+/* A driver that loses what it cannot import, and says nothing. */
+static void memory_of_which_nothing_came_is_not_tried_again(void **state)
+{
+	struct bench *bench = *state;
+	struct encoder_config config;
+
+	atomic_store(&fake_hardware.could_take, 1);
+	want(bench, 64, 64);
+	run_until(bench, is_hardware);
+	config = wish_of(bench);
+	config.like.dmabuf.id = 1;
+	wish(bench, &config);
+	assert_int_equal(fake_config.like.dmabuf.id, 1);
+	atomic_store(&fake_hardware.collect_error, -EIO);
+	submit(bench, false);
+	run_until(bench, has_failed_once);
+	atomic_store(&fake_hardware.collect_error, 0);
+	run_until(bench, is_hardware);
+	assert_int_equal(fake_config.like.dmabuf.id, 0);
+	wish(bench, &config);
+	assert_int_equal(fake_hardware.opened, 3);
+
+	supervisor_rest(&bench->supervisor, now_ns()); /* a new chance for the next viewer */
+	wish(bench, &config);
+	assert_int_equal(fake_config.like.dmabuf.id, 1);
+}
+
+static void memory_that_was_read_once_is_tried_again(void **state)
+{
+	struct bench *bench = *state;
+	struct encoder_config config;
+
+	want(bench, 32, 32);
+	config = wish_of(bench);
+	config.width = config.height = 64;
+	config.like.dmabuf.id = 1;
+	wish(bench, &config);
+	submit(bench, false);
+	run_until(bench, is_idle);
+	atomic_store(&fake_hardware.collect_error, -EIO);
+	submit(bench, false);
+	run_until(bench, has_failed_once);
+	atomic_store(&fake_hardware.collect_error, 0);
+	run_until(bench, is_hardware);
+	assert_int_equal(fake_config.like.dmabuf.id, 1);
+}
+
 static void frames_are_let_go_when_a_session_closes(void **state)
 {
 	struct bench *bench = *state;
@@ -374,8 +502,8 @@ static void frames_are_let_go_when_a_session_closes(void **state)
 	atomic_store(&fake_hardware.silent, 1);
 	in.frame = frame;
 	in.origin = frame;
-	session_submit(bench->supervisor.session, &in);
-	session_submit(bench->supervisor.session, &in);
+	supervisor_submit(&bench->supervisor, &in);
+	supervisor_submit(&bench->supervisor, &in);
 	supervisor_rest(&bench->supervisor, now_ns());
 	while (atomic_load(&frame->refs) > 1)
 		supervisor_tend(&bench->supervisor, now_ns());
@@ -401,6 +529,11 @@ int main(void)
 		TEST(hardware_comes_back_when_a_probe_succeeds),
 		TEST(a_probe_that_fails_changes_nothing),
 		TEST(tuning_reaches_the_encoder_and_what_holds_comes_back),
+		TEST(an_encoder_that_can_do_what_is_wanted_is_kept),
+		TEST(what_is_wanted_is_tuned),
+		TEST(memory_that_can_be_read_now_is_worth_another_encoder_once),
+		TEST(memory_of_which_nothing_came_is_not_tried_again),
+		TEST(memory_that_was_read_once_is_tried_again),
 		TEST(frames_are_let_go_when_a_session_closes),
 	};
 

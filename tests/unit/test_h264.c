@@ -360,7 +360,8 @@ static void a_picture_is_new_to_those_who_come_later(void **state)
 	let_it_look();
 	let_it_look();
 	outlet_attach(h264_encoder_outlet(encoder), viewer);
-	pass(make_frame(SIDE, 7));
+	for (int i = 0; i < 5; i++) /* more than the key frame that they ask for */
+		pass(make_frame(SIDE, 7));
 }
 
 /* ---- which encoder is asked for */

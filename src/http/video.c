@@ -28,6 +28,7 @@ struct video {
 	struct event *arrival, *key_due, *look;
 	TAILQ_HEAD(, video_viewer) viewers;
 	unsigned n_viewers;
+	unsigned n_needing[VIDEO_NEEDS]; /* counted, for nobody searches a thousand viewers */
 	bool is_handing_on; /* to one viewer after the other: all are minded after the last */
 	uint64_t skipped;
 	uint64_t n_bytes; /* that came since the last look */
@@ -45,49 +46,37 @@ struct video {
 	} packed[MAX_PACKED];
 };
 
-static bool is_line_free(const struct video_viewer *viewer)
-{
-	return !viewer->used && connection_is_clear(viewer->conn);
-}
-
 /* ---- key frames */
 
-/*
- * Who fell behind needs a key frame only when its line is free: a line that takes nothing at all
- * would cost the others one every half a second.
- */
-static bool needs_key(const struct video_viewer *viewer)
+static void set_need(struct video_viewer *viewer, enum video_need need)
 {
-	return viewer->waits_for_key && is_line_free(viewer);
+	viewer->video->n_needing[viewer->need]--;
+	viewer->video->n_needing[need]++;
+	viewer->need = need;
 }
 
-/* How far apart requests have to be for the most urgent of those who need a key frame now. */
+/*
+ * How far apart requests have to be for the most urgent of those who need a key frame now. Who fell
+ * behind does only when its line is free: a line that takes nothing at all would cost the others
+ * one every half a second.
+ */
 static int64_t key_spacing_ms(const struct video *video)
 {
-	int64_t spacing_ms = video->is_wanted ? VIDEO_CONGESTED_MS : NOBODY;
-	const struct video_viewer *at;
-
-	for (at = TAILQ_FIRST(&video->viewers); at; at = TAILQ_NEXT(at, link)) {
-		if (needs_key(at))
-			spacing_ms = VIDEO_CONGESTED_MS;
-		if (needs_key(at) && at->is_new && !video->is_asked)
-			return VIDEO_NEWCOMER_MS;
-	}
-	return spacing_ms;
+	if (video->n_needing[VIDEO_NEEDS_FIRST] && !video->is_asked)
+		return VIDEO_NEWCOMER_MS;
+	if (video->n_needing[VIDEO_NEEDS_FIRST] || video->n_needing[VIDEO_NEEDS_KEY] ||
+		video->is_wanted)
+		return VIDEO_CONGESTED_MS;
+	return NOBODY;
 }
 
 /* Lines say when they take more, but not when they have delivered it: somebody has to look. */
 static void mind_lines(struct video *video)
 {
 	static const struct timeval after = { .tv_usec = LOOK_US };
-	const struct video_viewer *at;
 
-	for (at = TAILQ_FIRST(&video->viewers); at; at = TAILQ_NEXT(at, link)) {
-		if (at->used || (at->waits_for_key && !is_line_free(at))) {
-			event_add(video->look, &after);
-			return;
-		}
-	}
+	if (video->n_needing[VIDEO_NEEDS_LINE] && !event_pending(video->look, EV_TIMEOUT, NULL))
+		event_add(video->look, &after);
 }
 
 static void note_asked(struct video *video, int64_t now)
@@ -201,6 +190,7 @@ static void enqueue(struct video_viewer *viewer, struct frame *packed)
 		empty_queue(viewer);
 		viewer->waits_for_key = !packed->key;
 	}
+	set_need(viewer, VIDEO_NEEDS_LINE);
 	if (viewer->waits_for_key)
 		return count_skipped(viewer, 1);
 	at = (viewer->head + viewer->used++) % VIDEO_MAX_UNITS;
@@ -234,6 +224,23 @@ static void forget_packed(struct video *video)
 		frame_unref(video->packed[--video->n_packed].frame);
 }
 
+/* The kernel is not asked about who has got nothing. */
+static bool is_line_free(const struct video_viewer *viewer)
+{
+	return viewer->is_new || (!viewer->used && connection_is_clear(viewer->conn));
+}
+
+/* It cannot be sent: the viewer waits for a key frame. */
+static void leave_out(struct video_viewer *viewer)
+{
+	viewer->waits_for_key = true;
+	if (viewer->is_new)
+		return;
+	count_skipped(viewer, 1);
+	if (viewer->need != VIDEO_NEEDS_KEY)
+		set_need(viewer, VIDEO_NEEDS_LINE);
+}
+
 /* May be the end of the viewer. */
 static void offer(struct video_viewer *viewer, struct frame *unit)
 {
@@ -241,34 +248,36 @@ static void offer(struct video_viewer *viewer, struct frame *unit)
 
 	if (!viewer->waits_for_key || unit->key)
 		packed = pack(viewer->video, viewer->framing, unit);
-	viewer->waits_for_key = !packed;
 	viewer->n_offered++;
 	viewer->n_held++;
-	if (!packed) {
-		if (!viewer->is_new)
-			count_skipped(viewer, 1);
-	} else if (is_line_free(viewer)) {
-		viewer->n_held--;
-		send_unit(viewer, packed);
-	} else {
-		enqueue(viewer, packed);
-	}
+	if (!packed)
+		return leave_out(viewer);
+	viewer->waits_for_key = false;
+	if (!is_line_free(viewer))
+		return enqueue(viewer, packed);
+	viewer->n_held--;
+	set_need(viewer, VIDEO_NEEDS_NOTHING);
+	send_unit(viewer, packed);
 }
 
 /* May be the end of the viewer. */
 static void go_on(struct video_viewer *viewer)
 {
 	AUTO(frame_unref_auto) struct frame *unit = NULL;
+	int64_t since_ns = viewer->queue[viewer->head].since_ns;
 
-	if (!viewer->used || !connection_is_clear(viewer->conn))
+	if (viewer->need != VIDEO_NEEDS_LINE || !connection_is_clear(viewer->conn))
 		return;
-	if (now_ns() - viewer->queue[viewer->head].since_ns >= VIDEO_PATIENT_MS * NS_PER_MS) {
+	if (viewer->used && now_ns() - since_ns >= VIDEO_PATIENT_MS * NS_PER_MS) {
 		count_skipped(viewer, viewer->used);
 		empty_queue(viewer);
 		viewer->waits_for_key = true;
-		return;
 	}
+	if (viewer->waits_for_key)
+		return set_need(viewer, VIDEO_NEEDS_KEY);
 	unit = pop(viewer);
+	if (!viewer->used)
+		set_need(viewer, VIDEO_NEEDS_NOTHING);
 	send_unit(viewer, unit);
 }
 
@@ -346,6 +355,8 @@ void video_watch(struct video *video, struct video_viewer *viewer, struct connec
 	viewer->conn = conn;
 	viewer->framing = framing;
 	viewer->is_new = viewer->waits_for_key = true;
+	viewer->need = VIDEO_NEEDS_FIRST;
+	video->n_needing[VIDEO_NEEDS_FIRST]++;
 	TAILQ_INSERT_TAIL(&video->viewers, viewer, link);
 	video->n_viewers++;
 	if (is_first) {
@@ -369,6 +380,7 @@ void video_unwatch(struct video_viewer *viewer)
 
 	TAILQ_REMOVE(&video->viewers, viewer, link);
 	video->n_viewers--;
+	video->n_needing[viewer->need]--;
 	empty_queue(viewer);
 	if (!TAILQ_EMPTY(&video->viewers))
 		return;

@@ -60,6 +60,15 @@ struct video_framing {
 	int (*make)(struct video_viewer *viewer, struct chunk_writer *out, struct frame *packed);
 };
 
+/* What has to happen before a viewer is sent something. */
+enum video_need {
+	VIDEO_NEEDS_NOTHING,
+	VIDEO_NEEDS_FIRST, /* a key frame, for it has no picture yet */
+	VIDEO_NEEDS_KEY,   /* a key frame: it fell behind, and its line is free again */
+	VIDEO_NEEDS_LINE,  /* its line has to become free */
+	VIDEO_NEEDS
+};
+
 /* Part of what an endpoint keeps for a viewer, zeroed; video.c fills it. */
 struct video_viewer {
 	TAILQ_ENTRY(video_viewer) link;
@@ -68,6 +77,7 @@ struct video_viewer {
 	const struct video_framing *framing;
 	bool is_new;        /* nothing was sent to it yet */
 	bool waits_for_key; /* only a key frame can be sent next */
+	enum video_need need;
 	struct latency_sending sending;
 	uint64_t sent;              /* access units handed to its line */
 	uint64_t skipped;           /* access units it did not get, since its first */

@@ -8,7 +8,7 @@
 
 #include <event2/event.h>
 
-#include "http/connection.h"
+#include "http/exchange.h"
 #include "http/hub.h"
 #include "http/streams/multipart.h"
 #include "http/throttle.h"
@@ -22,7 +22,6 @@
 /* The structure whose member this is. */
 #define container_of(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 
-struct acceptor;
 struct settings_change;
 
 /* Kinds of streams, as /metrics tells them apart. */
@@ -60,6 +59,8 @@ struct server {
 	struct connection_set *connections;
 	struct listener listener;
 	struct acceptor *acceptor;
+	struct exchange_server requests;
+	struct protocol http;
 	char *auth_token; /* NULL: everyone may */
 	TAILQ_HEAD(, viewer) viewers;
 	unsigned n_viewers;
@@ -74,7 +75,7 @@ struct endpoint {
 	size_t max_body;  /* bytes of a PATCH or POST, which change something: origin.h; 0: none */
 	bool is_public;   /* needs no password */
 	bool is_page;     /* --static replaces it, and "?action=" works on it */
-	void (*handle)(struct server *server, struct connection *conn, const struct request *req);
+	void (*handle)(struct server *server, struct exchange *exchange, const struct request *req);
 	const char *help;
 };
 

@@ -34,9 +34,9 @@ static const char *reason_of(int status)
 	return "Unknown";
 }
 
-struct evbuffer *reply_begin(struct connection *conn, int status)
+struct evbuffer *reply_begin(struct exchange *exchange, int status)
 {
-	struct evbuffer *out = connection_output(conn);
+	struct evbuffer *out = exchange_output(exchange);
 	time_t now = time(NULL);
 	char date[40];
 	struct tm tm;
@@ -44,25 +44,25 @@ struct evbuffer *reply_begin(struct connection *conn, int status)
 	gmtime_r(&now, &tm);
 	strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", &tm);
 	evbuffer_add_printf(out, "HTTP/1.1 %d %s\r\n%sDate: %s\r\nConnection: %s\r\n", status,
-		reason_of(status), connection_headers(conn), date,
-		connection_keeps_alive(conn) ? "keep-alive" : "close");
+		reason_of(status), exchange_headers(exchange), date,
+		exchange_keeps_alive(exchange) ? "keep-alive" : "close");
 	return out;
 }
 
-void reply_end(struct connection *conn, const char *type, struct evbuffer *body)
+void reply_end(struct exchange *exchange, const char *type, struct evbuffer *body)
 {
-	struct evbuffer *out = connection_output(conn);
+	struct evbuffer *out = exchange_output(exchange);
 
 	evbuffer_add_printf(out, "Content-Type: %s\r\nContent-Length: %zu\r\n\r\n", type,
 		evbuffer_get_length(body));
-	if (!connection_wants_head(conn))
+	if (!exchange_wants_head(exchange))
 		evbuffer_add_buffer(out, body);
-	connection_finish(conn);
+	exchange_finish(exchange);
 }
 
-static struct evbuffer *begin(struct connection *conn, int status)
+static struct evbuffer *begin(struct exchange *exchange, int status)
 {
-	struct evbuffer *out = reply_begin(conn, status);
+	struct evbuffer *out = reply_begin(exchange, status);
 
 	if (status == 401)
 		evbuffer_add_printf(out, "WWW-Authenticate: Basic realm=\"Restricted area\"\r\n");
@@ -70,27 +70,27 @@ static struct evbuffer *begin(struct connection *conn, int status)
 }
 
 /* `lines`: headers that only this reply has; "" for none. */
-static void send_json(struct connection *conn, int status, const char *lines, json_t *document)
+static void send_json(struct exchange *exchange, int status, const char *lines, json_t *document)
 {
 	struct evbuffer *body = evbuffer_new();
 	char *text = document ? json_dumps(document, JSON_REAL_PRECISION(6)) : NULL;
 
 	json_decref(document);
 	if (!body || !text) {
-		reply_text(conn, 500, "Out of memory.");
+		reply_text(exchange, 500, "Out of memory.");
 	} else {
 		evbuffer_add_printf(body, "%s\n", text);
-		evbuffer_add_printf(begin(conn, status), REPLY_NO_CACHE "%s", lines);
-		reply_end(conn, "application/json", body);
+		evbuffer_add_printf(begin(exchange, status), REPLY_NO_CACHE "%s", lines);
+		reply_end(exchange, "application/json", body);
 	}
 	free(text);
 	if (body)
 		evbuffer_free(body);
 }
 
-void reply_json(struct connection *conn, int status, json_t *document)
+void reply_json(struct exchange *exchange, int status, json_t *document)
 {
-	send_json(conn, status, "", document);
+	send_json(exchange, status, "", document);
 }
 
 static json_t *describe_error(const char *field, const char *text)
@@ -98,53 +98,53 @@ static json_t *describe_error(const char *field, const char *text)
 	return json_pack("{s:b, s:{s:s?, s:s}}", "ok", 0, "error", "field", field, "text", text);
 }
 
-void reply_error(struct connection *conn, int status, const char *field, const char *text)
+void reply_error(struct exchange *exchange, int status, const char *field, const char *text)
 {
-	send_json(conn, status, "", describe_error(field, text));
+	send_json(exchange, status, "", describe_error(field, text));
 }
 
-void reply_wrong_method(struct connection *conn, const char *methods)
+void reply_wrong_method(struct exchange *exchange, const char *methods)
 {
 	char line[64], text[80];
 
 	snprintf(line, sizeof(line), "Allow: %s\r\n", methods);
 	snprintf(text, sizeof(text), "this method does not work here; there is %s", methods);
-	send_json(conn, 405, line, describe_error(NULL, text));
+	send_json(exchange, 405, line, describe_error(NULL, text));
 }
 
-void reply_nothing(struct connection *conn)
+void reply_nothing(struct exchange *exchange)
 {
-	evbuffer_add(reply_begin(conn, 204), "\r\n", 2);
-	connection_finish(conn);
+	evbuffer_add(reply_begin(exchange, 204), "\r\n", 2);
+	exchange_finish(exchange);
 }
 
-void reply_head(struct connection *conn)
+void reply_head(struct exchange *exchange)
 {
-	evbuffer_add(reply_begin(conn, 200), "\r\n", 2);
-	connection_finish(conn);
+	evbuffer_add(reply_begin(exchange, 200), "\r\n", 2);
+	exchange_finish(exchange);
 }
 
-static void end_with_text(struct connection *conn, const char *text)
+static void end_with_text(struct exchange *exchange, const char *text)
 {
-	struct evbuffer *out = connection_output(conn);
+	struct evbuffer *out = exchange_output(exchange);
 
 	evbuffer_add_printf(out,
 		"Content-Type: text/plain; charset=utf-8\r\n"
 		"Content-Length: %zu\r\n\r\n",
 		strlen(text) + 1);
-	if (!connection_wants_head(conn))
+	if (!exchange_wants_head(exchange))
 		evbuffer_add_printf(out, "%s\n", text);
-	connection_finish(conn);
+	exchange_finish(exchange);
 }
 
-void reply_text(struct connection *conn, int status, const char *text)
+void reply_text(struct exchange *exchange, int status, const char *text)
 {
-	begin(conn, status);
-	end_with_text(conn, text);
+	begin(exchange, status);
+	end_with_text(exchange, text);
 }
 
-void reply_retry(struct connection *conn, unsigned after_s, const char *text)
+void reply_retry(struct exchange *exchange, unsigned after_s, const char *text)
 {
-	evbuffer_add_printf(reply_begin(conn, 503), "Retry-After: %u\r\n", after_s);
-	end_with_text(conn, text);
+	evbuffer_add_printf(reply_begin(exchange, 503), "Retry-After: %u\r\n", after_s);
+	end_with_text(exchange, text);
 }

@@ -8,7 +8,7 @@
 
 #include <sys/resource.h>
 
-#include "http/accept.h"
+#include "net/accept.h"
 #include "http/api/settings.h"
 #include "http/endpoint.h"
 #include "http/origin.h"
@@ -100,7 +100,7 @@ static char *make_cors_headers(const struct options *opt, const struct endpoint 
 	return lines;
 }
 
-static void reply_not_found(struct connection *conn)
+static void reply_not_found(struct exchange *exchange)
 {
 	char text[1024];
 	int used = snprintf(text, sizeof(text), "Not found. There is:");
@@ -108,13 +108,13 @@ static void reply_not_found(struct connection *conn)
 	for (unsigned i = 0; i < ARRAY_SIZE(endpoints) && used < (int)sizeof(text); i++)
 		used += snprintf(text + used, sizeof(text) - used, "\n%-12s %s", endpoints[i]->path,
 			endpoints[i]->help);
-	reply_text(conn, 404, text);
+	reply_text(exchange, 404, text);
 }
 
-static void reply_options(struct connection *conn)
+static void reply_options(struct exchange *exchange)
 {
-	evbuffer_add_printf(reply_begin(conn, 200), "Content-Length: 0\r\n\r\n");
-	connection_finish(conn);
+	evbuffer_add_printf(reply_begin(exchange, 200), "Content-Length: 0\r\n\r\n");
+	exchange_finish(exchange);
 }
 
 static bool is_authorized(const struct server *server, const struct request *req)
@@ -123,15 +123,15 @@ static bool is_authorized(const struct server *server, const struct request *req
 	       auth_accepts(request_header(req, "Authorization"), server->auth_token);
 }
 
-static void refuse_stranger(struct connection *conn, bool in_json)
+static void refuse_stranger(struct exchange *exchange, bool in_json)
 {
 	if (in_json)
-		reply_error(conn, 401, NULL, "a user and password are needed");
+		reply_error(exchange, 401, NULL, "a user and password are needed");
 	else
-		reply_text(conn, 401, "Unauthorized.");
+		reply_text(exchange, 401, "Unauthorized.");
 }
 
-static void handle(struct server *server, struct connection *conn, const struct request *req,
+static void handle(struct server *server, struct exchange *exchange, const struct request *req,
 	const struct endpoint *endpoint)
 {
 	const char *why;
@@ -140,9 +140,9 @@ static void handle(struct server *server, struct connection *conn, const struct 
 	if (changes(endpoint, req))
 		status = origin_judge(server->opt, req, endpoint->max_body, &why);
 	if (status)
-		reply_error(conn, status, NULL, why);
+		reply_error(exchange, status, NULL, why);
 	else
-		endpoint->handle(server, conn, req);
+		endpoint->handle(server, exchange, req);
 }
 
 /* Nothing is read for those who may not. */
@@ -159,43 +159,41 @@ static size_t body_room(void *arg, const struct request *req)
 	return endpoint->max_body;
 }
 
-static void on_request(void *arg, struct connection *conn, const struct request *req)
+static void on_request(void *arg, struct exchange *exchange, const struct request *req)
 {
 	struct server *server = arg;
 	const struct endpoint *endpoint = find_endpoint(server, req);
 
-	log_debug("%s asks for %s", connection_name(conn),
+	log_debug("%s asks for %s", connection_name(exchange_connection(exchange)),
 		endpoint ? endpoint->path : "what is not there");
-	connection_set_headers(conn, make_cors_headers(server->opt, endpoint, req));
+	exchange_set_headers(exchange, make_cors_headers(server->opt, endpoint, req));
 	if (!endpoint)
-		reply_not_found(conn);
+		reply_not_found(exchange);
 	else if (req->method == METHOD_OPTIONS)
-		reply_options(conn);
+		reply_options(exchange);
 	else if (!endpoint->is_public && !is_authorized(server, req))
-		refuse_stranger(conn, changes(endpoint, req));
+		refuse_stranger(exchange, changes(endpoint, req));
 	else if (endpoint->methods & req->method)
-		handle(server, conn, req, endpoint);
+		handle(server, exchange, req, endpoint);
 	else if (req->method == METHOD_HEAD)
-		reply_head(conn);
+		reply_head(exchange);
 	else if (endpoint->max_body)
-		reply_wrong_method(conn, endpoint->methods & METHOD_GET
-						 ? "GET, HEAD, OPTIONS, PATCH"
-						 : "HEAD, OPTIONS, POST");
+		reply_wrong_method(exchange, endpoint->methods & METHOD_GET
+						     ? "GET, HEAD, OPTIONS, PATCH"
+						     : "HEAD, OPTIONS, POST");
 	else
-		reply_text(conn, 501, "This method does not work here.");
+		reply_text(exchange, 501, "This method does not work here.");
 }
 
-static void on_refuse(void *arg, struct connection *conn, int status)
+static void on_refuse(void *arg, struct exchange *exchange, int status)
 {
 	(void)arg;
 	if (status == 411)
-		reply_error(conn, status, NULL,
+		reply_error(exchange, status, NULL,
 			"send a Content-Length: bodies in chunks are not read");
 	else
-		reply_text(conn, status, "This request cannot be served.");
+		reply_text(exchange, status, "This request cannot be served.");
 }
-
-static const struct connection_server callbacks = { body_room, on_request, on_refuse };
 
 /* The device, the encoders and a file or two must always get a descriptor. */
 static unsigned max_connections(const struct options *opt)
@@ -230,16 +228,22 @@ static int start(struct server *server)
 		return res;
 	}
 	server->throttle = throttle_create(server->base, server->pipeline, server->video, opt);
-	server->connections = connection_set_create(server->base, &limits, &callbacks, server);
+	server->connections = connection_set_create(server->base, &limits);
 	if (*opt->passwd && !*opt->user)
 		log_warn("--passwd protects nothing without --user");
 	if (*opt->user)
 		server->auth_token = auth_token_create(opt->user, opt->passwd);
 	res = acceptor_create(&server->acceptor, server->base, server->listener.fd,
 		server->connections);
-	if (res < 0)
+	if (res < 0) {
 		log_error("cannot watch the listening socket; raise the limit of open files");
-	return res;
+		return res;
+	}
+	server->requests = (struct exchange_server){ body_room, on_request, on_refuse, server,
+		opt->server_timeout_s };
+	server->http = exchange_protocol(&server->requests);
+	acceptor_register(server->acceptor, &server->http);
+	return 0;
 }
 
 int server_create(struct server **out, struct event_base *base, struct pipeline *pipeline,

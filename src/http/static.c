@@ -169,26 +169,26 @@ int static_check(const struct options *opt)
 	return -errno;
 }
 
-static void handle(struct server *server, struct connection *conn, const struct request *req)
+static void handle(struct server *server, struct exchange *exchange, const struct request *req)
 {
 	struct evbuffer *out;
 	off_t size = 0;
 	int fd = static_open(server->opt->static_path, req->path, &size);
 
 	if (fd < 0)
-		return reply_text(conn, 404, "There is no such file.");
+		return reply_text(exchange, 404, "There is no such file.");
 	if (req->method == METHOD_HEAD) {
 		close(fd);
-		return reply_head(conn);
+		return reply_head(exchange);
 	}
-	out = reply_begin(conn, 200);
+	out = reply_begin(exchange, 200);
 	evbuffer_add_printf(out, "Content-Type: %s\r\nContent-Length: %lld\r\n\r\n",
 		static_type(req->path), (long long)size);
 	if (size == 0)
 		close(fd);
 	else if (evbuffer_add_file(out, fd, 0, size) < 0) /* takes fd, also when it fails */
-		return connection_close(conn, "out of memory");
-	connection_finish(conn);
+		return connection_close(exchange_connection(exchange), "out of memory");
+	exchange_finish(exchange);
 }
 
 const struct endpoint endpoint_static = {

@@ -6,7 +6,7 @@
 #include "http/video.h"
 
 #include "base/util.h"
-#include "http/connection.h"
+#include "net/connection.h"
 #include "media/h264_bitstream.h"
 
 /*

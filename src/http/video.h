@@ -99,7 +99,7 @@ void video_watch(struct video *video, struct video_viewer *viewer, struct connec
 	const struct video_framing *framing);
 /* When the connection is closed, or before its first picture. */
 void video_unwatch(struct video_viewer *viewer);
-/* The kernel took all output: connection_holder.drained. May be the end of the viewer. */
+/* The kernel took all output: connection_owner.drained. May be the end of the viewer. */
 void video_go_on(struct video_viewer *viewer);
 
 /* Somebody wants a key frame: it is asked for when VIDEO_CONGESTED_MS have passed since the last. */

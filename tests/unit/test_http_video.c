@@ -16,8 +16,8 @@
 
 #include "base/log.h"
 #include "base/util.h"
-#include "http/connection.h"
 #include "http/video.h"
+#include "net/connection.h"
 
 #define PATIENCE_NS (60 * NS_PER_S / slower)
 #define MAX_ASKED   1000
@@ -82,18 +82,12 @@ static void on_closed(void *arg)
 	free(arg);
 }
 
-static void on_expired(void *arg)
-{
-	(void)arg;
-	fail();
-}
-
-static const struct connection_holder holder = { on_drained, on_expired, on_closed };
+static const struct connection_owner owner = { .drained = on_drained, .closed = on_closed };
 
 static bool begin(struct video_viewer *viewer, const struct frame *packed)
 {
 	assert_true(packed->key);
-	connection_stream(viewer->conn, &holder, viewer);
+	connection_stream(viewer->conn);
 	evbuffer_add(connection_output(viewer->conn), "HEAD", 4);
 	return true;
 }
@@ -131,28 +125,16 @@ static const struct video_framing packing = { pack, begin, make };
 static const struct video_framing failing = { pack_keys, begin, make };
 static const struct video_framing *wanted_framing;
 
-static void on_request(void *arg, struct connection *conn, const struct request *req)
+/* Who comes watches. */
+static void admit(int fd)
 {
+	struct connection *conn = connection_set_add(set, fd, "test");
 	struct video_viewer *viewer = xcalloc(1, sizeof(*viewer));
 
-	(void)arg, (void)req;
-	connection_hold(conn, &holder, viewer, 60000);
+	connection_own(conn, &owner, viewer, NULL);
+	connection_read(conn, 1024);
 	video_watch(video, viewer, conn, wanted_framing);
 }
-
-static void on_refuse(void *arg, struct connection *conn, int status)
-{
-	(void)arg, (void)conn, (void)status;
-	fail();
-}
-
-static size_t body_room(void *arg, const struct request *req)
-{
-	(void)arg, (void)req;
-	return 0;
-}
-
-static const struct connection_server server = { body_room, on_request, on_refuse };
 
 static int start_with(int timeout_s)
 {
@@ -164,7 +146,7 @@ static int start_with(int timeout_s)
 	wanted_framing = &framing;
 	base = event_base_new();
 	outlet = outlet_create(&events, NULL);
-	set = connection_set_create(base, &limits, &server, NULL);
+	set = connection_set_create(base, &limits);
 	return video_create(&video, base, outlet);
 }
 
@@ -281,7 +263,6 @@ static struct client *watch(int buffer)
 	socklen_t size = sizeof(address);
 	struct client *client = xcalloc(1, sizeof(*client));
 	int listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), fd;
-	unsigned before = video_viewers(video);
 
 	client->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (buffer)
@@ -294,10 +275,8 @@ static struct client *watch(int buffer)
 	close(listening);
 	if (buffer)
 		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
-	connection_set_add(set, fd, "test");
-	assert_int_equal(send(client->fd, "GET / HTTP/1.0\r\n\r\n", 18, MSG_NOSIGNAL), 18);
-	while (video_viewers(video) == before)
-		turn();
+	admit(fd);
+	turn();
 	return client;
 }
 

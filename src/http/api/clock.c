@@ -6,17 +6,17 @@
 #include "http/endpoint.h"
 #include "http/reply.h"
 
-static void handle(struct server *server, struct connection *conn, const struct request *req)
+static void handle(struct server *server, struct exchange *exchange, const struct request *req)
 {
 	struct evbuffer *body = evbuffer_new();
 
 	(void)server, (void)req;
 	if (!body)
-		return reply_text(conn, 500, "Out of memory.");
-	evbuffer_add_printf(reply_begin(conn, 200), REPLY_NO_CACHE);
+		return reply_text(exchange, 500, "Out of memory.");
+	evbuffer_add_printf(reply_begin(exchange, 200), REPLY_NO_CACHE);
 	evbuffer_add_printf(body, "{\"monotonic_us\": %lld, \"wall_us\": %lld}\n",
 		(long long)(now_ns() / NS_PER_US), (long long)wall_us());
-	reply_end(conn, "application/json", body);
+	reply_end(exchange, "application/json", body);
 	evbuffer_free(body);
 }
 

@@ -38,7 +38,7 @@ static json_t *describe(const struct source_control *control)
 		"inactive", (flags & V4L2_CTRL_FLAG_INACTIVE) != 0);
 }
 
-static void handle(struct server *server, struct connection *conn, const struct request *req)
+static void handle(struct server *server, struct exchange *exchange, const struct request *req)
 {
 	json_t *list = json_array();
 	struct source_controls controls;
@@ -48,7 +48,7 @@ static void handle(struct server *server, struct connection *conn, const struct 
 	/* A name that is not UTF-8 makes an entry that is left out. */
 	for (unsigned i = 0; i < controls.count; i++)
 		json_array_append_new(list, describe(&controls.control[i]));
-	reply_json(conn, 200,
+	reply_json(exchange, 200,
 		json_pack("{s:b, s:{s:s, s:o}}", "ok", 1, "result", "device", server->opt->device,
 			"controls", list));
 }

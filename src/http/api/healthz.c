@@ -11,7 +11,7 @@
 /* Opening a slow device takes seconds in one call; systemd's watchdog, which kills, waits longer. */
 #define STUCK_NS (5 * NS_PER_S)
 
-static void handle(struct server *server, struct connection *conn, const struct request *req)
+static void handle(struct server *server, struct exchange *exchange, const struct request *req)
 {
 	int64_t silent_ns = now_ns() - pipeline_alive_ns(server->pipeline);
 	struct h264_status h264;
@@ -22,11 +22,11 @@ static void handle(struct server *server, struct connection *conn, const struct 
 	if (silent_ns >= STUCK_NS) {
 		snprintf(text, sizeof(text), "The capture driver has not answered for %lld s.",
 			(long long)(silent_ns / NS_PER_S));
-		return reply_text(conn, 503, text);
+		return reply_text(exchange, 503, text);
 	}
 	if (strcmp(h264.state, "failed") == 0)
-		return reply_text(conn, 503, "No H.264 encoder works.");
-	reply_text(conn, 200, "ok");
+		return reply_text(exchange, 503, "No H.264 encoder works.");
+	reply_text(exchange, 200, "ok");
 }
 
 const struct endpoint endpoint_healthz = {

@@ -5,16 +5,16 @@
 
 #define MAX_BODY 1024
 
-static void handle(struct server *server, struct connection *conn, const struct request *req)
+static void handle(struct server *server, struct exchange *exchange, const struct request *req)
 {
 	struct settings_fault fault;
 	json_t *body = settings_parse(req->body, req->content_length, &fault);
 
 	if (!body)
-		return reply_error(conn, 400, fault.field, fault.text);
+		return reply_error(exchange, 400, fault.field, fault.text);
 	json_decref(body);
 	video_ask_key(server->video);
-	reply_nothing(conn);
+	reply_nothing(exchange);
 }
 
 const struct endpoint endpoint_keyframe = {

@@ -284,16 +284,16 @@ static void write_all(struct evbuffer *out, const struct server *server)
 	add_process(out, server);
 }
 
-static void handle(struct server *server, struct connection *conn, const struct request *req)
+static void handle(struct server *server, struct exchange *exchange, const struct request *req)
 {
 	struct evbuffer *body = evbuffer_new();
 
 	(void)req;
 	if (!body)
-		return reply_text(conn, 500, "Out of memory.");
+		return reply_text(exchange, 500, "Out of memory.");
 	write_all(body, server);
-	evbuffer_add_printf(reply_begin(conn, 200), REPLY_NO_CACHE);
-	reply_end(conn, "text/plain; version=0.0.4; charset=utf-8", body);
+	evbuffer_add_printf(reply_begin(exchange, 200), REPLY_NO_CACHE);
+	reply_end(exchange, "text/plain; version=0.0.4; charset=utf-8", body);
 	evbuffer_free(body);
 }
 

@@ -19,8 +19,8 @@ struct settings_change {
 	struct event *answered;
 	bool pending;
 	int64_t since_ns;
-	struct connection *conn; /* whose change it is; NULL: closed meanwhile */
-	struct options next;     /* what will hold */
+	struct exchange *exchange; /* whose change it is; NULL: closed meanwhile */
+	struct options next;       /* what will hold */
 };
 
 /* ---- told */
@@ -79,7 +79,7 @@ static void commit(struct server *server, const struct options *next)
 }
 
 /* What the device has for a control that was refused. */
-static void reply_range(const struct settings_change *change, struct connection *conn, int option)
+static void reply_range(const struct settings_change *change, struct exchange *exchange, int option)
 {
 	const char *name = options_control_name(option);
 	struct source_controls all;
@@ -96,72 +96,72 @@ static void reply_range(const struct settings_change *change, struct connection 
 				(long long)control->min, (long long)control->max,
 				(long long)control->step);
 	}
-	reply_error(conn, 400, name, text);
+	reply_error(exchange, 400, name, text);
 }
 
-static void reply_refusal(const struct settings_change *change, struct connection *conn,
+static void reply_refusal(const struct settings_change *change, struct exchange *exchange,
 	const struct device_controls_answer *answer)
 {
 	const char *name = options_control_name(answer->which);
 
 	switch (answer->error) {
 	case -ERANGE:
-	case -EINVAL: reply_range(change, conn, answer->which); break;
+	case -EINVAL: reply_range(change, exchange, answer->which); break;
 	case -ENOENT:
-		reply_error(conn, 400, name,
+		reply_error(exchange, 400, name,
 			"the device has no such control, or cannot choose it by itself");
 		break;
-	case -EACCES: reply_error(conn, 400, name, "the device lets nobody set it"); break;
+	case -EACCES: reply_error(exchange, 400, name, "the device lets nobody set it"); break;
 	case -EBUSY:
-		reply_error(conn, 409, name, "the device is busy: it cannot be set now");
+		reply_error(exchange, 409, name, "the device is busy: it cannot be set now");
 		break;
 	case -ENODEV:
-		reply_error(conn, 409, name, "no device is open that it could be set on");
+		reply_error(exchange, 409, name, "no device is open that it could be set on");
 		break;
-	default: reply_error(conn, 503, name, strerror(-answer->error)); break;
+	default: reply_error(exchange, 503, name, strerror(-answer->error)); break;
 	}
 }
 
 static void on_answer(evutil_socket_t fd, short what, void *arg)
 {
 	struct settings_change *change = arg;
-	struct connection *conn = change->conn;
+	struct exchange *exchange = change->exchange;
 	struct device_controls_answer answer;
 
 	(void)fd, (void)what;
 	if (!device_controls_hear(pipeline_device_controls(change->server->pipeline), &answer))
 		return;
 	change->pending = false;
-	change->conn = NULL;
+	change->exchange = NULL;
 	if (answer.error == 0)
 		commit(change->server, &change->next);
-	if (!conn)
+	if (!exchange)
 		return;
-	connection_release(conn);
+	exchange_release(exchange);
 	if (answer.error)
-		reply_refusal(change, conn, &answer);
+		reply_refusal(change, exchange, &answer);
 	else
-		reply_json(conn, 200, describe(change->server));
+		reply_json(exchange, 200, describe(change->server));
 }
 
 /* True: the device is left as it is. */
 static bool give_up(struct settings_change *change)
 {
 	change->pending = false;
-	change->conn = NULL;
+	change->exchange = NULL;
 	return device_controls_withdraw(pipeline_device_controls(change->server->pipeline));
 }
 
 static void on_expired(void *arg)
 {
 	struct settings_change *change = arg;
-	struct connection *conn = change->conn;
+	struct exchange *exchange = change->exchange;
 
-	connection_release(conn);
+	exchange_release(exchange);
 	if (give_up(change))
-		reply_error(conn, 503, NULL, "the device gives no answer; nothing was changed");
+		reply_error(exchange, 503, NULL, "the device gives no answer; nothing was changed");
 	else
-		reply_error(conn, 504, NULL,
+		reply_error(exchange, 504, NULL,
 			"the device gives no answer; it may take the image controls yet, nothing "
 			"else was changed");
 }
@@ -170,34 +170,35 @@ static void on_closed(void *arg)
 {
 	struct settings_change *change = arg;
 
-	change->conn = NULL;
+	change->exchange = NULL;
 }
 
-static const struct connection_holder holder = { .expired = on_expired, .closed = on_closed };
+static const struct exchange_holder holder = { .expired = on_expired, .closed = on_closed };
 
 /* The reply follows when the device has answered. */
-static void ask_device(struct settings_change *change, struct connection *conn,
+static void ask_device(struct settings_change *change, struct exchange *exchange,
 	const struct options *next, const struct option_control wish[CONTROLS])
 {
 	if (device_controls_ask(pipeline_device_controls(change->server->pipeline), wish) < 0)
-		return reply_error(conn, 409, NULL, "the device has not answered yet: try again");
+		return reply_error(exchange, 409, NULL,
+			"the device has not answered yet: try again");
 	change->pending = true;
 	change->since_ns = now_ns();
-	change->conn = conn;
+	change->exchange = exchange;
 	change->next = *next;
-	connection_hold(conn, &holder, change, ANSWER_MS);
+	exchange_hold(exchange, &holder, change, ANSWER_MS);
 }
 
 /* Whose client is gone may hang, too; of one that is there on_expired() takes care. */
 static bool is_pending(struct settings_change *change)
 {
-	if (change->pending && !change->conn &&
+	if (change->pending && !change->exchange &&
 		now_ns() - change->since_ns >= ANSWER_MS * NS_PER_MS)
 		give_up(change);
 	return change->pending;
 }
 
-static void patch(struct server *server, struct connection *conn, const struct request *req)
+static void patch(struct server *server, struct exchange *exchange, const struct request *req)
 {
 	struct option_control wish[CONTROLS];
 	struct settings_fault fault;
@@ -205,28 +206,28 @@ static void patch(struct server *server, struct connection *conn, const struct r
 	struct options next;
 
 	if (!changes || !settings_plan(server->settings, changes, &next, &fault)) {
-		reply_error(conn, 400, fault.field, fault.text);
+		reply_error(exchange, 400, fault.field, fault.text);
 	} else if (is_pending(server->change)) {
-		reply_error(conn, 409, NULL, "another change is being made: try again");
+		reply_error(exchange, 409, NULL, "another change is being made: try again");
 	} else if (settings_list_controls(changes, &next, wish)) {
-		ask_device(server->change, conn, &next, wish);
+		ask_device(server->change, exchange, &next, wish);
 	} else {
 		commit(server, &next);
-		reply_json(conn, 200, describe(server));
+		reply_json(exchange, 200, describe(server));
 	}
 	json_decref(changes);
 }
 
-static void handle(struct server *server, struct connection *conn, const struct request *req)
+static void handle(struct server *server, struct exchange *exchange, const struct request *req)
 {
 	if (!server->settings)
-		reply_error(conn, 503, NULL, "this server has no settings");
+		reply_error(exchange, 503, NULL, "this server has no settings");
 	else if (req->method == METHOD_PATCH && !server->opt->settings_writable)
-		reply_error(conn, 403, NULL, "settings can only be read: --settings ro");
+		reply_error(exchange, 403, NULL, "settings can only be read: --settings ro");
 	else if (req->method == METHOD_PATCH)
-		patch(server, conn, req);
+		patch(server, exchange, req);
 	else
-		reply_json(conn, 200, describe(server));
+		reply_json(exchange, 200, describe(server));
 }
 
 int settings_change_create(struct settings_change **out, struct server *server)

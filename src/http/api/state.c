@@ -213,10 +213,10 @@ static json_t *describe(const struct server *server)
 	return json_pack("{s:b, s:o}", "ok", 1, "result", result);
 }
 
-static void handle(struct server *server, struct connection *conn, const struct request *req)
+static void handle(struct server *server, struct exchange *exchange, const struct request *req)
 {
 	(void)req;
-	reply_json(conn, 200, describe(server));
+	reply_json(exchange, 200, describe(server));
 }
 
 const struct endpoint endpoint_state = {

@@ -29,17 +29,17 @@ EMBED(page_script, SOURCE("ask.js") SOURCE("inlet.js") SOURCE("clock.js") SOURCE
 				   SOURCE("stats.js") SOURCE("settings.js") SOURCE("page.js"));
 EMBED(page_favicon, SOURCE("favicon.ico"));
 
-static void reply_embedded(struct connection *conn, const char *type, const char *data,
+static void reply_embedded(struct exchange *exchange, const char *type, const char *data,
 	const char *end)
 {
 	struct evbuffer *body = evbuffer_new();
 
 	if (!body || evbuffer_add_reference(body, data, end - data, NULL, NULL) < 0) {
-		reply_text(conn, 500, "Out of memory.");
+		reply_text(exchange, 500, "Out of memory.");
 	} else {
 		/* Another version of this program may have another page. */
-		evbuffer_add_printf(reply_begin(conn, 200), "Cache-Control: no-cache\r\n" CSP);
-		reply_end(conn, type, body);
+		evbuffer_add_printf(reply_begin(exchange, 200), "Cache-Control: no-cache\r\n" CSP);
+		reply_end(exchange, type, body);
 	}
 	if (body)
 		evbuffer_free(body);
@@ -47,11 +47,11 @@ static void reply_embedded(struct connection *conn, const char *type, const char
 
 /* An endpoint, and the function that replies with what is embedded. */
 #define EMBEDDED(name, address, type, symbol, text)                               \
-	static void handle_##name(struct server *server, struct connection *conn, \
+	static void handle_##name(struct server *server, struct exchange *exchange, \
 		const struct request *req)                                        \
 	{                                                                         \
 		(void)server, (void)req;                                          \
-		reply_embedded(conn, type, symbol, symbol##_end);                 \
+		reply_embedded(exchange, type, symbol, symbol##_end);                 \
 	}                                                                         \
 	const struct endpoint endpoint_##name = {                                 \
 		.path = address,                                                  \

@@ -30,13 +30,14 @@ struct format {
 
 struct h264_viewer {
 	struct video_viewer viewer;
+	struct exchange *exchange;
 	struct server *server;
 	const struct format *format;
 	int64_t asked_ns;
 	struct framing framing;
 };
 
-static const struct connection_holder holder; /* below */
+static const struct exchange_holder holder; /* below */
 
 static void on_drained(void *arg)
 {
@@ -65,7 +66,7 @@ static bool has(const struct h264_status *status, const char *state)
 	return strcmp(status->state, state) == 0;
 }
 
-static void refuse(struct connection *conn, const struct h264_status *status)
+static void refuse(struct exchange *exchange, const struct h264_status *status)
 {
 	char text[320];
 
@@ -75,38 +76,38 @@ static void refuse(struct connection *conn, const struct h264_status *status)
 		snprintf(text, sizeof(text), "No H.264 in %d s, the encoder is %s. %s",
 			WAIT_MS / 1000, status->state, status->text);
 	if (has(status, "off"))
-		reply_text(conn, 503, text);
+		reply_text(exchange, 503, text);
 	else
-		reply_retry(conn, RETRY_AFTER_S, text);
+		reply_retry(exchange, RETRY_AFTER_S, text);
 }
 
 /* Looks whether it is worth while to wait on. */
 static void on_expired(void *arg)
 {
 	struct h264_viewer *self = arg;
-	struct connection *conn = self->viewer.conn;
+	struct exchange *exchange = self->exchange;
 	struct h264_status status;
 
 	pipeline_get_h264_status(self->server->pipeline, &status);
 	if (!has(&status, "failed") && now_ns() - self->asked_ns < WAIT_MS * NS_PER_MS)
-		return connection_hold(conn, &holder, self, LOOK_AGAIN_MS);
-	connection_release(conn);
+		return exchange_hold(exchange, &holder, self, LOOK_AGAIN_MS);
+	exchange_release(exchange);
 	on_closed(self);
-	refuse(conn, &status);
+	refuse(exchange, &status);
 }
 
-static const struct connection_holder holder = { on_drained, on_expired, on_closed };
+static const struct exchange_holder holder = { on_drained, on_expired, on_closed };
 
 /* ---- the reply */
 
-static void write_headers(struct connection *conn, const struct format *format, bool is_chunked,
+static void write_headers(struct exchange *exchange, const struct format *format, bool is_chunked,
 	const char *codec)
 {
-	struct evbuffer *out = connection_output(conn);
+	struct evbuffer *out = exchange_output(exchange);
 
 	/* 1.0 where readers and proxies have always seen that. */
 	evbuffer_add_printf(out, "HTTP/1.%d 200 OK\r\n%s" REPLY_NO_CACHE, !format->is_bare,
-		connection_headers(conn));
+		exchange_headers(exchange));
 	evbuffer_add_printf(out,
 		"X-Hdmicast-Codecs: %s\r\nAccess-Control-Expose-Headers: X-Hdmicast-Codecs\r\n",
 		codec);
@@ -117,31 +118,32 @@ static void write_headers(struct connection *conn, const struct format *format, 
 	evbuffer_add_printf(out, "\r\n\r\n");
 }
 
-static void stream(struct h264_viewer *self, struct connection *conn)
+static void stream(struct h264_viewer *self, struct exchange *exchange)
 {
-	connection_count(conn, &self->server->traffic[self->format->kind].bytes);
-	connection_stream(conn, &holder, self);
+	connection_count(exchange_connection(exchange),
+		&self->server->traffic[self->format->kind].bytes);
+	exchange_stream(exchange, &holder, self);
 }
 
 static bool begin(struct video_viewer *viewer, const struct frame *packed)
 {
 	struct h264_viewer *self = container_of(viewer, struct h264_viewer, viewer);
-	struct connection *conn = viewer->conn;
-	bool head_only = connection_wants_head(conn);
+	struct exchange *exchange = self->exchange;
+	bool head_only = exchange_wants_head(exchange);
 	char codec[AVC_CODEC_SIZE] = "";
 	struct avc_nal sps;
 
 	if (framing_find_sps(packed, &sps))
 		avc_name_codec(codec, &sps);
 	if (head_only)
-		connection_release(conn);
+		exchange_release(exchange);
 	else
-		stream(self, conn);
-	write_headers(conn, self->format, self->framing.chunked, codec);
+		stream(self, exchange);
+	write_headers(exchange, self->format, self->framing.chunked, codec);
 	if (!head_only)
 		return true;
 	on_closed(self);
-	connection_finish(conn);
+	exchange_finish(exchange);
 	return false;
 }
 
@@ -182,14 +184,14 @@ static bool is_hopeless(const struct server *server, const struct h264_status *s
 }
 
 /* HEAD while others watch is no reason to give all of them a key frame: the codec is known. */
-static void reply_head_now(const struct server *server, struct connection *conn,
+static void reply_head_now(const struct server *server, struct exchange *exchange,
 	const struct format *format, bool is_chunked)
 {
-	write_headers(conn, format, is_chunked, video_codec(server->video));
-	connection_finish(conn);
+	write_headers(exchange, format, is_chunked, video_codec(server->video));
+	exchange_finish(exchange);
 }
 
-static void watch(struct server *server, struct connection *conn, const struct request *req,
+static void watch(struct server *server, struct exchange *exchange, const struct request *req,
 	const struct format *format)
 {
 	bool is_chunked = req->is_1_1 && !format->is_bare;
@@ -198,45 +200,46 @@ static void watch(struct server *server, struct connection *conn, const struct r
 
 	pipeline_get_h264_status(server->pipeline, &status);
 	if (is_hopeless(server, &status))
-		return refuse(conn, &status);
-	if (connection_wants_head(conn) && format->is_bare)
-		return reply_head(conn);
-	if (connection_wants_head(conn) && video_viewers(server->video) &&
+		return refuse(exchange, &status);
+	if (exchange_wants_head(exchange) && format->is_bare)
+		return reply_head(exchange);
+	if (exchange_wants_head(exchange) && video_viewers(server->video) &&
 		*video_codec(server->video))
-		return reply_head_now(server, conn, format, is_chunked);
+		return reply_head_now(server, exchange, format, is_chunked);
 	self = xcalloc(1, sizeof(*self));
+	self->exchange = exchange;
 	self->server = server;
 	self->format = format;
 	self->framing.chunked = is_chunked;
 	self->asked_ns = now_ns();
 	server->traffic[format->kind].clients++;
-	connection_hold(conn, &holder, self, LOOK_AGAIN_MS);
-	video_watch(server->video, &self->viewer, conn, &format->framing);
+	exchange_hold(exchange, &holder, self, LOOK_AGAIN_MS);
+	video_watch(server->video, &self->viewer, exchange_connection(exchange), &format->framing);
 	throttle_wake(server->throttle);
-	log_verbose("H.264 viewer came from %s, %u now", connection_name(conn),
-		video_viewers(server->video));
+	log_verbose("H.264 viewer came from %s, %u now",
+		connection_name(exchange_connection(exchange)), video_viewers(server->video));
 }
 
-static void handle_mp4(struct server *server, struct connection *conn, const struct request *req)
+static void handle_mp4(struct server *server, struct exchange *exchange, const struct request *req)
 {
 	AUTO(auto_free) char *format = request_param(req, "format");
 
 	if (!format || strcmp(format, "mp4") == 0)
-		watch(server, conn, req, &format_mp4);
+		watch(server, exchange, req, &format_mp4);
 	else if (strcmp(format, "annexb") == 0)
-		watch(server, conn, req, &format_avc);
+		watch(server, exchange, req, &format_avc);
 	else
-		reply_text(conn, 400, "There is format=mp4 and format=annexb.");
+		reply_text(exchange, 400, "There is format=mp4 and format=annexb.");
 }
 
-static void handle_avc(struct server *server, struct connection *conn, const struct request *req)
+static void handle_avc(struct server *server, struct exchange *exchange, const struct request *req)
 {
-	watch(server, conn, req, &format_avc);
+	watch(server, exchange, req, &format_avc);
 }
 
-static void handle_h264(struct server *server, struct connection *conn, const struct request *req)
+static void handle_h264(struct server *server, struct exchange *exchange, const struct request *req)
 {
-	watch(server, conn, req, &format_h264);
+	watch(server, exchange, req, &format_h264);
 }
 
 const struct endpoint endpoint_mp4 = {

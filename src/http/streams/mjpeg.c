@@ -76,7 +76,7 @@ static void on_closed(void *arg)
 	free(viewer);
 }
 
-static const struct connection_holder holder = { .drained = on_drained, .closed = on_closed };
+static const struct exchange_holder holder = { .drained = on_drained, .closed = on_closed };
 
 static void make_id(char id[static 17])
 {
@@ -101,16 +101,16 @@ static char *make_key(const struct request *req)
 	return encoded ? encoded : xstrdup("0");
 }
 
-static void handle(struct server *server, struct connection *conn, const struct request *req)
+static void handle(struct server *server, struct exchange *exchange, const struct request *req)
 {
 	char *key = make_key(req);
 	struct viewer *viewer;
 
 	if (!key)
-		return reply_text(conn, 400, "The key is too long.");
+		return reply_text(exchange, 400, "The key is too long.");
 	viewer = xcalloc(1, sizeof(*viewer));
 	viewer->server = server;
-	viewer->conn = conn;
+	viewer->conn = exchange_connection(exchange);
 	viewer->watcher.show = show;
 	viewer->session.key = key;
 	make_id(viewer->session.id);
@@ -123,15 +123,15 @@ static void handle(struct server *server, struct connection *conn, const struct 
 	TAILQ_INSERT_TAIL(&server->viewers, viewer, link);
 	server->n_viewers++;
 	server->traffic[STREAM_MJPEG].clients++;
-	connection_count(conn, &server->traffic[STREAM_MJPEG].bytes);
-	log_verbose("viewer %s came from %s, %u now", viewer->session.id, connection_name(conn),
-		server->n_viewers);
+	connection_count(viewer->conn, &server->traffic[STREAM_MJPEG].bytes);
+	log_verbose("viewer %s came from %s, %u now", viewer->session.id,
+		connection_name(viewer->conn), server->n_viewers);
 
 	hub_watch(server->hub, &viewer->watcher);
-	connection_stream(conn, &holder, viewer);
-	multipart_add_head(connection_output(conn), &viewer->session, server->opt->instance_id,
-		connection_headers(conn));
-	connection_flush(conn); /* and the latest picture after it, by on_drained() */
+	exchange_stream(exchange, &holder, viewer);
+	multipart_add_head(exchange_output(exchange), &viewer->session, server->opt->instance_id,
+		exchange_headers(exchange));
+	connection_flush(viewer->conn); /* and the latest picture after it, by on_drained() */
 }
 
 const struct endpoint endpoint_stream = {

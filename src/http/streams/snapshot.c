@@ -12,7 +12,7 @@
 struct snapshot {
 	struct watcher watcher;
 	struct server *server;
-	struct connection *conn;
+	struct exchange *exchange;
 	int64_t asked_ns;
 };
 
@@ -45,34 +45,34 @@ static void add_headers(struct evbuffer *out, const struct frame *frame)
 }
 
 /* Nobody waits any more: gives the connection back. */
-static struct connection *dissolve(struct snapshot *snapshot)
+static struct exchange *dissolve(struct snapshot *snapshot)
 {
-	struct connection *conn = snapshot->conn;
+	struct exchange *exchange = snapshot->exchange;
 
-	connection_release(conn);
+	exchange_release(exchange);
 	hub_unwatch(snapshot->server->hub, &snapshot->watcher);
 	free(snapshot);
-	return conn;
+	return exchange;
 }
 
 static void show(struct watcher *watcher, const struct exposure *exposure)
 {
 	struct snapshot *snapshot = container_of(watcher, struct snapshot, watcher);
 	const struct frame *frame = exposure->frame;
-	struct connection *conn;
+	struct exchange *exchange;
 	struct evbuffer *out;
 
 	/* It was on its way when the request came. The slate shows what still is. */
 	if (frame->online && frame->captured_ns < snapshot->asked_ns)
 		return;
-	conn = dissolve(snapshot);
-	out = reply_begin(conn, 200);
+	exchange = dissolve(snapshot);
+	out = reply_begin(exchange, 200);
 	add_headers(out, exposure->frame);
 	evbuffer_add_printf(out, "Content-Type: image/jpeg\r\nContent-Length: %zu\r\n\r\n",
 		exposure->frame->plane[0].size);
 	if (chunk_writer_queue_frame(out, exposure->frame, 0) < 0)
-		return connection_close(conn, "out of memory");
-	connection_finish(conn);
+		return connection_close(exchange_connection(exchange), "out of memory");
+	exchange_finish(exchange);
 }
 
 static void on_expired(void *arg)
@@ -92,18 +92,18 @@ static void on_closed(void *arg)
 	dissolve(arg);
 }
 
-static const struct connection_holder holder = { .expired = on_expired, .closed = on_closed };
+static const struct exchange_holder holder = { .expired = on_expired, .closed = on_closed };
 
-static void handle(struct server *server, struct connection *conn, const struct request *req)
+static void handle(struct server *server, struct exchange *exchange, const struct request *req)
 {
 	struct snapshot *snapshot = xcalloc(1, sizeof(*snapshot));
 
 	(void)req;
 	snapshot->watcher.show = show;
 	snapshot->server = server;
-	snapshot->conn = conn;
+	snapshot->exchange = exchange;
 	snapshot->asked_ns = now_ns();
-	connection_hold(conn, &holder, snapshot, WAIT_MS);
+	exchange_hold(exchange, &holder, snapshot, WAIT_MS);
 	hub_watch(server->hub, &snapshot->watcher);
 }
 

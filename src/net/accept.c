@@ -3,9 +3,10 @@
  * Accepting: see accept.h. When there is no room, whoever holds a connection without asking for
  * anything gives it up first, so that half-open connections cannot lock viewers out.
  */
-#include "http/accept.h"
+#include "net/accept.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <netinet/in.h>
 
 #include <event2/listener.h>
@@ -14,6 +15,9 @@
 #include "base/log.h"
 
 #define PAUSE_S 1
+
+#define MAX_PROTOCOLS 4
+#define FIRST_BYTES   64 /* of a connection, by which it is told what is spoken */
 
 /* Accepted at a time: more would keep the pictures of those who are in waiting. */
 #define MAX_BURST 16
@@ -24,6 +28,15 @@ struct acceptor {
 	struct event *resume;    /* ends a pause */
 	struct event *next_turn; /* ends a burst */
 	unsigned burst;
+	const struct protocol *protocol[MAX_PROTOCOLS];
+	unsigned n_protocols;
+	const char *busy;
+};
+
+/* A connection of which nobody knows yet what is spoken on it. */
+struct stranger {
+	struct acceptor *acceptor;
+	struct connection *conn;
 };
 
 static void name_peer(char *name, const struct sockaddr *peer)
@@ -46,32 +59,90 @@ static void name_peer(char *name, const struct sockaddr *peer)
 }
 
 /* In one go and without a connection: there is no place for one. */
-static void send_away(int fd)
+static void send_away(int fd, const char *busy)
 {
-	static const char reply[] = "HTTP/1.1 503 Service Unavailable\r\n"
-				    "Content-Type: text/plain\r\n"
-				    "Content-Length: 22\r\n"
-				    "Retry-After: 1\r\n"
-				    "Connection: close\r\n"
-				    "\r\n"
-				    "Too many connections.\n";
-	char trash[REQUEST_MAX_HEAD];
+	char trash[8 * 1024];
 
-	send(fd, reply, sizeof(reply) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	send(fd, busy, strlen(busy), MSG_DONTWAIT | MSG_NOSIGNAL);
 	shutdown(fd, SHUT_WR);
 	/* Unread input would turn the close into a reset, and that eats the reply. */
 	recv(fd, trash, sizeof(trash), MSG_DONTWAIT);
 	close(fd);
 }
 
+/* ---- what is spoken */
+
+static void hand_over(struct connection *conn, const struct protocol *protocol)
+{
+	connection_set_idle(conn, false);
+	connection_expire(conn, 0);
+	protocol->begin(protocol->arg, conn);
+}
+
+static void on_first_bytes(void *arg)
+{
+	const struct stranger *stranger = arg;
+	const struct acceptor *acceptor = stranger->acceptor;
+	struct connection *conn = stranger->conn;
+	uint8_t bytes[FIRST_BYTES];
+	ev_ssize_t size = evbuffer_copyout(connection_input(conn), bytes, sizeof(bytes));
+
+	for (unsigned i = 0; size > 0 && i < acceptor->n_protocols; i++) {
+		const struct protocol *protocol = acceptor->protocol[i];
+
+		if (!protocol->knows || protocol->knows(bytes, (size_t)size))
+			return hand_over(conn, protocol);
+	}
+	if (size > 0)
+		connection_close(conn, "nobody knows what it speaks");
+}
+
+static void on_silence(void *arg)
+{
+	connection_close(((struct stranger *)arg)->conn, "not a byte came");
+}
+
+static void on_closed(void *arg)
+{
+	(void)arg; /* its memory goes with the connection's */
+}
+
+static const struct connection_owner owner = {
+	.input = on_first_bytes, .expired = on_silence, .closed = on_closed
+};
+
+/* Where one protocol is all there is, its own deadline holds from the start. */
+static void begin(struct acceptor *acceptor, struct connection *conn)
+{
+	struct stranger *stranger;
+
+	if (!acceptor->protocol[0]->knows)
+		return acceptor->protocol[0]->begin(acceptor->protocol[0]->arg, conn);
+	stranger = xcalloc(1, sizeof(*stranger));
+	*stranger = (struct stranger){ acceptor, conn };
+	connection_own(conn, &owner, stranger, stranger);
+	connection_set_idle(conn, true);
+	connection_expire(conn, connection_set_timeout_ms(acceptor->set));
+	connection_read(conn, FIRST_BYTES);
+}
+
+void acceptor_register(struct acceptor *acceptor, const struct protocol *protocol)
+{
+	assert(acceptor->n_protocols < MAX_PROTOCOLS);
+	acceptor->protocol[acceptor->n_protocols++] = protocol;
+	acceptor->busy = protocol->busy ? protocol->busy : acceptor->busy;
+}
+
+/* ---- accepting */
+
 static void admit(struct acceptor *acceptor, int fd, const struct sockaddr *peer)
 {
 	char name[CONNECTION_NAME_SIZE];
 
 	if (connection_set_is_full(acceptor->set) && !connection_set_shed(acceptor->set, 0))
-		return send_away(fd);
+		return send_away(fd, acceptor->busy);
 	name_peer(name, peer);
-	connection_set_add(acceptor->set, fd, name);
+	begin(acceptor, connection_set_add(acceptor->set, fd, name));
 }
 
 /* The listener goes on for as long as there is somebody: in a flood, for ever. */
@@ -128,6 +199,7 @@ int acceptor_create(struct acceptor **out, struct event_base *base, int fd,
 	struct acceptor *acceptor = xcalloc(1, sizeof(*acceptor));
 
 	acceptor->set = set;
+	acceptor->busy = "";
 	acceptor->resume = evtimer_new(base, on_resume, acceptor);
 	acceptor->next_turn = evtimer_new(base, on_next_turn, acceptor);
 	acceptor->listener = evconnlistener_new(base, on_peer, acceptor, LEV_OPT_CLOSE_ON_EXEC, 0,

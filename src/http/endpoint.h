@@ -8,11 +8,11 @@
 
 #include <event2/event.h>
 
+#include "base/rate.h"
+#include "fanout/arbiter.h"
+#include "fanout/fanout.h"
 #include "http/exchange.h"
-#include "http/hub.h"
 #include "http/streams/multipart.h"
-#include "http/throttle.h"
-#include "http/video.h"
 #include "net/listen.h"
 #include "pipeline/pipeline.h"
 #include "settings/options.h"
@@ -33,17 +33,15 @@ struct traffic {
 };
 
 /* Someone who watches /stream. */
-struct viewer {
-	TAILQ_ENTRY(viewer) link; /* server->viewers */
-	struct watcher watcher;
+struct mjpeg_viewer {
+	TAILQ_ENTRY(mjpeg_viewer) link; /* server->mjpeg_viewers */
+	struct viewer viewer;
 	struct server *server;
 	struct connection *conn;
 	struct multipart_session session;
 	struct latency_sending sending;
 	struct rate rate;
-	uint64_t shown;   /* the number of the last picture that was written */
 	size_t untouched; /* length of the output in which no byte of its part was sent yet */
-	bool dual_due;    /* wishes.dual_final_frames: a picture equal to the last goes out once */
 };
 
 struct server {
@@ -53,20 +51,17 @@ struct server {
 	struct settings *settings; /* NULL: nothing may change */
 	struct settings_change *change;
 	struct event_base *base;
-	struct hub *hub;
-	struct video *video;
-	struct throttle *throttle;
+	struct fanout *jpeg, *h264;
+	struct arbiter *arbiter;
 	struct connection_set *connections;
 	struct listener listener;
 	struct acceptor *acceptor;
 	struct exchange_server requests;
 	struct protocol http;
 	char *auth_token; /* NULL: everyone may */
-	TAILQ_HEAD(, viewer) viewers;
-	unsigned n_viewers;
+	TAILQ_HEAD(, mjpeg_viewer) mjpeg_viewers;
 	struct traffic traffic[STREAM_KINDS];
 	int64_t started_us; /* of the wall clock */
-	uint64_t n_skipped; /* pictures that a viewer's line was too busy for */
 };
 
 struct endpoint {

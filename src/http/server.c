@@ -215,19 +215,21 @@ static int start(struct server *server)
 	const struct options *opt = server->opt;
 	struct connection_limits limits = { .connections = max_connections(opt),
 		.timeout_s = opt->server_timeout_s };
+	struct fanout_rule jpeg = fanout_rule_jpeg;
 	int res;
 
 	if ((res = static_check(opt)) < 0 || (res = listener_open(&server->listener, opt)) < 0)
 		return res;
-	if ((res = hub_create(&server->hub, server->base, pipeline_jpeg(server->pipeline), opt)) <
-			0 ||
-		(res = video_create(&server->video, server->base,
-			 pipeline_h264(server->pipeline))) < 0 ||
+	jpeg.drop_same = &opt->drop_same_frames;
+	if ((res = fanout_create(&server->jpeg, server->base, pipeline_jpeg(server->pipeline),
+		     &jpeg)) < 0 ||
+		(res = fanout_create(&server->h264, server->base, pipeline_h264(server->pipeline),
+			 &fanout_rule_h264)) < 0 ||
 		(res = settings_change_create(&server->change, server)) < 0) {
 		log_error("no eventfd: %s; raise the limit of open files", strerror(-res));
 		return res;
 	}
-	server->throttle = throttle_create(server->base, server->pipeline, server->video, opt);
+	server->arbiter = arbiter_create(server->base, server->pipeline, server->h264, opt);
 	server->connections = connection_set_create(server->base, &limits);
 	if (*opt->passwd && !*opt->user)
 		log_warn("--passwd protects nothing without --user");
@@ -257,7 +259,7 @@ int server_create(struct server **out, struct event_base *base, struct pipeline 
 	server->base = base;
 	server->listener.fd = -1;
 	server->started_us = wall_us();
-	TAILQ_INIT(&server->viewers);
+	TAILQ_INIT(&server->mjpeg_viewers);
 	if ((res = start(server)) < 0) {
 		server_destroy(server);
 		return res;
@@ -269,7 +271,7 @@ int server_create(struct server **out, struct event_base *base, struct pipeline 
 void server_set_sinks(struct server *server, struct sinks *sinks)
 {
 	server->sinks = sinks;
-	throttle_set_sinks(server->throttle, sinks);
+	arbiter_set_sinks(server->arbiter, sinks);
 }
 
 void server_set_settings(struct server *server, struct settings *settings)
@@ -284,9 +286,9 @@ void server_destroy(struct server *server)
 	acceptor_destroy(server->acceptor);
 	listener_close(&server->listener);
 	connection_set_destroy(server->connections);
-	hub_destroy(server->hub);
-	throttle_destroy(server->throttle);
-	video_destroy(server->video);
+	fanout_destroy(server->jpeg);
+	arbiter_destroy(server->arbiter);
+	fanout_destroy(server->h264);
 	settings_change_destroy(server->change);
 	free(server->auth_token);
 	free(server);
@@ -299,5 +301,5 @@ const char *server_url(const struct server *server)
 
 unsigned server_clients(const struct server *server)
 {
-	return server->n_viewers + video_viewers(server->video);
+	return server->traffic[STREAM_MJPEG].clients + fanout_viewers(server->h264);
 }

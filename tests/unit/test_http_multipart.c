@@ -26,7 +26,7 @@ static void release(struct frame *frame)
 	free(frame);
 }
 
-static struct exposure expose(void)
+static struct delivery expose(void)
 {
 	struct frame *frame = xcalloc(1, sizeof(*frame));
 
@@ -38,12 +38,10 @@ static struct exposure expose(void)
 	frame->online = true;
 	frame->captured_ns = 1234567890123;
 	frame->grabbed_ns = 1234600000000;
-	return (struct exposure){ .frame = frame,
-		.number = 1,
+	return (struct delivery){ .packed = frame,
 		.dropped = 3,
 		.begin_ns = 2000000000,
-		.cmp_ns = 2000001000,
-		.end_ns = 2000002000 };
+		.cmp_ns = 2000001000 };
 }
 
 /* Everything in the buffer, as text, with the digits of wall-clock times replaced. */
@@ -66,12 +64,12 @@ static const char *part(struct multipart_wishes wishes)
 {
 	struct multipart_session session = { .wishes = wishes };
 	struct evbuffer *out = evbuffer_new();
-	struct exposure exposure = expose();
+	struct delivery delivery = expose();
 	const char *text;
 
-	assert_int_equal(multipart_add_part(out, &session, &exposure, 25), 0);
+	assert_int_equal(multipart_add_part(out, &session, &delivery, 25), 0);
 	text = text_of(out);
-	frame_unref(exposure.frame);
+	frame_unref(delivery.packed);
 	evbuffer_free(out);
 	return text;
 }
@@ -155,7 +153,7 @@ static void extra_headers_say_all_about_the_picture(void **state)
 				     "X-UStreamer-Encode-End-Time: 1234.600000\r\n"
 				     "X-UStreamer-Expose-Begin-Time: 2.000000\r\n"
 				     "X-UStreamer-Expose-Cmp-Time: 2.000001\r\n"
-				     "X-UStreamer-Expose-End-Time: 2.000002\r\n"
+				     "X-UStreamer-Expose-End-Time: 2.000001\r\n"
 				     "X-UStreamer-Send-Time: 2000.000000\r\n"
 				     "X-UStreamer-Latency: 765.432109\r\n"));
 	assert_non_null(strstr(text, "\r\n\r\nPICTURE\r\n--boundarydonotcross\r\n"));
@@ -165,12 +163,12 @@ static void the_frame_is_held_until_it_is_sent(void **state)
 {
 	struct multipart_session session = { 0 };
 	struct evbuffer *out = evbuffer_new();
-	struct exposure exposure = expose();
+	struct delivery delivery = expose();
 
 	(void)state;
 	released = 0;
-	multipart_add_part(out, &session, &exposure, 0);
-	frame_unref(exposure.frame);
+	multipart_add_part(out, &session, &delivery, 0);
+	frame_unref(delivery.packed);
 	assert_int_equal(released, 0);
 	evbuffer_drain(out, evbuffer_get_length(out));
 	assert_int_equal(released, 1);

@@ -13,7 +13,7 @@ static void handle(struct server *server, struct exchange *exchange, const struc
 	if (!body)
 		return reply_error(exchange, 400, fault.field, fault.text);
 	json_decref(body);
-	video_ask_key(server->video);
+	fanout_ask_key(server->h264);
 	reply_nothing(exchange);
 }
 

@@ -186,8 +186,8 @@ static void add_clients(struct evbuffer *out, const struct server *server)
 	evbuffer_add_printf(out,
 		"hdmicast_frames_unsent_total{medium=\"jpeg\"} %llu\n"
 		"hdmicast_frames_unsent_total{medium=\"h264\"} %llu\n",
-		(unsigned long long)server->n_skipped,
-		(unsigned long long)video_skipped(server->video));
+		(unsigned long long)fanout_skipped(server->jpeg),
+		(unsigned long long)fanout_skipped(server->h264));
 }
 
 static void add_shm(struct evbuffer *out, struct sinks *sinks, const char *name, const char *type,

@@ -35,9 +35,9 @@ static json_t *describe_source(const struct server *server, const struct pipelin
 static json_t *describe_stream(const struct server *server)
 {
 	json_t *clients = json_object();
-	const struct viewer *viewer;
+	const struct mjpeg_viewer *viewer;
 
-	TAILQ_FOREACH(viewer, &server->viewers, link)
+	TAILQ_FOREACH(viewer, &server->mjpeg_viewers, link)
 	{
 		const struct multipart_wishes *wishes = &viewer->session.wishes;
 
@@ -48,8 +48,8 @@ static json_t *describe_stream(const struct server *server)
 				"dual_final_frames", wishes->dual_final_frames, "zero_data",
 				wishes->zero_data, "key", viewer->session.key));
 	}
-	return json_pack("{s:i, s:i, s:o}", "queued_fps", (int)hub_fps(server->hub), "clients",
-		(int)server->n_viewers, "clients_stat", clients);
+	return json_pack("{s:i, s:i, s:o}", "queued_fps", (int)fanout_fps(server->jpeg), "clients",
+		(int)server->traffic[STREAM_MJPEG].clients, "clients_stat", clients);
 }
 
 /* As people write it: "4.0"; "" when there is none yet. */
@@ -83,8 +83,18 @@ static json_t *count_h264(const struct server *server, const struct h264_status 
 		(json_int_t)status->same, "late", (json_int_t)status->late, "lost",
 		(json_int_t)status->lost, "opened", (json_int_t)status->opened, "failures",
 		(json_int_t)status->failures, "encode_ms", status->encode_ns / 1e6, "convert_ms",
-		status->convert_ns / 1e6, "clients", (int)video_viewers(server->video),
-		"skipped_frames", (json_int_t)video_skipped(server->video));
+		status->convert_ns / 1e6, "clients", (int)fanout_viewers(server->h264),
+		"skipped_frames", (json_int_t)fanout_skipped(server->h264));
+}
+
+static json_t *describe_limit(const struct server *server)
+{
+	struct arbiter_view view;
+
+	arbiter_get_view(server->arbiter, &view);
+	return json_pack("{s:b, s:b, s:i, s:i, s:s}", "enabled", view.enabled, "active",
+		view.limit.bitrate_kbps || view.limit.fps, "bitrate", (int)view.limit.bitrate_kbps,
+		"fps", (int)view.limit.fps, "reason", view.reason);
 }
 
 static json_t *describe_h264(const struct server *server)
@@ -96,8 +106,8 @@ static json_t *describe_h264(const struct server *server)
 	result = describe_h264_encoder(&status);
 	counts = count_h264(server, &status);
 	json_object_update(result, counts);
-	json_object_set_new(result, "codec", json_string(video_codec(server->video)));
-	json_object_set_new(result, "adaptive", throttle_describe(server->throttle));
+	json_object_set_new(result, "codec", json_string(fanout_codec(server->h264)));
+	json_object_set_new(result, "adaptive", describe_limit(server));
 	json_decref(counts);
 	return result;
 }
@@ -209,7 +219,7 @@ static json_t *describe(const struct server *server)
 	json_object_set_new(result, "http",
 		json_pack("{s:i, s:I}", "connections",
 			(int)connection_set_count(server->connections), "skipped_frames",
-			(json_int_t)server->n_skipped));
+			(json_int_t)fanout_skipped(server->jpeg)));
 	return json_pack("{s:b, s:o}", "ok", 1, "result", result);
 }
 

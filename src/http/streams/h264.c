@@ -20,7 +20,7 @@
 
 /* One of the ways in which it is sent. */
 struct format {
-	struct video_framing framing;
+	struct viewer_ops ops;
 	int (*make)(struct framing *framing, struct chunk_writer *out, struct frame *packed);
 	enum stream_kind kind;
 	const char *type;
@@ -29,7 +29,8 @@ struct format {
 };
 
 struct h264_viewer {
-	struct video_viewer viewer;
+	struct viewer viewer;
+	struct latency_sending sending;
 	struct exchange *exchange;
 	struct server *server;
 	const struct format *format;
@@ -43,19 +44,18 @@ static void on_drained(void *arg)
 {
 	struct h264_viewer *self = arg;
 
-	latency_note_sent(pipeline_latency(self->server->pipeline, MEDIUM_H264),
-		&self->viewer.sending);
-	video_go_on(&self->viewer); /* may be its end */
+	latency_note_sent(pipeline_latency(self->server->pipeline, MEDIUM_H264), &self->sending);
+	fanout_go_on(&self->viewer); /* may be its end */
 }
 
 static void on_closed(void *arg)
 {
 	struct h264_viewer *self = arg;
 
-	video_unwatch(&self->viewer);
+	fanout_unwatch(&self->viewer);
 	log_verbose("H.264 viewer left after %llu access units, %llu skipped, %u viewers now",
 		(unsigned long long)self->viewer.sent, (unsigned long long)self->viewer.skipped,
-		video_viewers(self->server->video));
+		fanout_viewers(self->server->h264));
 	self->server->traffic[self->format->kind].clients--;
 	framing_finish(&self->framing);
 	free(self);
@@ -125,9 +125,9 @@ static void stream(struct h264_viewer *self, struct exchange *exchange)
 	exchange_stream(exchange, &holder, self);
 }
 
-static bool begin(struct video_viewer *viewer, const struct frame *packed)
+/* False: that was all this viewer wanted, and it is gone. */
+static bool begin(struct h264_viewer *self, const struct frame *packed)
 {
-	struct h264_viewer *self = container_of(viewer, struct h264_viewer, viewer);
 	struct exchange *exchange = self->exchange;
 	bool head_only = exchange_wants_head(exchange);
 	char codec[AVC_CODEC_SIZE] = "";
@@ -147,15 +147,42 @@ static bool begin(struct video_viewer *viewer, const struct frame *packed)
 	return false;
 }
 
-static int make(struct video_viewer *viewer, struct chunk_writer *out, struct frame *packed)
+static struct h264_viewer *viewer_of(struct viewer *viewer)
 {
-	struct h264_viewer *self = container_of(viewer, struct h264_viewer, viewer);
+	return container_of(viewer, struct h264_viewer, viewer);
+}
 
-	return self->format->make(&self->framing, out, packed);
+/* The kernel is not asked about who has got nothing. */
+static bool is_clear(struct viewer *viewer)
+{
+	return viewer->is_new ||
+	       connection_is_clear(exchange_connection(viewer_of(viewer)->exchange));
+}
+
+static uint64_t acked(struct viewer *viewer)
+{
+	return connection_acked(exchange_connection(viewer_of(viewer)->exchange));
+}
+
+static void send_unit(struct viewer *viewer, const struct delivery *delivery)
+{
+	struct h264_viewer *self = viewer_of(viewer);
+	struct connection *conn = exchange_connection(self->exchange);
+	struct chunk_writer chunk;
+	int res;
+
+	if (delivery->is_first && !begin(self, delivery->packed))
+		return;
+	chunk_writer_init(&chunk);
+	res = self->format->make(&self->framing, &chunk, delivery->packed);
+	if (res < 0)
+		return connection_close(conn, "cannot be sent: %s", strerror(-res));
+	latency_begin_sending(&self->sending, delivery->packed);
+	connection_send(conn, &chunk); /* and the next one after it, by on_drained() */
 }
 
 static const struct format format_mp4 = {
-	.framing = { framing_pack_mp4, begin, make },
+	.ops = { framing_pack_mp4, is_clear, send_unit, acked },
 	.make = framing_make_mp4,
 	.kind = STREAM_MP4,
 	.type = "video/mp4",
@@ -163,14 +190,14 @@ static const struct format format_mp4 = {
 };
 
 static const struct format format_avc = {
-	.framing = { NULL, begin, make },
+	.ops = { NULL, is_clear, send_unit, acked },
 	.make = framing_make_avc,
 	.kind = STREAM_AVC,
 	.type = "application/x-hdmicast-avc",
 };
 
 static const struct format format_h264 = {
-	.framing = { NULL, begin, make },
+	.ops = { NULL, is_clear, send_unit, acked },
 	.make = framing_make_h264,
 	.kind = STREAM_H264,
 	.type = "video/h264",
@@ -180,14 +207,14 @@ static const struct format format_h264 = {
 /* Whether there is no point in waiting. Without viewers, a failed encoder may not know better. */
 static bool is_hopeless(const struct server *server, const struct h264_status *status)
 {
-	return has(status, "off") || (has(status, "failed") && video_viewers(server->video));
+	return has(status, "off") || (has(status, "failed") && fanout_viewers(server->h264));
 }
 
 /* HEAD while others watch is no reason to give all of them a key frame: the codec is known. */
 static void reply_head_now(const struct server *server, struct exchange *exchange,
 	const struct format *format, bool is_chunked)
 {
-	write_headers(exchange, format, is_chunked, video_codec(server->video));
+	write_headers(exchange, format, is_chunked, fanout_codec(server->h264));
 	exchange_finish(exchange);
 }
 
@@ -203,8 +230,8 @@ static void watch(struct server *server, struct exchange *exchange, const struct
 		return refuse(exchange, &status);
 	if (exchange_wants_head(exchange) && format->is_bare)
 		return reply_head(exchange);
-	if (exchange_wants_head(exchange) && video_viewers(server->video) &&
-		*video_codec(server->video))
+	if (exchange_wants_head(exchange) && fanout_viewers(server->h264) &&
+		*fanout_codec(server->h264))
 		return reply_head_now(server, exchange, format, is_chunked);
 	self = xcalloc(1, sizeof(*self));
 	self->exchange = exchange;
@@ -214,10 +241,10 @@ static void watch(struct server *server, struct exchange *exchange, const struct
 	self->asked_ns = now_ns();
 	server->traffic[format->kind].clients++;
 	exchange_hold(exchange, &holder, self, LOOK_AGAIN_MS);
-	video_watch(server->video, &self->viewer, exchange_connection(exchange), &format->framing);
-	throttle_wake(server->throttle);
+	fanout_watch(server->h264, &self->viewer, &format->ops);
+	arbiter_wake(server->arbiter);
 	log_verbose("H.264 viewer came from %s, %u now",
-		connection_name(exchange_connection(exchange)), video_viewers(server->video));
+		connection_name(exchange_connection(exchange)), fanout_viewers(server->h264));
 }
 
 static void handle_mp4(struct server *server, struct exchange *exchange, const struct request *req)

@@ -19,61 +19,63 @@
 
 #define MAX_KEY 256 /* characters, before encoding: it is listed in /state */
 
-static void send_picture(struct viewer *viewer, const struct exposure *exposure)
+static struct mjpeg_viewer *viewer_of(struct viewer *viewer)
 {
-	struct evbuffer *out = connection_output(viewer->conn);
+	return container_of(viewer, struct mjpeg_viewer, viewer);
+}
+
+/* A picture of which the line took nothing may be replaced: what comes is fresher. */
+static bool is_clear(struct viewer *viewer)
+{
+	struct mjpeg_viewer *self = viewer_of(viewer);
+	size_t pending = evbuffer_get_length(connection_output(self->conn));
+
+	return !pending || pending == self->untouched;
+}
+
+static void send_picture(struct viewer *viewer, const struct delivery *delivery)
+{
+	struct mjpeg_viewer *self = viewer_of(viewer);
+	struct evbuffer *out = connection_output(self->conn);
 	size_t pending = evbuffer_get_length(out);
 	int64_t now = now_ns();
 
 	if (pending) {
-		viewer->server->n_skipped++;
-		if (pending != viewer->untouched)
-			return; /* it gets the newest when this one is through: on_drained() */
-		/* The line took nothing of the picture that waits: this one is fresher. */
 		evbuffer_drain(out, pending);
+		viewer_count_skipped(viewer, 1);
 	} else {
-		rate_tick(&viewer->rate, now);
+		rate_tick(&self->rate, now);
 	}
-	if (multipart_add_part(out, &viewer->session, exposure, rate_get(&viewer->rate, now)) < 0)
-		return connection_close(viewer->conn, "out of memory");
-	latency_begin_sending(&viewer->sending, exposure->frame);
-	viewer->shown = exposure->number;
-	viewer->dual_due = viewer->session.wishes.dual_final_frames && !exposure->same;
-	viewer->untouched = evbuffer_get_length(out);
-	connection_flush(viewer->conn); /* may be the end of the viewer */
+	if (multipart_add_part(out, &self->session, delivery, rate_get(&self->rate, now)) < 0)
+		return connection_close(self->conn, "out of memory");
+	latency_begin_sending(&self->sending, delivery->packed);
+	viewer->wants_same = self->session.wishes.dual_final_frames && !delivery->is_same;
+	self->untouched = evbuffer_get_length(out);
+	connection_flush(self->conn); /* may be the end of the viewer */
 }
 
-static void show(struct watcher *watcher, const struct exposure *exposure)
-{
-	struct viewer *viewer = container_of(watcher, struct viewer, watcher);
-
-	if (!exposure->same || viewer->dual_due)
-		send_picture(viewer, exposure);
-}
+static const struct viewer_ops ops = { .is_clear = is_clear, .send = send_picture };
 
 static void on_drained(void *arg)
 {
-	struct viewer *viewer = arg;
-	const struct exposure *latest = hub_latest(viewer->server->hub);
+	struct mjpeg_viewer *self = arg;
 
-	latency_note_sent(pipeline_latency(viewer->server->pipeline, MEDIUM_JPEG),
-		&viewer->sending);
-	if (latest && latest->number != viewer->shown)
-		send_picture(viewer, latest);
+	latency_note_sent(pipeline_latency(self->server->pipeline, MEDIUM_JPEG), &self->sending);
+	fanout_go_on(&self->viewer);
 }
 
 static void on_closed(void *arg)
 {
-	struct viewer *viewer = arg;
-	struct server *server = viewer->server;
+	struct mjpeg_viewer *self = arg;
+	struct server *server = self->server;
 
-	TAILQ_REMOVE(&server->viewers, viewer, link);
-	server->n_viewers--;
+	TAILQ_REMOVE(&server->mjpeg_viewers, self, link);
 	server->traffic[STREAM_MJPEG].clients--;
-	log_verbose("viewer %s left, %u now", viewer->session.id, server->n_viewers);
-	hub_unwatch(server->hub, &viewer->watcher);
-	free(viewer->session.key);
-	free(viewer);
+	log_verbose("viewer %s left, %u now", self->session.id,
+		server->traffic[STREAM_MJPEG].clients);
+	fanout_unwatch(&self->viewer);
+	free(self->session.key);
+	free(self);
 }
 
 static const struct exchange_holder holder = { .drained = on_drained, .closed = on_closed };
@@ -104,34 +106,33 @@ static char *make_key(const struct request *req)
 static void handle(struct server *server, struct exchange *exchange, const struct request *req)
 {
 	char *key = make_key(req);
-	struct viewer *viewer;
+	struct mjpeg_viewer *self;
 
 	if (!key)
 		return reply_text(exchange, 400, "The key is too long.");
-	viewer = xcalloc(1, sizeof(*viewer));
-	viewer->server = server;
-	viewer->conn = exchange_connection(exchange);
-	viewer->watcher.show = show;
-	viewer->session.key = key;
-	make_id(viewer->session.id);
-	viewer->session.wishes = (struct multipart_wishes){
+	self = xcalloc(1, sizeof(*self));
+	self->server = server;
+	self->conn = exchange_connection(exchange);
+	self->viewer.wants_latest = true;
+	self->session.key = key;
+	make_id(self->session.id);
+	self->session.wishes = (struct multipart_wishes){
 		.extra_headers = request_flag(req, "extra_headers"),
 		.advance_headers = request_flag(req, "advance_headers"),
 		.dual_final_frames = request_flag(req, "dual_final_frames"),
 		.zero_data = request_flag(req, "zero_data"),
 	};
-	TAILQ_INSERT_TAIL(&server->viewers, viewer, link);
-	server->n_viewers++;
+	TAILQ_INSERT_TAIL(&server->mjpeg_viewers, self, link);
 	server->traffic[STREAM_MJPEG].clients++;
-	connection_count(viewer->conn, &server->traffic[STREAM_MJPEG].bytes);
-	log_verbose("viewer %s came from %s, %u now", viewer->session.id,
-		connection_name(viewer->conn), server->n_viewers);
+	connection_count(self->conn, &server->traffic[STREAM_MJPEG].bytes);
+	log_verbose("viewer %s came from %s, %u now", self->session.id, connection_name(self->conn),
+		server->traffic[STREAM_MJPEG].clients);
 
-	hub_watch(server->hub, &viewer->watcher);
-	exchange_stream(exchange, &holder, viewer);
-	multipart_add_head(exchange_output(exchange), &viewer->session, server->opt->instance_id,
+	fanout_watch(server->jpeg, &self->viewer, &ops);
+	exchange_stream(exchange, &holder, self);
+	multipart_add_head(connection_output(self->conn), &self->session, server->opt->instance_id,
 		exchange_headers(exchange));
-	connection_flush(viewer->conn); /* and the latest picture after it, by on_drained() */
+	connection_flush(self->conn); /* and the latest picture after it, by on_drained() */
 }
 
 const struct endpoint endpoint_stream = {

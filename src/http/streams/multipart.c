@@ -48,10 +48,10 @@ void multipart_add_head(struct evbuffer *out, const struct multipart_session *se
 		add_opening(out);
 }
 
-static void add_extra_headers(struct evbuffer *out, const struct exposure *exposure,
+static void add_extra_headers(struct evbuffer *out, const struct delivery *delivery,
 	unsigned client_fps)
 {
-	const struct frame *frame = exposure->frame;
+	const struct frame *frame = delivery->packed;
 	int64_t sent_ns = now_ns();
 	/* A picture that the device compressed was never encoded: it took no time. */
 	int64_t begin_ns = frame->encode_begin_ns ? frame->encode_begin_ns : frame->grabbed_ns;
@@ -63,22 +63,22 @@ static void add_extra_headers(struct evbuffer *out, const struct exposure *expos
 		"X-UStreamer-Width: %u\r\n"
 		"X-UStreamer-Height: %u\r\n"
 		"X-UStreamer-Client-FPS: %u\r\n",
-		frame->online ? "true" : "false", exposure->dropped, frame->width, frame->height,
+		frame->online ? "true" : "false", delivery->dropped, frame->width, frame->height,
 		client_fps);
 	add_time(out, "Grab-Time", frame->captured_ns); /* its name before 6.46 */
 	add_time(out, "Grab-Begin-Time", frame->captured_ns);
 	add_time(out, "Grab-End-Time", frame->grabbed_ns);
 	add_time(out, "Encode-Begin-Time", begin_ns);
 	add_time(out, "Encode-End-Time", end_ns);
-	add_time(out, "Expose-Begin-Time", exposure->begin_ns);
-	add_time(out, "Expose-Cmp-Time", exposure->cmp_ns);
-	add_time(out, "Expose-End-Time", exposure->end_ns);
+	add_time(out, "Expose-Begin-Time", delivery->begin_ns);
+	add_time(out, "Expose-Cmp-Time", delivery->cmp_ns);
+	add_time(out, "Expose-End-Time", delivery->cmp_ns);
 	add_time(out, "Send-Time", sent_ns);
 	add_time(out, "Latency", sent_ns - frame->captured_ns);
 }
 
 int multipart_add_part(struct evbuffer *out, const struct multipart_session *session,
-	const struct exposure *exposure, unsigned client_fps)
+	const struct delivery *delivery, unsigned client_fps)
 {
 	const struct multipart_wishes *wishes = &session->wishes;
 	int res;
@@ -90,13 +90,13 @@ int multipart_add_part(struct evbuffer *out, const struct multipart_session *ses
 			"Content-Type: image/jpeg\r\n"
 			"Content-Length: %zu\r\n"
 			"X-Timestamp: %s\r\n",
-			wishes->zero_data ? 0 : exposure->frame->plane[0].size,
+			wishes->zero_data ? 0 : delivery->packed->plane[0].size,
 			multipart_format_time(text, wall_us() * NS_PER_US));
 		if (wishes->extra_headers)
-			add_extra_headers(out, exposure, client_fps);
+			add_extra_headers(out, delivery, client_fps);
 		evbuffer_add(out, "\r\n", 2);
 	}
-	if (!wishes->zero_data && (res = chunk_writer_queue_frame(out, exposure->frame, 0)) < 0)
+	if (!wishes->zero_data && (res = chunk_writer_queue_frame(out, delivery->packed, 0)) < 0)
 		return res;
 	evbuffer_add(out, "\r\n--" BOUNDARY "\r\n", strlen("\r\n--" BOUNDARY "\r\n"));
 	if (wishes->advance_headers)

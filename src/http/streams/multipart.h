@@ -12,7 +12,7 @@
 
 #include <event2/buffer.h>
 
-#include "http/hub.h"
+#include "fanout/fanout.h"
 
 /* What a client asks for in the query of /stream. */
 struct multipart_wishes {
@@ -37,6 +37,6 @@ void multipart_add_head(struct evbuffer *out, const struct multipart_session *se
 	const char *instance_id, const char *headers);
 /* One picture and the boundary after it. -ENOMEM: nothing sensible can follow. */
 int multipart_add_part(struct evbuffer *out, const struct multipart_session *session,
-	const struct exposure *exposure, unsigned client_fps);
+	const struct delivery *delivery, unsigned client_fps);
 
 #endif

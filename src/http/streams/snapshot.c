@@ -10,7 +10,7 @@
 #define WAIT_MS 4000
 
 struct snapshot {
-	struct watcher watcher;
+	struct viewer viewer;
 	struct server *server;
 	struct exchange *exchange;
 	int64_t asked_ns;
@@ -50,15 +50,21 @@ static struct exchange *dissolve(struct snapshot *snapshot)
 	struct exchange *exchange = snapshot->exchange;
 
 	exchange_release(exchange);
-	hub_unwatch(snapshot->server->hub, &snapshot->watcher);
+	fanout_unwatch(&snapshot->viewer);
 	free(snapshot);
 	return exchange;
 }
 
-static void show(struct watcher *watcher, const struct exposure *exposure)
+static bool is_clear(struct viewer *viewer)
 {
-	struct snapshot *snapshot = container_of(watcher, struct snapshot, watcher);
-	const struct frame *frame = exposure->frame;
+	(void)viewer;
+	return true;
+}
+
+static void send_picture(struct viewer *viewer, const struct delivery *delivery)
+{
+	struct snapshot *snapshot = container_of(viewer, struct snapshot, viewer);
+	struct frame *frame = delivery->packed;
 	struct exchange *exchange;
 	struct evbuffer *out;
 
@@ -67,13 +73,15 @@ static void show(struct watcher *watcher, const struct exposure *exposure)
 		return;
 	exchange = dissolve(snapshot);
 	out = reply_begin(exchange, 200);
-	add_headers(out, exposure->frame);
+	add_headers(out, frame);
 	evbuffer_add_printf(out, "Content-Type: image/jpeg\r\nContent-Length: %zu\r\n\r\n",
-		exposure->frame->plane[0].size);
-	if (chunk_writer_queue_frame(out, exposure->frame, 0) < 0)
+		frame->plane[0].size);
+	if (chunk_writer_queue_frame(out, frame, 0) < 0)
 		return connection_close(exchange_connection(exchange), "out of memory");
 	exchange_finish(exchange);
 }
+
+static const struct viewer_ops ops = { .is_clear = is_clear, .send = send_picture };
 
 static void on_expired(void *arg)
 {
@@ -99,12 +107,12 @@ static void handle(struct server *server, struct exchange *exchange, const struc
 	struct snapshot *snapshot = xcalloc(1, sizeof(*snapshot));
 
 	(void)req;
-	snapshot->watcher.show = show;
+	snapshot->viewer.wants_same = true;
 	snapshot->server = server;
 	snapshot->exchange = exchange;
 	snapshot->asked_ns = now_ns();
 	exchange_hold(exchange, &holder, snapshot, WAIT_MS);
-	hub_watch(server->hub, &snapshot->watcher);
+	fanout_watch(server->jpeg, &snapshot->viewer, &ops);
 }
 
 const struct endpoint endpoint_snapshot = {

@@ -7,13 +7,13 @@
 #include <cmocka.h>
 
 #include "base/util.h"
-#include "http/adapt.h"
+#include "fanout/adaptation.h"
 
 #define WANTED 4000
 
 /* An encoder, and lines that take so much. */
 struct world {
-	struct adapt adapt;
+	struct adaptation adapt;
 	int64_t now_ns;
 	unsigned n_lines, line_kbps[3];
 	unsigned least_stream; /* the encoder makes no less */
@@ -39,7 +39,7 @@ static unsigned kbps(const struct world *world)
 static void look(struct world *world)
 {
 	unsigned stream = MAX(MIN(kbps(world), world->need_kbps), world->least_stream);
-	struct adapt_look look = { .now_ns = world->now_ns += ADAPT_PERIOD_MS * NS_PER_MS,
+	struct adaptation_look look = { .now_ns = world->now_ns += ADAPTATION_PERIOD_MS * NS_PER_MS,
 		.wanted_kbps = WANTED,
 		.fps = world->adapt.fps ? world->adapt.fps : 30,
 		.viewers = world->n_lines,
@@ -55,12 +55,12 @@ static void look(struct world *world)
 		look.congested++;
 		look.line_kbps = MAX(look.line_kbps, world->line_kbps[i]);
 	}
-	adapt_step(&world->adapt, &look);
+	adaptation_step(&world->adapt, &look);
 }
 
 static void go(struct world *world, unsigned seconds)
 {
-	for (unsigned i = 0; i < seconds * 1000 / ADAPT_PERIOD_MS; i++)
+	for (unsigned i = 0; i < seconds * 1000 / ADAPTATION_PERIOD_MS; i++)
 		look(world);
 }
 
@@ -251,7 +251,7 @@ static void a_rate_that_was_too_much_is_tried_again_seldom(void **state)
 	(void)state;
 	world.least_stream = 1300;
 	go(&world, 20);
-	for (unsigned i = 0; i < 120 * 1000 / ADAPT_PERIOD_MS; i++) {
+	for (unsigned i = 0; i < 120 * 1000 / ADAPTATION_PERIOD_MS; i++) {
 		before = world.adapt.fps;
 		look(&world);
 		changes += world.adapt.fps != before;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* How far the stream is to be limited: see adapt.h. */
-#include "http/adapt.h"
+/* How far the stream is to be limited: see adaptation.h. */
+#include "fanout/adaptation.h"
 
 #include "base/util.h"
 
@@ -25,7 +25,7 @@ static unsigned percent(unsigned value, unsigned of)
 	return (unsigned)((uint64_t)value * of / 100);
 }
 
-static bool lower_fps(struct adapt *adapt, const struct adapt_look *look)
+static bool lower_fps(struct adaptation *adapt, const struct adaptation_look *look)
 {
 	unsigned fps = adapt->fps ? adapt->fps : look->fps;
 	unsigned lower = MAX(fps * 2 / 3, adapt->least_fps);
@@ -40,7 +40,7 @@ static bool lower_fps(struct adapt *adapt, const struct adapt_look *look)
 	return true;
 }
 
-static bool lower(struct adapt *adapt, const struct adapt_look *look, unsigned now_kbps)
+static bool lower(struct adaptation *adapt, const struct adaptation_look *look, unsigned now_kbps)
 {
 	unsigned least = MIN(adapt->least_kbps, now_kbps);
 	unsigned target = look->line_kbps ? percent(look->line_kbps, USED) : now_kbps / 2;
@@ -57,7 +57,7 @@ static bool lower(struct adapt *adapt, const struct adapt_look *look, unsigned n
 	return true;
 }
 
-static unsigned next_kbps(struct adapt *adapt, const struct adapt_look *look)
+static unsigned next_kbps(struct adaptation *adapt, const struct adaptation_look *look)
 {
 	unsigned step = look->congested || look->others ? BESIDE : STEP, next;
 	bool is_recent = look->now_ns - adapt->bad_ns < REMEMBER_NS;
@@ -73,7 +73,7 @@ static unsigned next_kbps(struct adapt *adapt, const struct adapt_look *look)
 }
 
 /* What was too much is tried again now and then, for each try makes the line late. */
-static bool raise_fps(struct adapt *adapt, const struct adapt_look *look)
+static bool raise_fps(struct adaptation *adapt, const struct adaptation_look *look)
 {
 	unsigned next = MIN(adapt->fps * 3 / 2 + 1, adapt->full_fps);
 
@@ -84,7 +84,7 @@ static bool raise_fps(struct adapt *adapt, const struct adapt_look *look)
 	return true;
 }
 
-static bool raise_limits(struct adapt *adapt, const struct adapt_look *look)
+static bool raise_limits(struct adaptation *adapt, const struct adaptation_look *look)
 {
 	unsigned kbps = adapt->kbps;
 
@@ -98,17 +98,18 @@ static bool raise_limits(struct adapt *adapt, const struct adapt_look *look)
 	return adapt->kbps != kbps;
 }
 
-static bool forget(struct adapt *adapt, const struct adapt_look *look)
+static bool forget(struct adaptation *adapt, const struct adaptation_look *look)
 {
 	bool was_limited = adapt->kbps || adapt->fps;
 
 	if (look->now_ns - adapt->seen_ns < FORGET_NS)
 		return false;
-	*adapt = (struct adapt){ .least_kbps = adapt->least_kbps, .least_fps = adapt->least_fps };
+	*adapt = (struct adaptation){ .least_kbps = adapt->least_kbps,
+		.least_fps = adapt->least_fps };
 	return was_limited;
 }
 
-bool adapt_step(struct adapt *adapt, const struct adapt_look *look)
+bool adaptation_step(struct adaptation *adapt, const struct adaptation_look *look)
 {
 	unsigned now_kbps = adapt->kbps ? MIN(adapt->kbps, look->wanted_kbps) : look->wanted_kbps;
 	int64_t since_ns = look->now_ns - adapt->changed_ns;

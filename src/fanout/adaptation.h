@@ -8,16 +8,16 @@
  * lowers anything. The way back is slow, and slower still near what was too much before; it is gone
  * only while the stream makes use of what it has, as nothing is learned otherwise.
  */
-#ifndef HTTP_ADAPT_H
-#define HTTP_ADAPT_H
+#ifndef FANOUT_ADAPTATION_H
+#define FANOUT_ADAPTATION_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#define ADAPT_PERIOD_MS 500 /* from look to look */
+#define ADAPTATION_PERIOD_MS 500 /* from look to look */
 
 /* What was seen since the look before. */
-struct adapt_look {
+struct adaptation_look {
 	int64_t now_ns;
 	unsigned wanted_kbps, fps; /* what was asked for; what is in force */
 	unsigned viewers;          /* that have pictures */
@@ -28,7 +28,7 @@ struct adapt_look {
 };
 
 /* Zeroed but for the first block: no limit. The owner may read all of it. */
-struct adapt {
+struct adaptation {
 	unsigned least_kbps, least_fps; /* never lower */
 
 	unsigned kbps, fps; /* the limits; 0: none */
@@ -40,6 +40,6 @@ struct adapt {
 };
 
 /* True when the limits are others now. */
-bool adapt_step(struct adapt *adapt, const struct adapt_look *look);
+bool adaptation_step(struct adaptation *adapt, const struct adaptation_look *look);
 
 #endif

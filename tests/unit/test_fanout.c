@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
- * The video hub behind real sockets on the loopback, its viewers in the same thread. The test is
+ * The fan-out behind real sockets on the loopback, its viewers in the same thread. The test is
  * the encoder: it publishes access units and counts the requests for key frames.
  */
 #include <setjmp.h>
@@ -16,7 +16,8 @@
 
 #include "base/log.h"
 #include "base/util.h"
-#include "http/video.h"
+#include "fanout/fanout.h"
+#include "fanout/key_pace.h"
 #include "net/connection.h"
 
 #define PATIENCE_NS (60 * NS_PER_S / slower)
@@ -26,7 +27,7 @@
 
 static struct event_base *base;
 static struct outlet *outlet;
-static struct video *video;
+static struct fanout *fanout;
 static struct connection_set *set;
 static atomic_int alive; /* access units that were not released */
 static unsigned next_unit;
@@ -71,36 +72,54 @@ static void on_need_key(void *arg)
 
 static const struct outlet_events events = { .need_key = on_need_key };
 
+/* A viewer over a socket. */
+struct end {
+	struct viewer viewer;
+	struct connection *conn;
+};
+
+static struct connection *conn_of(struct viewer *viewer)
+{
+	return ((struct end *)viewer)->conn;
+}
+
 static void on_drained(void *arg)
 {
-	video_go_on(arg);
+	fanout_go_on(arg);
 }
 
 static void on_closed(void *arg)
 {
-	video_unwatch(arg);
+	fanout_unwatch(arg);
 	free(arg);
 }
 
 static const struct connection_owner owner = { .drained = on_drained, .closed = on_closed };
 
-static bool begin(struct video_viewer *viewer, const struct frame *packed)
+static bool is_clear(struct viewer *viewer)
 {
-	assert_true(packed->key);
-	connection_stream(viewer->conn);
-	evbuffer_add(connection_output(viewer->conn), "HEAD", 4);
-	return true;
+	assert_true(viewer->is_new || viewer->sent > 0);
+	return viewer->is_new || connection_is_clear(conn_of(viewer));
 }
 
-static int make(struct video_viewer *viewer, struct chunk_writer *out, struct frame *unit)
+static void send_unit(struct viewer *viewer, const struct delivery *delivery)
 {
-	/* Nothing waits in the output but what begin() wrote. */
-	assert_true(evbuffer_get_length(connection_output(viewer->conn)) <= 4);
-	out->body = unit;
-	return 0;
+	struct connection *conn = conn_of(viewer);
+	struct chunk_writer chunk;
+
+	if (delivery->is_first) {
+		assert_true(delivery->packed->key);
+		connection_stream(conn);
+		evbuffer_add(connection_output(conn), "HEAD", 4);
+	}
+	/* Nothing waits in the output but that. */
+	assert_true(evbuffer_get_length(connection_output(conn)) <= 4);
+	chunk_writer_init(&chunk);
+	chunk.body = delivery->packed;
+	connection_send(conn, &chunk);
 }
 
-static const struct video_framing framing = { .begin = begin, .make = make };
+static const struct viewer_ops plain = { .is_clear = is_clear, .send = send_unit };
 
 /* One that makes something of its own. */
 static unsigned n_packed;
@@ -121,19 +140,20 @@ static struct frame *pack_keys(struct frame_pool *pool, const struct frame *unit
 	return unit->key ? pack(pool, unit) : NULL;
 }
 
-static const struct video_framing packing = { pack, begin, make };
-static const struct video_framing failing = { pack_keys, begin, make };
-static const struct video_framing *wanted_framing;
+static const struct viewer_ops packing = { pack, is_clear, send_unit, NULL };
+static const struct viewer_ops failing = { pack_keys, is_clear, send_unit, NULL };
+static const struct viewer_ops *wanted_ops;
 
 /* Who comes watches. */
 static void admit(int fd)
 {
 	struct connection *conn = connection_set_add(set, fd, "test");
-	struct video_viewer *viewer = xcalloc(1, sizeof(*viewer));
+	struct end *end = xcalloc(1, sizeof(*end));
 
-	connection_own(conn, &owner, viewer, NULL);
+	end->conn = conn;
+	connection_own(conn, &owner, end, NULL);
 	connection_read(conn, 1024);
-	video_watch(video, viewer, conn, wanted_framing);
+	fanout_watch(fanout, &end->viewer, wanted_ops);
 }
 
 static int start_with(int timeout_s)
@@ -143,11 +163,11 @@ static int start_with(int timeout_s)
 	stopped_ns = 0;
 	slower = 20;
 	next_unit = n_asked = n_packed = 0;
-	wanted_framing = &framing;
+	wanted_ops = &plain;
 	base = event_base_new();
 	outlet = outlet_create(&events, NULL);
 	set = connection_set_create(base, &limits);
-	return video_create(&video, base, outlet);
+	return fanout_create(&fanout, base, outlet, &fanout_rule_h264);
 }
 
 static int start(void **state)
@@ -177,7 +197,7 @@ static int stop(void **state)
 
 	(void)state;
 	connection_set_destroy(set);
-	video_destroy(video);
+	fanout_destroy(fanout);
 	assert_false(outlet_wanted(outlet));
 	outlet_destroy(outlet);
 	event_base_free(base);
@@ -358,7 +378,7 @@ static void stall(unsigned more)
 
 	for (unsigned still = 0; still < more; still++) {
 		publish(false, LONG);
-		if ((unsigned)alive != known && !video_skipped(video))
+		if ((unsigned)alive != known && !fanout_skipped(fanout))
 			still = 0;
 		known = alive;
 	}
@@ -379,7 +399,7 @@ static void a_viewer_begins_at_a_key_frame(void **state)
 	hear(client, 4);
 	assert_int_equal(client->first, 3);
 	assert_int_equal(client->n_units, 2);
-	assert_int_equal(video_skipped(video), 0);
+	assert_int_equal(fanout_skipped(fanout), 0);
 	leave(client);
 }
 
@@ -392,7 +412,7 @@ static void nobody_watches_nothing_is_wanted(void **state)
 	client = watch(0);
 	assert_true(outlet_wanted(outlet));
 	leave(client);
-	while (video_viewers(video))
+	while (fanout_viewers(fanout))
 		turn();
 	assert_false(outlet_wanted(outlet));
 }
@@ -407,7 +427,7 @@ static void the_next_viewer_sees_nothing_of_the_one_before(void **state)
 	for (unsigned n = 0; n < 10; n++)
 		publish_only(true, 100);
 	leave(client);
-	while (video_viewers(video))
+	while (fanout_viewers(fanout))
 		turn();
 	assert_int_equal(alive, 0);
 	client = watch(0);
@@ -415,7 +435,7 @@ static void the_next_viewer_sees_nothing_of_the_one_before(void **state)
 	publish(true, 100);
 	hear(client, next_unit);
 	assert_int_equal(client->n_units, 1);
-	assert_int_equal(video_skipped(video), 0); /* nobody had begun yet */
+	assert_int_equal(fanout_skipped(fanout), 0); /* nobody had begun yet */
 	leave(client);
 }
 
@@ -436,16 +456,16 @@ static void every_viewer_gets_everything(void **state)
 		assert_int_equal(client[i]->n_units, 51);
 		leave(client[i]);
 	}
-	assert_int_equal(video_skipped(video), 0);
+	assert_int_equal(fanout_skipped(fanout), 0);
 }
 
-static void what_a_framing_makes_is_made_once_for_all_its_viewers(void **state)
+static void what_is_packed_is_packed_once_for_all_viewers(void **state)
 {
 	struct client *client[4];
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(client); i++) {
-		wanted_framing = i ? &packing : &framing;
+		wanted_ops = i ? &packing : &plain;
 		client[i] = watch(i == 3 ? 4096 : 0);
 	}
 	publish(false, 100);
@@ -460,7 +480,7 @@ static void what_a_framing_makes_is_made_once_for_all_its_viewers(void **state)
 	assert_int_equal(n_packed, 40);
 	for (unsigned i = 0; i < ARRAY_SIZE(client); i++)
 		leave(client[i]);
-	while (video_viewers(video))
+	while (fanout_viewers(fanout))
 		turn();
 	assert_int_equal(alive, 0);
 }
@@ -470,13 +490,13 @@ static void what_cannot_be_made_is_skipped_up_to_a_key_frame(void **state)
 	struct client *client;
 
 	(void)state;
-	wanted_framing = &failing;
+	wanted_ops = &failing;
 	client = watch(0);
 	publish(true, 100);
 	hear(client, 1);
 	publish(false, 100);
 	publish(false, 100);
-	assert_int_equal(video_skipped(video), 2);
+	assert_int_equal(fanout_skipped(fanout), 2);
 	publish(true, 100);
 	hear(client, 4);
 	assert_int_equal(client->n_gaps, 1);
@@ -493,7 +513,7 @@ static void a_newcomer_asks_at_once(void **state)
 	assert_int_equal(n_asked, 1);
 	publish(true, 100);
 	hear(first, 1);
-	turn_after(VIDEO_NEWCOMER_MS);
+	turn_after(KEY_PACE_NEWCOMER_MS);
 	stopped_ns = now_ns();
 	second = watch(0);
 	assert_int_equal(n_asked, 2);
@@ -516,11 +536,11 @@ static void newcomers_share_a_request(void **state)
 	publish(true, 100);
 	hear(second, 1);
 	third = watch(0); /* and this one comes too late for it */
-	turn_after(VIDEO_NEWCOMER_MS - 1);
+	turn_after(KEY_PACE_NEWCOMER_MS - 1);
 	assert_int_equal(n_asked, 1);
 	turn_after(2);
 	assert_int_equal(n_asked, 2);
-	assert_true(asked_ns[1] - asked_ns[0] < VIDEO_CONGESTED_MS * NS_PER_MS);
+	assert_true(asked_ns[1] - asked_ns[0] < KEY_PACE_CONGESTED_MS * NS_PER_MS);
 	stopped_ns = 0;
 	publish(true, 100);
 	hear(third, 2);
@@ -546,7 +566,7 @@ static void who_comes_again_and_again_gets_two_key_frames_a_second(void **state)
 		turn_after(20);
 	}
 	assert_in_range(n_asked, seconds,
-		VIDEO_AHEAD + 1 + (now_ns() - begun) / (VIDEO_CONGESTED_MS * NS_PER_MS));
+		KEY_PACE_AHEAD + 1 + (now_ns() - begun) / (KEY_PACE_CONGESTED_MS * NS_PER_MS));
 	leave(steady);
 }
 
@@ -558,7 +578,7 @@ static void a_request_that_was_not_heard_is_repeated(void **state)
 	stopped_ns = now_ns();
 	client = watch(0);
 	for (unsigned i = 1; i < 4; i++) {
-		turn_after(VIDEO_CONGESTED_MS - 1);
+		turn_after(KEY_PACE_CONGESTED_MS - 1);
 		assert_int_equal(n_asked, i);
 		turn_after(2);
 		assert_int_equal(n_asked, i + 1);
@@ -573,7 +593,7 @@ static void who_has_its_picture_asks_for_nothing(void **state)
 	(void)state;
 	publish(true, 100);
 	hear(client, 1);
-	turn_after(VIDEO_CONGESTED_MS + 100);
+	turn_after(KEY_PACE_CONGESTED_MS + 100);
 	assert_int_equal(n_asked, 1);
 	leave(client);
 }
@@ -600,12 +620,12 @@ static void slow_lines_ask_together_and_seldom(void **state)
 		}
 		took_ms = (now_ns() - begun) / NS_PER_MS;
 	}
-	assert_in_range(n_asked, first + 2, first + 1 + took_ms / VIDEO_CONGESTED_MS);
+	assert_in_range(n_asked, first + 2, first + 1 + took_ms / KEY_PACE_CONGESTED_MS);
 	for (unsigned i = MAX(first, 1); i < n_asked; i++)
-		assert_true(asked_ns[i] - asked_ns[i - 1] >= VIDEO_CONGESTED_MS * NS_PER_MS);
+		assert_true(asked_ns[i] - asked_ns[i - 1] >= KEY_PACE_CONGESTED_MS * NS_PER_MS);
 	assert_int_equal(quick->n_gaps, 0);
 	for (unsigned i = 0; i < ARRAY_SIZE(slow); i++) {
-		assert_in_range(slow[i]->n_gaps, 1, 1 + took_ms / VIDEO_CONGESTED_MS);
+		assert_in_range(slow[i]->n_gaps, 1, 1 + took_ms / KEY_PACE_CONGESTED_MS);
 		leave(slow[i]);
 	}
 	leave(quick);
@@ -620,13 +640,13 @@ static void a_viewer_that_never_reads_holds_little_and_asks_for_nothing(void **s
 
 	(void)state;
 	publish(true, 100);
-	stall(3 * VIDEO_MAX_UNITS);
+	stall(3 * FANOUT_QUEUE);
 	for (unsigned n = 0; n < 300; n++) {
 		publish(n % 30 == 0, LONG);
 		most = MAX(most, alive);
 	}
-	assert_in_range(most, 1, VIDEO_MAX_UNITS + 1);
-	assert_true(video_skipped(video) > 250);
+	assert_in_range(most, 1, FANOUT_QUEUE + 1);
+	assert_true(fanout_skipped(fanout) > 250);
 	assert_int_equal(n_asked, 1);
 	leave(client);
 }
@@ -638,11 +658,11 @@ static void a_viewer_that_never_reads_is_closed(void **state)
 
 	(void)state;
 	publish(true, 100);
-	while (video_viewers(video) && now_ns() - begun < PATIENCE_NS) {
+	while (fanout_viewers(fanout) && now_ns() - begun < PATIENCE_NS) {
 		step_clock(10);
 		publish(false, LONG);
 	}
-	assert_int_equal(video_viewers(video), 0);
+	assert_int_equal(fanout_viewers(fanout), 0);
 	assert_int_equal(alive, 0);
 	leave(client);
 }
@@ -654,9 +674,9 @@ static void who_fell_behind_goes_on_at_a_key_frame(void **state)
 
 	(void)state;
 	publish(true, 100);
-	stall(VIDEO_MAX_UNITS + 2);
-	assert_true(video_skipped(video) > 0);
-	turn_after(VIDEO_CONGESTED_MS); /* since the first request */
+	stall(FANOUT_QUEUE + 2);
+	assert_true(fanout_skipped(fanout) > 0);
+	turn_after(KEY_PACE_CONGESTED_MS); /* since the first request */
 	assert_int_equal(n_asked, 1);
 	for (int64_t begun = now_ns(); n_asked == 1 && now_ns() - begun < PATIENCE_NS; turn())
 		read_some(client, LONG);
@@ -667,7 +687,7 @@ static void who_fell_behind_goes_on_at_a_key_frame(void **state)
 	publish(false, 100);
 	hear(client, key + 1);
 	assert_int_equal(client->n_gaps, 1);
-	assert_int_equal(key - 1 + 2, client->n_units + video_skipped(video));
+	assert_int_equal(key - 1 + 2, client->n_units + fanout_skipped(fanout));
 	leave(client);
 }
 
@@ -678,7 +698,7 @@ static void a_key_frame_that_comes_too_early_starts_the_queue_again(void **state
 
 	(void)state;
 	publish(true, 100);
-	stall(VIDEO_MAX_UNITS + 2); /* waits for a key frame now, with a busy line */
+	stall(FANOUT_QUEUE + 2); /* waits for a key frame now, with a busy line */
 	publish(true, LONG);
 	key = next_unit;
 	publish(false, 100);
@@ -697,24 +717,24 @@ static void a_few_units_may_wait_long_and_more_a_short_time(void **state)
 
 	(void)state;
 	publish(true, 100);
-	stall(VIDEO_MAX_UNITS + 2);
-	skipped = video_skipped(video);
+	stall(FANOUT_QUEUE + 2);
+	skipped = fanout_skipped(fanout);
 	stopped_ns = now_ns();
 	publish(true, LONG);
 	for (unsigned i = 1; i < 3; i++) {
 		step_clock(105);
 		publish(false, 100);
 	}
-	assert_int_equal(video_skipped(video), skipped); /* three, however long */
+	assert_int_equal(fanout_skipped(fanout), skipped); /* three, however long */
 	publish(false, 100);
-	assert_int_equal(video_skipped(video), skipped + 4);
+	assert_int_equal(fanout_skipped(fanout), skipped + 4);
 	publish(true, LONG);
 	step_clock(95);
 	for (unsigned i = 1; i < 12; i++)
 		publish(false, 100);
-	assert_int_equal(video_skipped(video), skipped + 4);
+	assert_int_equal(fanout_skipped(fanout), skipped + 4);
 	publish(false, 100);
-	assert_int_equal(video_skipped(video), skipped + 4 + 12 + 1);
+	assert_int_equal(fanout_skipped(fanout), skipped + 4 + 12 + 1);
 	leave(client);
 }
 
@@ -725,17 +745,17 @@ static void what_waited_too_long_is_not_sent_when_the_line_is_free(void **state)
 
 	(void)state;
 	publish(true, 100);
-	stall(VIDEO_MAX_UNITS + 2);
-	skipped = video_skipped(video);
+	stall(FANOUT_QUEUE + 2);
+	skipped = fanout_skipped(fanout);
 	publish(true, 100);
 	late = next_unit;
 	step_clock(105);
-	for (unsigned i = 0; i < 20000 && video_skipped(video) == skipped; i++) {
+	for (unsigned i = 0; i < 20000 && fanout_skipped(fanout) == skipped; i++) {
 		turn();
 		assert_true(read_some(client, LONG));
 		assert_true(client->last < late);
 	}
-	assert_int_equal(video_skipped(video), skipped + 1);
+	assert_int_equal(fanout_skipped(fanout), skipped + 1);
 	publish(true, 100);
 	hear(client, late + 1);
 	leave(client);
@@ -764,9 +784,9 @@ static void a_hundred_viewers_come_and_go_and_leave_nothing(void **state)
 		leave(client[i]);
 	}
 	assert_true(n_seen > 40 * 30);
-	for (int64_t begun = now_ns(); video_viewers(video) && now_ns() - begun < PATIENCE_NS;)
+	for (int64_t begun = now_ns(); fanout_viewers(fanout) && now_ns() - begun < PATIENCE_NS;)
 		turn();
-	assert_int_equal(video_viewers(video), 0);
+	assert_int_equal(fanout_viewers(fanout), 0);
 	assert_int_equal(alive, 0);
 }
 
@@ -778,7 +798,7 @@ static void stopping_with_viewers_releases_everything(void **state)
 	publish(true, 100);
 	stall(2);
 	held = watch(0);
-	assert_int_equal(video_viewers(video), 2);
+	assert_int_equal(fanout_viewers(fanout), 2);
 	leave(slow); /* stop() comes before the server hears of it */
 	leave(held);
 }
@@ -792,7 +812,7 @@ int main(void)
 		TEST(nobody_watches_nothing_is_wanted),
 		TEST(the_next_viewer_sees_nothing_of_the_one_before),
 		TEST(every_viewer_gets_everything),
-		TEST(what_a_framing_makes_is_made_once_for_all_its_viewers),
+		TEST(what_is_packed_is_packed_once_for_all_viewers),
 		TEST(what_cannot_be_made_is_skipped_up_to_a_key_frame),
 		TEST(a_newcomer_asks_at_once),
 		TEST(newcomers_share_a_request),

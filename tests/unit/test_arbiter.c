@@ -1,53 +1,54 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-/* What the throttle tells the encoder, whose stream one line cannot take, on a clock of the test's. */
+/* What the arbiter tells the encoder, whose stream one line cannot take, on a clock of the test's. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 
 #include <cmocka.h>
 
-/* A second copy, beside the one in the program, whose encoder and viewer are ours. */
-#define throttle_create          tested_create
-#define throttle_destroy         tested_destroy
-#define throttle_set_sinks       tested_set_sinks
-#define throttle_wake            tested_wake
-#define throttle_describe        tested_describe
-#define pipeline_get_h264_status our_status
-#define pipeline_limit_h264      our_limit
-#define video_measure            our_measure
-#define video_viewers            our_viewers
-#include "../../src/http/throttle.c"
+#include "base/log.h"
+#include "base/util.h"
+#include "fanout/adaptation.h"
+#include "fanout/arbiter.h"
 
 #include "clock.h"
 
 static struct encoder_limit told; /* to the encoder */
 static unsigned n_looks;
 
-void our_status(struct pipeline *pipeline, struct h264_status *out)
+/* Instead of those in the archive. */
+void pipeline_get_h264_status(struct pipeline *pipeline, struct h264_status *out)
 {
 	(void)pipeline;
 	*out = (struct h264_status){ .wanted.bitrate_kbps = 4000,
 		.tuning.fps = told.fps ? told.fps : 30 };
 }
 
-void our_limit(struct pipeline *pipeline, const struct encoder_limit *limit)
+void pipeline_limit_h264(struct pipeline *pipeline, const struct encoder_limit *limit)
 {
 	(void)pipeline;
 	told = *limit;
 }
 
-void our_measure(struct video *video, struct video_load *out)
+void fanout_measure(struct fanout *fanout, struct fanout_load *out)
 {
-	(void)video;
-	*out = (struct video_load){
+	(void)fanout;
+	*out = (struct fanout_load){
 		.viewers = 1, .congested = 1, .stream_kbps = told.bitrate_kbps
 	};
 	n_looks++;
 }
 
-unsigned our_viewers(const struct video *video)
+bool sinks_get_status(struct sinks *sinks, enum sinks_kind kind, enum medium medium,
+	struct sink_status *out)
 {
-	(void)video;
+	(void)sinks, (void)kind, (void)medium, (void)out;
+	return false;
+}
+
+unsigned fanout_viewers(const struct fanout *fanout)
+{
+	(void)fanout;
 	return 1;
 }
 
@@ -55,16 +56,16 @@ unsigned our_viewers(const struct video *video)
 static void watch(const struct options *opt)
 {
 	struct event_base *base = event_base_new();
-	struct throttle *throttle = throttle_create(base, NULL, NULL, opt);
+	struct arbiter *arbiter = arbiter_create(base, NULL, NULL, opt);
 
 	told = (struct encoder_limit){ 0 };
 	n_looks = 0;
-	throttle_wake(throttle);
+	arbiter_wake(arbiter);
 	for (unsigned i = 0; i < 120; i++) {
-		clock_pass(ADAPT_PERIOD_MS * NS_PER_MS);
+		clock_pass(ADAPTATION_PERIOD_MS * NS_PER_MS);
 		event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 	}
-	throttle_destroy(throttle);
+	arbiter_destroy(arbiter);
 	event_base_free(base);
 }
 

@@ -331,9 +331,9 @@ static void *run(void *arg)
 	while (!atomic_load(&encoder->stop)) {
 		const int64_t now = now_ns();
 
+		tend_idleness(encoder, now);
 		supervisor_tend(&encoder->supervisor, now);
 		heed(encoder);
-		tend_idleness(encoder, now);
 		look(encoder, now);
 		if (atomic_load(&encoder->wanted))
 			feed(encoder, now);

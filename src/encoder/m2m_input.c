@@ -331,10 +331,11 @@ int m2m_input_put(struct m2m_input *input, const struct encoder_submission *in,
 /* The driver took a picture, and whether it could import it is known only now. */
 static void note_import(struct m2m_input *input, const struct m2m_slot *slot, bool failed)
 {
-	input->errors = failed ? input->errors + 1 : 0;
-	if (input->errors < IMPORT_ERRORS)
+	unsigned *errors = &input->errors[slot->frame == NULL];
+
+	*errors = failed ? *errors + 1 : 0;
+	if (*errors < IMPORT_ERRORS)
 		return;
-	input->errors = 0;
 	if (slot->frame)
 		stop_importing(input, -EIO);
 	else

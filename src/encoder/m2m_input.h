@@ -48,7 +48,8 @@ struct m2m_input {
 	struct v4l2_map
 		memory[ENCODER_INPUTS]; /* imported: theirs, until the driver's takes over */
 	struct m2m_staging staging;
-	unsigned errors;     /* imports that failed late, in a row */
+	unsigned
+		errors[2]; /* imports that failed late, in a row: of sources; of our own pictures */
 	atomic_bool imports; /* cleared by the encoder's thread, read by any */
 };
 

@@ -196,7 +196,11 @@ enum verdict scheduler_judge(struct scheduler *scheduler, const struct session_v
 		cadence_measure(&scheduler->cadence, frame->sequence, frame->captured_ns);
 	if (is_left_out(scheduler, view, is_same, now) && !wants_key(scheduler, view, now))
 		return VERDICT_SAME;
-	return is_surplus(scheduler, view, frame->captured_ns) ? VERDICT_SURPLUS : VERDICT_ENCODE;
+	/* What is repeated for a newcomer has the time that it had before. */
+	if (is_surplus(scheduler, view, frame->captured_ns) &&
+		!scheduler_repeats(scheduler, view, now))
+		return VERDICT_SURPLUS;
+	return VERDICT_ENCODE;
 }
 
 /* ---- just in time */
@@ -232,8 +236,10 @@ static void learn_lead(struct scheduler *scheduler, const struct session_view *v
 void scheduler_look(struct scheduler *scheduler, const struct session_view *view, int64_t now)
 {
 	learn_lead(scheduler, view);
-	if (view->keys_lost > scheduler->keys_lost)
+	if (view->keys_lost > scheduler->keys_lost) {
+		scheduler->keys_due = 0; /* it is not on its way any more */
 		scheduler_ask_key(scheduler, now);
+	}
 	scheduler->keys_lost = view->keys_lost;
 }
 

@@ -16,11 +16,8 @@
 /* Software does not hang: it has little CPU, and to start it anew takes more of that. */
 #define SOFTWARE_NS (10 * NS_PER_S)
 
-/* We are never so late while we have the CPU. */
-#define OVERSLEPT_NS (200 * NS_PER_MS)
-
-/* Access units that an encoder has to make until its failures are forgotten. */
-#define TRUSTED_UNITS 100
+#define OVERSLEPT_NS  (200 * NS_PER_MS) /* we are never so late while we have the CPU */
+#define TRUSTED_UNITS 100 /* that an encoder has to make until its failures are forgotten */
 
 void supervisor_init(struct supervisor *supervisor, enum h264_choice choice, const char *device,
 	struct outlet *to, int wake_fd)
@@ -41,7 +38,7 @@ static void retire_current(struct supervisor *supervisor, int64_t now)
 		return;
 	retired_add(&supervisor->retired, supervisor->session, is_hardware(supervisor), now);
 	supervisor->session = NULL;
-	supervisor->announced = false;
+	supervisor->announced = supervisor->in_place = false;
 	supervisor->ops = NULL;
 	supervisor->view = (struct session_view){ 0 };
 }
@@ -98,6 +95,8 @@ static bool could_import(const struct supervisor *supervisor, const struct encod
 	       supervisor->ops->could_take(encoder, like);
 }
 
+static const char other_size[] = "another size", other_profile[] = "another profile";
+
 /* Why another encoder is needed; NULL: the one in use will do. */
 static const char *find_reason(const struct supervisor *supervisor,
 	const struct encoder_config *config)
@@ -106,9 +105,9 @@ static const char *find_reason(const struct supervisor *supervisor,
 	const struct encoder *encoder;
 
 	if (config->width != is->width || config->height != is->height)
-		return "another size";
+		return other_size;
 	if (config->profile != is->profile)
-		return "another profile";
+		return other_profile;
 	if (!is_running(supervisor))
 		return NULL;
 	encoder = session_encoder(supervisor->session);
@@ -130,7 +129,8 @@ void supervisor_want(struct supervisor *supervisor, const struct encoder_config 
 	if (reason) {
 		retire_probe(supervisor, now);
 		retire_current(supervisor, now);
-		fallback_note_size(&supervisor->policy);
+		if (reason == other_size || reason == other_profile)
+			fallback_note_size(&supervisor->policy);
 	}
 	supervisor->config = *config;
 	if (retune)
@@ -210,14 +210,12 @@ static void announce(struct supervisor *supervisor)
  * A driver may lose a picture that it cannot import, and say nothing. True: that may be what is wrong,
  * and it is tried once more without.
  */
-static bool doubts_imports(struct supervisor *supervisor)
+static bool doubts_imports(struct supervisor *supervisor, int error)
 {
-	const struct frame *like = &session_config(supervisor->session)->like;
-
-	if (!is_hardware(supervisor) || !supervisor->announced || supervisor->view.units ||
-		!like->dmabuf.id)
+	if (!is_hardware(supervisor) || !supervisor->in_place || supervisor->view.units ||
+		error == -ENODEV)
 		return false;
-	supervisor->refused = *like;
+	supervisor->refused = session_config(supervisor->session)->like;
 	log_info("it may not be able to read the source's memory: pictures are copied now");
 	return true;
 }
@@ -232,7 +230,7 @@ static void tend_current(struct supervisor *supervisor, int64_t now)
 	if (error) {
 		log_failure(ops, error);
 		supervisor->failures += error != -ENODEV && error != -ERANGE;
-		if (!doubts_imports(supervisor))
+		if (!doubts_imports(supervisor, error))
 			fallback_note_failure(&supervisor->policy, ops, error, now);
 		retire_current(supervisor, now);
 		return;
@@ -274,8 +272,7 @@ static struct session *start(struct supervisor *supervisor, const struct encoder
 	struct session *session;
 	int res;
 
-	if (is_refused(supervisor, &config.like))
-		config.like.dmabuf.id = 0;
+	config.like.dmabuf.id *= !is_refused(supervisor, &config.like);
 	res = session_start(&session, ops, &config, supervisor->to, supervisor->wake_fd);
 	if (res == 0)
 		return session;
@@ -308,9 +305,9 @@ static bool wants_probe(const struct supervisor *supervisor)
 
 static int64_t fault_due_ns(const struct supervisor *supervisor, const struct session_view *view)
 {
-	if (!view->waiting_ns)
-		return INT64_MAX;
-	return MAX(view->waiting_ns + limit_ns(supervisor, view), supervisor->patient_ns);
+	return view->waiting_ns
+		       ? MAX(view->waiting_ns + limit_ns(supervisor, view), supervisor->patient_ns)
+		       : INT64_MAX;
 }
 
 int64_t supervisor_due_ns(const struct supervisor *supervisor)
@@ -360,8 +357,9 @@ static const char *name_state(const struct supervisor *supervisor, bool wanted, 
 	int error = supervisor->policy.error;
 
 	if (is_running(supervisor))
-		return supervisor->ops == supervisor->policy.software && error &&
-				       error != -ENODEV && error != -ERANGE
+		return supervisor->ops == supervisor->policy.software &&
+				       (supervisor->policy.stuck ||
+					       (error && error != -ENODEV && error != -ERANGE))
 			       ? "fallback"
 			       : "running";
 	if (!supervisor->session && !fallback_pick(&supervisor->policy, now))
@@ -404,9 +402,15 @@ void supervisor_describe(const struct supervisor *supervisor, bool wanted, int64
 
 /* ---- frames */
 
-bool supervisor_takes(const struct supervisor *supervisor, const struct frame *frame)
+bool supervisor_takes(struct supervisor *supervisor, const struct frame *frame)
 {
-	return supervisor->ops->takes(session_encoder(supervisor->session), frame);
+	const struct frame *like = &session_config(supervisor->session)->like;
+	bool takes = supervisor->ops->takes(session_encoder(supervisor->session), frame);
+
+	/* It was opened for such frames, and cannot: the next could not, either. */
+	if (!takes && like->dmabuf.id && is_alike(like, frame))
+		supervisor->refused = *like;
+	return takes;
 }
 
 int supervisor_input(const struct supervisor *supervisor, struct picture *out)
@@ -421,6 +425,7 @@ int supervisor_input(const struct supervisor *supervisor, struct picture *out)
 
 void supervisor_submit(struct supervisor *supervisor, const struct encoder_submission *in)
 {
+	supervisor->in_place |= in->input < 0;
 	session_submit(supervisor->session, in);
 	session_get_view(supervisor->session, &supervisor->view);
 }

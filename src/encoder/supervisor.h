@@ -34,6 +34,7 @@ struct supervisor {
 	struct session_view view; /* its, as of the last look */
 	bool announced;           /* it runs, and is counted and said to */
 	bool trusted;
+	bool in_place;         /* a frame was given to it to be read where it lies */
 	struct session *probe; /* of hardware, while software is in use */
 	struct session_view probe_view;
 	struct retired retired;
@@ -80,7 +81,7 @@ void supervisor_describe(const struct supervisor *supervisor, bool wanted, int64
 /* ---- for frames; only while one is running */
 
 /* Whether it reads this frame where it lies. */
-bool supervisor_takes(const struct supervisor *supervisor, const struct frame *frame);
+bool supervisor_takes(struct supervisor *supervisor, const struct frame *frame);
 /* The number of an input that may be filled, and its picture; -1: all are in use. */
 int supervisor_input(const struct supervisor *supervisor, struct picture *out);
 void supervisor_submit(struct supervisor *supervisor, const struct encoder_submission *in);

@@ -26,7 +26,7 @@ struct fake_knobs {
 	atomic_int big_units;                                   /* so many are, then small */
 	atomic_int most_fps;                                    /* 0: any rate */
 	atomic_llong encode_ns;                                 /* until a unit is out */
-	atomic_int opened, closed, submitted, keys;             /* counts */
+	atomic_int opened, closed, submitted, keys, in_place;   /* counts */
 	atomic_uint bitrate_kbps;                               /* as tuned last */
 };
 
@@ -157,6 +157,7 @@ static inline int fake_submit(struct encoder *encoder, const struct encoder_subm
 	if (in->input >= 0)
 		encoder->busy_inputs |= 1U << in->input;
 	atomic_fetch_add(&knobs->submitted, 1);
+	atomic_fetch_add(&knobs->in_place, in->input < 0);
 	atomic_fetch_add(&knobs->keys, in->want_key);
 	return 0;
 }

@@ -271,6 +271,7 @@ static void frames_are_read_in_place_where_the_encoder_can(void **state)
 	atomic_store(&fake_hardware.takes, 1);
 	begin();
 	pass(frame_ref(frame));
+	assert_int_equal(atomic_load(&fake_hardware.in_place), 1);
 	stop_watching();
 	h264_encoder_destroy(encoder);
 	assert_int_equal(atomic_load(&frame->refs), 1);
@@ -505,10 +506,13 @@ static void an_encoder_that_nobody_watches_is_let_go_after_a_minute(void **state
 	pass_time(59 * NS_PER_S);
 	assert_string_equal(status().encoder, "m2m");
 	assert_int_equal(status().opened, 1);
-	clock_pass(2 * NS_PER_S);
-	h264_encoder_obey(encoder, &opt);
+	pass_time(900 * NS_PER_MS);
+	clock_pass(NS_PER_S); /* it looks again by itself */
 	await(is_let_go);
 	assert_string_equal(status().state, "idle");
+	outlet_attach(h264_encoder_outlet(encoder), viewer);
+	pass(make_frame(SIDE, 2));
+	assert_int_equal(fake_hardware.opened, 2);
 }
 
 static void an_encoder_is_kept_while_somebody_looks_now_and_then(void **state)

@@ -223,6 +223,41 @@ static void a_key_frame_that_became_none_is_made_of_the_next(void **state)
 	assert_false(is_key);
 }
 
+/* Also where the next frame went in before that was known: at 60 fps, or on a slow Pi. */
+static void a_key_frame_that_became_none_is_asked_for_again_at_once(void **state)
+{
+	(void)state;
+	feed(0, false);
+	assert_true(look_at(NS_PER_S, false));
+	scheduler_ask_key(&scheduler, now);
+	assert_true(look_at(FRAME_NS, false));
+	assert_true(is_key);
+	come_out(8, false);
+	assert_true(look_at(FRAME_NS, false));
+	assert_false(is_key);
+	view.keys_lost++;
+	come_out(8, false);
+	assert_true(look_at(FRAME_NS, false));
+	assert_true(is_key);
+}
+
+static void a_new_encoder_owes_no_key_frame_of_the_one_before(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 5; i++)
+		feed(NS_PER_S, false);
+	scheduler_ask_key(&scheduler, now);
+	assert_true(look_at(NS_PER_S, false));
+	view = (struct session_view){ .state = SESSION_RUNNING, .fps = 1000 };
+	scheduler_begin(&scheduler);
+	feed(FRAME_NS, false);
+	now += 200 * MS;
+	assert_true(look_at(FRAME_NS, false));
+	scheduler_ask_key(&scheduler, now);
+	assert_true(look_at(FRAME_NS, false));
+	assert_true(is_key);
+}
+
 static void a_storm_of_requests_costs_ten_key_frames_a_second(void **state)
 {
 	(void)state;
@@ -287,6 +322,18 @@ static void a_limit_lowers_what_was_asked_for_and_leaves_frames_out(void **state
 	scheduler.limit = (struct encoder_limit){ 0 };
 	assert_int_equal(scheduler_tuning(&scheduler).bitrate_kbps, 4000);
 	assert_int_equal(scheduler_tuning(&scheduler).fps, 60);
+}
+
+/* The slate has the time that it had before. */
+static void a_limit_leaves_nothing_out_that_is_repeated_for_a_newcomer(void **state)
+{
+	(void)state;
+	scheduler.limit.fps = 20;
+	frame.online = false;
+	feed(0, false);
+	now += 200 * MS;
+	scheduler_ask_key(&scheduler, now);
+	assert_int_equal(scheduler_judge(&scheduler, &view, &frame, false, now), VERDICT_ENCODE);
 }
 
 static void a_level_is_chosen_for_what_a_limit_may_rise_to(void **state)
@@ -398,11 +445,14 @@ int main(void)
 		TEST(a_key_frame_that_is_on_its_way_is_not_asked_for_again),
 		TEST(a_key_frame_that_was_lost_is_asked_for_again_after_half_a_second),
 		TEST(a_key_frame_that_became_none_is_made_of_the_next),
+		TEST(a_key_frame_that_became_none_is_asked_for_again_at_once),
+		TEST(a_new_encoder_owes_no_key_frame_of_the_one_before),
 		TEST(a_storm_of_requests_costs_ten_key_frames_a_second),
 		TEST(a_picture_is_repeated_for_a_newcomer_once),
 		TEST(a_repetition_waits_until_key_frames_are_apart),
 		TEST(no_more_frames_go_in_than_the_encoder_may_be_given),
 		TEST(a_limit_lowers_what_was_asked_for_and_leaves_frames_out),
+		TEST(a_limit_leaves_nothing_out_that_is_repeated_for_a_newcomer),
 		TEST(a_level_is_chosen_for_what_a_limit_may_rise_to),
 		TEST(a_rate_that_changes_is_told_to_the_encoder),
 		TEST(what_is_measured_counts_more_than_what_a_source_repeats),

@@ -123,6 +123,21 @@ static void submit(struct bench *bench, bool want_key)
 	supervisor_submit(&bench->supervisor, &in);
 }
 
+/* A frame of the source, to be read where it lies. */
+static void submit_in_place(struct bench *bench, const struct encoder_config *config)
+{
+	struct frame_pool *pool = frame_pool_create(1);
+	struct encoder_submission in = { .input = -1 };
+
+	assert_int_equal(frame_pool_get(pool, 100, &in.frame), 0);
+	frame_copy_shape(in.frame, &config->like);
+	in.frame->sequence = ++bench->sequence;
+	in.origin = in.frame;
+	supervisor_submit(&bench->supervisor, &in);
+	frame_unref(in.frame);
+	frame_pool_destroy(pool);
+}
+
 static uint64_t take_number(struct bench *bench)
 {
 	struct frame *unit = mailbox_take(bench->viewer);
@@ -456,11 +471,12 @@ static void memory_of_which_nothing_came_is_not_tried_again(void **state)
 	wish(bench, &config);
 	assert_int_equal(fake_config.like.dmabuf.id, 1);
 	atomic_store(&fake_hardware.collect_error, -EIO);
-	submit(bench, false);
+	submit_in_place(bench, &config);
 	run_until(bench, has_failed_once);
 	atomic_store(&fake_hardware.collect_error, 0);
 	run_until(bench, is_hardware);
 	assert_int_equal(fake_config.like.dmabuf.id, 0);
+	assert_int_equal(bench->supervisor.policy.failures, 0); /* the hardware is not to blame */
 	wish(bench, &config);
 	assert_int_equal(fake_hardware.opened, 3);
 
@@ -479,14 +495,78 @@ static void memory_that_was_read_once_is_tried_again(void **state)
 	config.width = config.height = 64;
 	config.like.dmabuf.id = 1;
 	wish(bench, &config);
-	submit(bench, false);
+	submit_in_place(bench, &config);
 	run_until(bench, is_idle);
 	atomic_store(&fake_hardware.collect_error, -EIO);
-	submit(bench, false);
+	submit_in_place(bench, &config);
 	run_until(bench, has_failed_once);
 	atomic_store(&fake_hardware.collect_error, 0);
 	run_until(bench, is_hardware);
 	assert_int_equal(fake_config.like.dmabuf.id, 1);
+}
+
+/* It failed at a picture that was copied. */
+static void memory_that_was_not_read_is_not_to_blame(void **state)
+{
+	struct bench *bench = *state;
+	struct encoder_config config;
+
+	want(bench, 32, 32);
+	config = wish_of(bench);
+	config.width = config.height = 64;
+	config.like.dmabuf.id = 1;
+	wish(bench, &config);
+	atomic_store(&fake_hardware.collect_error, -EIO);
+	submit(bench, false);
+	run_until(bench, has_failed_once);
+	assert_int_equal(bench->supervisor.policy.failures, 1);
+	atomic_store(&fake_hardware.collect_error, 0);
+	run_until(bench, is_hardware);
+	assert_int_equal(fake_config.like.dmabuf.id, 1);
+}
+
+/* Its QBUF said so, say. */
+static void memory_that_cannot_be_read_is_worth_no_other_encoder(void **state)
+{
+	struct bench *bench = *state;
+	struct encoder_config config, slate;
+
+	atomic_store(&fake_hardware.could_take, 1);
+	want(bench, 64, 64);
+	run_until(bench, is_hardware);
+	slate = config = wish_of(bench);
+	config.like.dmabuf.id = 1;
+	wish(bench, &config);
+	assert_false(supervisor_takes(&bench->supervisor, &config.like));
+	config.profile = slate.profile = AVC_HIGH;
+	wish(bench, &slate);
+	assert_int_equal(fake_hardware.opened, 3);
+	wish(bench, &config);
+	assert_int_equal(fake_hardware.opened, 3);
+}
+
+/* Hung in the first picture that it was to import: nothing was held against it, but it is stuck. */
+static void software_in_place_of_stuck_hardware_is_a_fallback(void **state)
+{
+	struct bench *bench = *state;
+	struct encoder_config config;
+	struct h264_status status;
+
+	want(bench, 32, 32);
+	config = wish_of(bench);
+	config.width = config.height = 64;
+	config.like.dmabuf.id = 1;
+	wish(bench, &config);
+	atomic_store(&fake_hardware.hang_in_submit, 1);
+	submit_in_place(bench, &config);
+	while (atomic_load(&fake_hardware.hang_in_submit) != 2)
+		sched_yield();
+	pass_ms(bench, 0);
+	pass_ms(bench, 1000);
+	pass_ms(bench, 1000);
+	run_until(bench, is_software);
+	supervisor_describe(&bench->supervisor, true, now_ns(), &status);
+	assert_string_equal(status.state, "fallback");
 }
 
 static void frames_are_let_go_when_a_session_closes(void **state)
@@ -534,6 +614,9 @@ int main(void)
 		TEST(memory_that_can_be_read_now_is_worth_another_encoder_once),
 		TEST(memory_of_which_nothing_came_is_not_tried_again),
 		TEST(memory_that_was_read_once_is_tried_again),
+		TEST(memory_that_was_not_read_is_not_to_blame),
+		TEST(memory_that_cannot_be_read_is_worth_no_other_encoder),
+		TEST(software_in_place_of_stuck_hardware_is_a_fallback),
 		TEST(frames_are_let_go_when_a_session_closes),
 	};
 

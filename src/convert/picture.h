@@ -6,7 +6,7 @@
  * row where the format is the same already.
  *
  * The numbers keep their meaning: a full-range picture stays full-range and BT.601 stays BT.601,
- * for the H.264 stream says which it is (avc_set_colour). Only RGB has to become something:
+ * for the H.264 stream says which it is (h264_set_colour). Only RGB has to become something:
  * limited-range BT.601.
  *
  * No threads, no devices. Nothing is allocated once sizes have settled.

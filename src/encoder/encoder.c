@@ -127,7 +127,8 @@ unsigned encoder_count_pending(const struct encoder *encoder)
 
 /* What an encoder gave out, sorted. */
 struct unit {
-	struct avc_nal prefix[MAX_PREFIX]; /* before the first slice: messages (SEI) and the like */
+	struct h264_nal
+		prefix[MAX_PREFIX]; /* before the first slice: messages (SEI) and the like */
 	unsigned n_prefix;
 	bool has_sps, has_pps; /* which were remembered */
 	const uint8_t *slices; /* from the header byte of the first one to the end */
@@ -135,11 +136,11 @@ struct unit {
 };
 
 /* Returns false for one that is too long: it stays where it is. */
-static bool remember_sps(struct encoder *encoder, const struct avc_nal *nal)
+static bool remember_sps(struct encoder *encoder, const struct h264_nal *nal)
 {
-	uint8_t ignored[AVC_SPS_MAX];
+	uint8_t ignored[H264_SPS_MAX];
 
-	if (nal->size > AVC_SPS_MAX)
+	if (nal->size > H264_SPS_MAX)
 		return false;
 	if (encoder->sps_size == START_CODE_SIZE + nal->size &&
 		!memcmp(encoder->sps + START_CODE_SIZE, nal->data, nal->size))
@@ -148,7 +149,7 @@ static bool remember_sps(struct encoder *encoder, const struct avc_nal *nal)
 	memcpy(encoder->sps + START_CODE_SIZE, nal->data, nal->size);
 	encoder->sps_size = START_CODE_SIZE + nal->size;
 	encoder->pps_size = 0;
-	if (avc_set_colour(ignored, nal, false, false) < 0)
+	if (h264_set_colour(ignored, nal, false, false) < 0)
 		log_warn("cannot read the encoder's parameter set (%zu bytes): colours may be off",
 			nal->size);
 	return true;
@@ -156,7 +157,7 @@ static bool remember_sps(struct encoder *encoder, const struct avc_nal *nal)
 
 /* There may be several, of different numbers: all that came with the last unit that had any. */
 static bool remember_pps(struct encoder *encoder, const struct unit *unit,
-	const struct avc_nal *nal)
+	const struct h264_nal *nal)
 {
 	size_t size = START_CODE_SIZE + nal->size;
 
@@ -170,13 +171,13 @@ static bool remember_pps(struct encoder *encoder, const struct unit *unit,
 	return true;
 }
 
-static void sort_nal(struct encoder *encoder, struct unit *unit, const struct avc_nal *nal)
+static void sort_nal(struct encoder *encoder, struct unit *unit, const struct h264_nal *nal)
 {
-	if (nal->type == AVC_NAL_AUD || nal->type == AVC_NAL_FILLER)
+	if (nal->type == H264_NAL_AUD || nal->type == H264_NAL_FILLER)
 		return;
-	if (nal->type == AVC_NAL_SPS && remember_sps(encoder, nal))
+	if (nal->type == H264_NAL_SPS && remember_sps(encoder, nal))
 		unit->has_sps = true;
-	else if (nal->type == AVC_NAL_PPS && remember_pps(encoder, unit, nal))
+	else if (nal->type == H264_NAL_PPS && remember_pps(encoder, unit, nal))
 		unit->has_pps = true;
 	else if (unit->n_prefix < MAX_PREFIX)
 		unit->prefix[unit->n_prefix++] = *nal;
@@ -185,14 +186,14 @@ static void sort_nal(struct encoder *encoder, struct unit *unit, const struct av
 /* Looks no further than the header of the first slice: the rest is copied, never searched. */
 static void sort_unit(struct encoder *encoder, struct unit *unit, const uint8_t *data, size_t size)
 {
-	struct avc_walk walk = { data, data + size };
-	struct avc_nal nal;
+	struct h264_walk walk = { data, data + size };
+	struct h264_nal nal;
 
 	*unit = (struct unit){ 0 };
-	while ((walk.at = avc_find_nal(walk.at, walk.end))) {
+	while ((walk.at = h264_find_nal(walk.at, walk.end))) {
 		unsigned type = *walk.at & 0x1F;
 
-		if (type >= AVC_NAL_SLICE && type <= AVC_NAL_IDR) {
+		if (type >= H264_NAL_SLICE && type <= H264_NAL_IDR) {
 			unit->slices = walk.at;
 			unit->slices_size = (size_t)(walk.end - walk.at);
 			return;
@@ -200,7 +201,7 @@ static void sort_unit(struct encoder *encoder, struct unit *unit, const uint8_t 
 		if (!*walk.at)
 			continue; /* an empty one */
 		walk.at -= START_CODE_SIZE - 1;
-		if (avc_next_nal(&walk, &nal))
+		if (h264_next_nal(&walk, &nal))
 			sort_nal(encoder, unit, &nal);
 	}
 }
@@ -219,14 +220,14 @@ static uint8_t *append_nal(uint8_t *to, const uint8_t *data, size_t size)
 /* The samples' meaning may have changed since the set was remembered, so it is written anew. */
 static uint8_t *append_sets(const struct encoder *encoder, uint8_t *to)
 {
-	struct avc_nal sps = { encoder->sps + START_CODE_SIZE, encoder->sps_size - START_CODE_SIZE,
-		AVC_NAL_SPS };
-	uint8_t coloured[AVC_SPS_MAX];
+	struct h264_nal sps = { encoder->sps + START_CODE_SIZE, encoder->sps_size - START_CODE_SIZE,
+		H264_NAL_SPS };
+	uint8_t coloured[H264_SPS_MAX];
 	int size;
 
 	if (!encoder->sps_size)
 		return append(to, encoder->pps, encoder->pps_size);
-	size = avc_set_colour(coloured, &sps, encoder->range == RANGE_FULL,
+	size = h264_set_colour(coloured, &sps, encoder->range == RANGE_FULL,
 		encoder->matrix == MATRIX_709);
 	to = size > 0 ? append_nal(to, coloured, (size_t)size)
 		      : append(to, encoder->sps, encoder->sps_size);
@@ -276,7 +277,7 @@ int encoder_make_unit(struct encoder *encoder, struct encoder_pending *pending, 
 	sort_unit(encoder, &unit, data, size);
 	if (!unit.slices || !pending)
 		return -EBADMSG;
-	most = AVC_SPS_MAX + START_CODE_SIZE + encoder->pps_size + START_CODE_SIZE +
+	most = H264_SPS_MAX + START_CODE_SIZE + encoder->pps_size + START_CODE_SIZE +
 	       unit.slices_size;
 	for (unsigned i = 0; i < unit.n_prefix; i++)
 		most += START_CODE_SIZE + unit.prefix[i].size;
@@ -286,7 +287,7 @@ int encoder_make_unit(struct encoder *encoder, struct encoder_pending *pending, 
 		return res;
 	}
 	describe(encoder, pending, frame);
-	frame->key = (*unit.slices & 0x1F) == AVC_NAL_IDR;
+	frame->key = (*unit.slices & 0x1F) == H264_NAL_IDR;
 	encoder->keys_lost += pending->want_key && !frame->key;
 	write_unit(encoder, &unit, frame);
 	encoder_forget(encoder, pending);
@@ -297,15 +298,16 @@ int encoder_make_unit(struct encoder *encoder, struct encoder_pending *pending, 
 /* ---- levels */
 
 /* The level with room for the size that comes closest to the rate; NULL: none up to `most`. */
-static const struct avc_level *pick_level(const struct encoder *encoder, unsigned fps,
+static const struct h264_level *pick_level(const struct encoder *encoder, unsigned fps,
 	unsigned least, unsigned most)
 {
-	const struct avc_level *level = avc_level_for(encoder->width, encoder->height, fps, least);
-	const struct avc_level *best = NULL;
+	const struct h264_level *level = h264_level_for(encoder->width, encoder->height, fps,
+		least);
+	const struct h264_level *best = NULL;
 
 	if (level && level->level <= most)
 		return level;
-	while ((level = avc_level_for(encoder->width, encoder->height, 1, least)) &&
+	while ((level = h264_level_for(encoder->width, encoder->height, 1, least)) &&
 		level->level <= most) {
 		best = level;
 		least = level->level + 1;
@@ -315,7 +317,7 @@ static const struct avc_level *pick_level(const struct encoder *encoder, unsigne
 
 bool encoder_is_outgrown(const struct encoder *encoder, unsigned most_fps)
 {
-	const struct avc_level *level = pick_level(encoder, most_fps, encoder->level,
+	const struct h264_level *level = pick_level(encoder, most_fps, encoder->level,
 		encoder->most_level);
 
 	return level && level->level > encoder->level;
@@ -324,18 +326,18 @@ bool encoder_is_outgrown(const struct encoder *encoder, unsigned most_fps)
 int encoder_fit(struct encoder *encoder, struct encoder_tuning *tuning, unsigned most)
 {
 	bool is_first = !encoder->level;
-	const struct avc_level *level = is_first ? pick_level(encoder,
-							   MAX(tuning->fps, encoder->most_fps),
-							   LEAST_LEVEL, most)
-						 : pick_level(encoder, tuning->fps, encoder->level,
-							   encoder->level);
+	const struct h264_level *level = is_first ? pick_level(encoder,
+							    MAX(tuning->fps, encoder->most_fps),
+							    LEAST_LEVEL, most)
+						  : pick_level(encoder, tuning->fps, encoder->level,
+							    encoder->level);
 	struct encoder_tuning asked = *tuning;
 	uint32_t macroblocks = ((encoder->width + 15) / 16) * ((encoder->height + 15) / 16);
 
 	if (!level || !macroblocks)
 		return -ERANGE;
 	tuning->fps = CLAMP(tuning->fps, 1U, level->per_second / macroblocks);
-	tuning->bitrate_kbps = MIN(tuning->bitrate_kbps, avc_max_kbps(level, encoder->profile));
+	tuning->bitrate_kbps = MIN(tuning->bitrate_kbps, h264_max_kbps(level, encoder->profile));
 	if (is_first) { /* other threads read it from then on */
 		encoder->level = level->level;
 		encoder->most_level = most;
@@ -345,7 +347,7 @@ int encoder_fit(struct encoder *encoder, struct encoder_tuning *tuning, unsigned
 		(is_first || encoder->tuning.bitrate_kbps != tuning->bitrate_kbps))
 		log_warn("%u kbit/s are more than level %u.%u in profile %s allows: %u it is",
 			asked.bitrate_kbps, level->level / 10, level->level % 10,
-			avc_profile_name(encoder->profile), tuning->bitrate_kbps);
+			h264_profile_name(encoder->profile), tuning->bitrate_kbps);
 	if (asked.fps > tuning->fps && (is_first || encoder->tuning.fps != tuning->fps))
 		log_warn("%u fps of %ux%u are more than level %u.%u allows: %u are declared",
 			asked.fps, encoder->width, encoder->height, level->level / 10,

@@ -16,7 +16,7 @@
 
 #include "convert/picture.h"
 #include "media/frame.h"
-#include "media/h264_bitstream.h"
+#include "media/h264_sps.h"
 
 #define ENCODER_INPUTS    2 /* at most: one is encoded while the next is filled */
 #define ENCODER_IN_FLIGHT 4 /* more than ever are submitted and not collected */
@@ -45,7 +45,7 @@ struct encoder_config {
 	struct frame like;
 	struct encoder_tuning tuning;
 	unsigned most_fps; /* that tuning may ask for later: the level has to have room for it */
-	enum avc_profile profile;
+	enum h264_profile profile;
 	bool boost;         /* --h264-boost: 60 fps above 720p */
 	const char *device; /* m2m: "" looks for one */
 };
@@ -65,8 +65,8 @@ struct encoder {
 	const struct encoder_ops *ops; /* set by open, as is the rest of this block */
 	uint32_t width, height;
 	char device[128]; /* its node, or "libx264 164" */
-	enum avc_profile profile;
-	unsigned level;                /* as struct avc_level */
+	enum h264_profile profile;
+	unsigned level;                /* as struct h264_level */
 	unsigned most_level, most_fps; /* that it may have; as in struct encoder_config */
 	/* To be polled for `events` while frames are pending or inputs busy; -1: nothing to wait for */
 	int fd;
@@ -86,7 +86,7 @@ struct encoder {
 	unsigned keys_lost; /* that were to be IDRs, and are none or never came out */
 
 	struct frame_pool *pool; /* of access units; encoder_init() makes it */
-	uint8_t sps[AVC_SPS_MAX + 4], pps[AVC_SPS_MAX + 4]; /* the last ones, start code first */
+	uint8_t sps[H264_SPS_MAX + 4], pps[H264_SPS_MAX + 4]; /* the last ones, start code first */
 	size_t sps_size, pps_size;
 	enum frame_range range; /* what the last access unit's samples mean */
 	enum frame_matrix matrix;
@@ -164,7 +164,7 @@ unsigned encoder_count_pending(const struct encoder *encoder);
 
 /*
  * Makes an access unit of what an encoder gave out for `pending`, and forgets that. Parameter
- * sets are remembered, say what the samples mean (avc_set_colour), and stand before each IDR.
+ * sets are remembered, say what the samples mean (h264_set_colour), and stand before each IDR.
  * -EBADMSG: it holds no slice (parameter sets alone: they were remembered), or pending is NULL;
  * nothing is forgotten then, so the slices may still come. -ENOMEM: the frame is lost.
  */

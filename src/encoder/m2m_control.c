@@ -45,10 +45,10 @@ static int choose(const struct m2m_device *device, uint32_t id, int item)
 /* ---- profile and level */
 
 static const int profiles[] = {
-	[AVC_CONSTRAINED_BASELINE] = V4L2_MPEG_VIDEO_H264_PROFILE_CONSTRAINED_BASELINE,
-	[AVC_BASELINE] = V4L2_MPEG_VIDEO_H264_PROFILE_BASELINE,
-	[AVC_MAIN] = V4L2_MPEG_VIDEO_H264_PROFILE_MAIN,
-	[AVC_HIGH] = V4L2_MPEG_VIDEO_H264_PROFILE_HIGH,
+	[H264_CONSTRAINED_BASELINE] = V4L2_MPEG_VIDEO_H264_PROFILE_CONSTRAINED_BASELINE,
+	[H264_BASELINE] = V4L2_MPEG_VIDEO_H264_PROFILE_BASELINE,
+	[H264_MAIN] = V4L2_MPEG_VIDEO_H264_PROFILE_MAIN,
+	[H264_HIGH] = V4L2_MPEG_VIDEO_H264_PROFILE_HIGH,
 };
 
 static void set_profile(const struct m2m_device *device, struct encoder *encoder)
@@ -60,14 +60,14 @@ static void set_profile(const struct m2m_device *device, struct encoder *encoder
 		choose(device, id, profiles[encoder->profile]) == 0)
 		return;
 	/* Everything decodes it, and some drivers have no other name for what they do. */
-	if (choose(device, id, profiles[AVC_CONSTRAINED_BASELINE]) == 0)
-		encoder->profile = AVC_CONSTRAINED_BASELINE;
-	else if (choose(device, id, profiles[AVC_BASELINE]) == 0)
-		encoder->profile = AVC_BASELINE;
+	if (choose(device, id, profiles[H264_CONSTRAINED_BASELINE]) == 0)
+		encoder->profile = H264_CONSTRAINED_BASELINE;
+	else if (choose(device, id, profiles[H264_BASELINE]) == 0)
+		encoder->profile = H264_BASELINE;
 	else
 		return;
 	log_info("%s does not do the profile that was asked for: %s it is", device->node.path,
-		avc_profile_name(encoder->profile));
+		h264_profile_name(encoder->profile));
 }
 
 static const struct {

@@ -63,7 +63,7 @@ bool m2m_format_lay_out(const struct m2m_format *format, struct picture *picture
 
 static void set_colours(struct v4l2_layout *out, const struct frame *like)
 {
-	out->colorspace = V4L2_COLORSPACE_REC709; /* as avc_set_colour() says */
+	out->colorspace = V4L2_COLORSPACE_REC709; /* as h264_set_colour() says */
 	out->encoding = like->matrix == MATRIX_709 ? V4L2_YCBCR_ENC_709 : V4L2_YCBCR_ENC_601;
 	out->quantization = like->range == RANGE_FULL ? V4L2_QUANTIZATION_FULL_RANGE
 						      : V4L2_QUANTIZATION_LIM_RANGE;

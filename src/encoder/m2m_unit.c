@@ -51,10 +51,10 @@ static bool make_room(struct m2m_unit *unit, size_t more)
 
 static bool has_slice(const uint8_t *at, const uint8_t *end)
 {
-	while ((at = avc_find_nal(at, end))) {
+	while ((at = h264_find_nal(at, end))) {
 		unsigned type = *at & 0x1F;
 
-		if (type >= AVC_NAL_SLICE && type <= AVC_NAL_IDR)
+		if (type >= H264_NAL_SLICE && type <= H264_NAL_IDR)
 			return true;
 	}
 	return false;

@@ -202,7 +202,7 @@ static void announce(struct supervisor *supervisor)
 	supervisor->announced = true;
 	supervisor->opened++;
 	log_info("%ux%u by %s (%s): %s %u.%u, %u kbit/s", encoder->width, encoder->height,
-		supervisor->ops->name, encoder->device, avc_profile_name(encoder->profile),
+		supervisor->ops->name, encoder->device, h264_profile_name(encoder->profile),
 		encoder->level / 10, encoder->level % 10, tuning.bitrate_kbps);
 }
 
@@ -373,7 +373,7 @@ static void describe_encoder(const struct supervisor *supervisor, struct h264_st
 
 	out->encoder = supervisor->ops->name;
 	memcpy(out->device, encoder->device, sizeof(out->device));
-	out->profile = avc_profile_name(encoder->profile);
+	out->profile = h264_profile_name(encoder->profile);
 	out->level = encoder->level;
 	out->width = encoder->width;
 	out->height = encoder->height;

@@ -107,10 +107,10 @@ static void set_quality(x264_param_t *param, const struct encoder_tuning *tuning
 static int set_params(struct x264 *x264)
 {
 	static const char *const profiles[] = {
-		[AVC_CONSTRAINED_BASELINE] = "baseline", /* x264's is: it knows no FMO, no ASO */
-		[AVC_BASELINE] = "baseline",
-		[AVC_MAIN] = "main",
-		[AVC_HIGH] = "high",
+		[H264_CONSTRAINED_BASELINE] = "baseline", /* x264's is: it knows no FMO, no ASO */
+		[H264_BASELINE] = "baseline",
+		[H264_MAIN] = "main",
+		[H264_HIGH] = "high",
 	};
 	const struct encoder *base = &x264->base;
 	x264_param_t *param = &x264->param;
@@ -286,9 +286,9 @@ static int x264_open(struct encoder **out, const struct encoder_config *config)
 		return res;
 	}
 	log_verbose("opened %s for %ux%u, %s level %u.%u, %u kbit/s at most, %d threads",
-		x264->base.device, config->width, config->height, avc_profile_name(config->profile),
-		x264->base.level / 10, x264->base.level % 10, x264->base.tuning.bitrate_kbps,
-		x264->param.i_threads);
+		x264->base.device, config->width, config->height,
+		h264_profile_name(config->profile), x264->base.level / 10, x264->base.level % 10,
+		x264->base.tuning.bitrate_kbps, x264->param.i_threads);
 	*out = &x264->base;
 	return 0;
 }

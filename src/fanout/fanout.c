@@ -6,7 +6,7 @@
 #include "base/util.h"
 #include "fanout/key_pace.h"
 #include "fanout/viewer.h"
-#include "media/h264_bitstream.h"
+#include "media/h264_sps.h"
 
 #define NEVER INT64_MAX
 
@@ -29,7 +29,7 @@ struct fanout {
 	unsigned left_out;      /* since then, that were like it */
 	struct key_pace pace;
 	bool is_wanted; /* a key frame, by somebody who is no viewer, and not asked for since */
-	char codec[AVC_CODEC_SIZE];
+	char codec[H264_CODEC_SIZE];
 	struct frame_pool *pool; /* for what is packed */
 	unsigned n_packed;       /* ways in which the unit that is being handed on was */
 	struct {
@@ -177,13 +177,13 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 
 static void note_key(struct fanout *fanout, const struct frame *unit)
 {
-	struct avc_walk walk = { unit->plane[0].data, unit->plane[0].data + unit->plane[0].size };
-	struct avc_nal sps;
+	struct h264_walk walk = { unit->plane[0].data, unit->plane[0].data + unit->plane[0].size };
+	struct h264_nal sps;
 
 	key_pace_note_came(&fanout->pace);
 	fanout->is_wanted = false;
-	if (avc_next_nal(&walk, &sps))
-		avc_name_codec(fanout->codec, &sps);
+	if (h264_next_nal(&walk, &sps))
+		h264_name_codec(fanout->codec, &sps);
 }
 
 /*

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/util.h"
-#include "media/h264_bitstream.h"
+#include "media/h264_sps.h"
 
 #define TRACK       1
 #define LENGTH_SIZE 4 /* bytes before each NAL unit */
@@ -101,19 +101,19 @@ static void end_box(struct writer *writer, size_t begin)
 
 static bool is_set(unsigned type)
 {
-	return type == AVC_NAL_SPS || type == AVC_NAL_PPS;
+	return type == H264_NAL_SPS || type == H264_NAL_PPS;
 }
 
 size_t mp4_convert(uint8_t *to, const uint8_t *unit, size_t size, size_t *sets_size)
 {
 	struct writer writer = { .room = MP4_CONVERTED_MAX(size) };
-	struct avc_walk walk = { unit, unit + size };
+	struct h264_walk walk = { unit, unit + size };
 	bool in_sets = true;
-	struct avc_nal nal;
+	struct h264_nal nal;
 
 	writer.to = to;
 	*sets_size = 0;
-	while (avc_next_nal(&walk, &nal)) {
+	while (h264_next_nal(&walk, &nal)) {
 		put_u32(&writer, (uint32_t)nal.size);
 		put(&writer, nal.data, nal.size);
 		in_sets = in_sets && is_set(nal.type);
@@ -124,7 +124,7 @@ size_t mp4_convert(uint8_t *to, const uint8_t *unit, size_t size, size_t *sets_s
 }
 
 /* What mp4_convert() wrote. False at the end, and when it is something else. */
-static bool next_converted(struct avc_walk *walk, struct avc_nal *nal)
+static bool next_converted(struct h264_walk *walk, struct h264_nal *nal)
 {
 	size_t left = (size_t)(walk->end - walk->at);
 
@@ -142,33 +142,33 @@ static bool next_converted(struct avc_walk *walk, struct avc_nal *nal)
 /* ---- the initialization segment */
 
 struct sets {
-	struct avc_nal sps_nal;
-	struct avc_sps sps;
+	struct h264_nal sps_nal;
+	struct h264_sps sps;
 	const uint8_t *data, *end;
 	unsigned n_pps;
 };
 
 static int read_sets(struct sets *sets, const uint8_t *data, size_t size)
 {
-	struct avc_walk walk = { data, data + size };
+	struct h264_walk walk = { data, data + size };
 	unsigned n_sps = 0;
-	struct avc_nal nal;
+	struct h264_nal nal;
 
 	*sets = (struct sets){ .data = data, .end = data + size };
 	while (next_converted(&walk, &nal)) {
-		if (nal.type == AVC_NAL_PPS) {
+		if (nal.type == H264_NAL_PPS) {
 			sets->n_pps++;
-		} else if (nal.type == AVC_NAL_SPS) {
+		} else if (nal.type == H264_NAL_SPS) {
 			sets->sps_nal = nal;
 			n_sps++;
 		}
 	}
 	if (walk.at != walk.end || n_sps != 1 || !sets->n_pps || sets->n_pps > UINT8_MAX)
 		return -EBADMSG;
-	return avc_read_sps(&sets->sps, &sets->sps_nal);
+	return h264_read_sps(&sets->sps, &sets->sps_nal);
 }
 
-static void put_set(struct writer *writer, const struct avc_nal *nal)
+static void put_set(struct writer *writer, const struct h264_nal *nal)
 {
 	put_u16(writer, (uint16_t)nal->size);
 	put(writer, nal->data, nal->size);
@@ -177,9 +177,9 @@ static void put_set(struct writer *writer, const struct avc_nal *nal)
 /* AVCDecoderConfigurationRecord. */
 static void put_avcc(struct writer *writer, const struct sets *sets)
 {
-	struct avc_walk walk = { sets->data, sets->end };
+	struct h264_walk walk = { sets->data, sets->end };
 	size_t begin = begin_box(writer, "avcC");
-	struct avc_nal nal;
+	struct h264_nal nal;
 
 	put_u8(writer, 1);
 	put(writer, sets->sps_nal.data + 1, 3); /* profile, constraints, level */
@@ -188,7 +188,7 @@ static void put_avcc(struct writer *writer, const struct sets *sets)
 	put_set(writer, &sets->sps_nal);
 	put_u8(writer, (uint8_t)sets->n_pps);
 	while (next_converted(&walk, &nal)) {
-		if (nal.type == AVC_NAL_PPS)
+		if (nal.type == H264_NAL_PPS)
 			put_set(writer, &nal);
 	}
 	if (sets->sps.profile_idc == 100) { /* none of our encoders makes a higher one */

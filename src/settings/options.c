@@ -96,10 +96,10 @@ static const struct choice h264_encoders[] = {
 };
 
 static const struct choice h264_profiles[] = {
-	{ "constrained-baseline", AVC_CONSTRAINED_BASELINE, NULL },
-	{ "baseline", AVC_BASELINE, NULL },
-	{ "main", AVC_MAIN, NULL },
-	{ "high", AVC_HIGH, NULL },
+	{ "constrained-baseline", H264_CONSTRAINED_BASELINE, NULL },
+	{ "baseline", H264_BASELINE, NULL },
+	{ "main", H264_MAIN, NULL },
+	{ "high", H264_HIGH, NULL },
 	{ 0 },
 };
 

@@ -112,7 +112,7 @@ struct options {
 	const char *h264_m2m_device;     /* "": found by capability */
 	int h264_bitrate_kbps, h264_gop; /* gop 0: key frames on demand only */
 	int h264_min_qp, h264_max_qp;    /* min 0: the encoder's own */
-	enum avc_profile h264_profile;
+	enum h264_profile h264_profile;
 	bool h264_boost;
 	int h264_adaptive; /* 1: to the viewers' lines, down to … */
 	int h264_min_bitrate_kbps, h264_min_fps;

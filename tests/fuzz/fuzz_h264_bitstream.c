@@ -26,34 +26,34 @@ static void expect(bool holds)
 		abort();
 }
 
-static void check_sps(const struct avc_nal *nal)
+static void check_sps(const struct h264_nal *nal)
 {
-	uint8_t first[AVC_SPS_MAX], second[AVC_SPS_MAX];
-	struct avc_sps before, after;
-	struct avc_nal rewritten = { first, 0, AVC_NAL_SPS };
+	uint8_t first[H264_SPS_MAX], second[H264_SPS_MAX];
+	struct h264_sps before, after;
+	struct h264_nal rewritten = { first, 0, H264_NAL_SPS };
 	int size;
 
-	if (avc_read_sps(&before, nal) < 0)
+	if (h264_read_sps(&before, nal) < 0)
 		return;
-	size = avc_set_colour(first, nal, true, true);
+	size = h264_set_colour(first, nal, true, true);
 	if (size < 0)
 		return; /* it has no room for more */
 	rewritten.size = (size_t)size;
-	expect(avc_read_sps(&after, &rewritten) == 0);
+	expect(h264_read_sps(&after, &rewritten) == 0);
 	expect(after.full_range && after.has_colour && after.matrix == 1);
 	expect(after.width == before.width && after.height == before.height);
 	expect(after.profile_idc == before.profile_idc && after.level_idc == before.level_idc);
-	expect(avc_set_colour(second, &rewritten, true, true) == size);
+	expect(h264_set_colour(second, &rewritten, true, true) == size);
 	expect(!memcmp(first, second, rewritten.size));
 }
 
 static void check_walk(const uint8_t *data, size_t size)
 {
-	struct avc_walk walk = { data, data + size };
+	struct h264_walk walk = { data, data + size };
 	const uint8_t *last = data;
-	struct avc_nal nal;
+	struct h264_nal nal;
 
-	while (avc_next_nal(&walk, &nal)) {
+	while (h264_next_nal(&walk, &nal)) {
 		expect(nal.data >= last + 3 && nal.size && nal.data + nal.size <= data + size);
 		expect(nal.data[nal.size - 1] && nal.type <= 31);
 		last = nal.data + nal.size;
@@ -90,7 +90,7 @@ static void check_unit(const uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct avc_nal whole = { data, size, AVC_NAL_SPS };
+	struct h264_nal whole = { data, size, H264_NAL_SPS };
 
 	check_sps(&whole);
 	check_walk(data, size);

@@ -152,7 +152,7 @@ static struct encoder_config config_here(void)
 	struct encoder_config config = { .width = self->width,
 		.height = self->height,
 		.tuning = { .bitrate_kbps = 8000, .gop = 30, .fps = 30, .max_qp = 51 },
-		.profile = AVC_CONSTRAINED_BASELINE,
+		.profile = H264_CONSTRAINED_BASELINE,
 		.device = NODE };
 
 	config.like.format = self->format;

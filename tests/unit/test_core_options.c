@@ -111,7 +111,7 @@ static const struct contract {
 	RING("h264", h264_ring),
 	{ "h264-encoder", '-', WORD, AT(h264_encoder), 0, 0, H264_ENCODER_AUTO,
 		"auto m2m x264 off" },
-	{ "h264-profile", '-', WORD, AT(h264_profile), 0, 0, AVC_CONSTRAINED_BASELINE,
+	{ "h264-profile", '-', WORD, AT(h264_profile), 0, 0, H264_CONSTRAINED_BASELINE,
 		"constrained-baseline baseline main high" },
 	{ "h264-static-fps", '-', NUMBER, AT(h264_static_fps), 0, 30, 1, NULL },
 	{ "h264-adaptive", '-', NUMBER, AT(h264_adaptive), 0, 1, 1, NULL },
@@ -431,10 +431,10 @@ static void every_word_is_taken_in_any_case(void **state)
 	assert_string_equal(opt.source, "testcard");
 	assert_runs(&opt, "--h264-encoder X264 --h264-profile High");
 	assert_int_equal(opt.h264_encoder, H264_ENCODER_X264);
-	assert_int_equal(opt.h264_profile, AVC_HIGH);
+	assert_int_equal(opt.h264_profile, H264_HIGH);
 	assert_runs(&opt, "--h264-encoder off --h264-profile main");
 	assert_int_equal(opt.h264_encoder, H264_ENCODER_OFF);
-	assert_int_equal(opt.h264_profile, AVC_MAIN);
+	assert_int_equal(opt.h264_profile, H264_MAIN);
 }
 
 static void every_letter_is_its_long_option(void **state)

@@ -23,7 +23,7 @@ static int setup(void **state)
 		.width = 1280,
 		.height = 720,
 		.tuning = { .bitrate_kbps = 5000, .fps = 30 },
-		.profile = AVC_HIGH,
+		.profile = H264_HIGH,
 		.device = "",
 	};
 	struct encoder *encoder = xcalloc(1, sizeof(*encoder));
@@ -185,8 +185,8 @@ static void a_key_frame_that_became_none_is_told(void **state)
 	for (unsigned i = 0; i < 2; i++) {
 		const char *hex = i ? "0000000141cc" : "0000000165aa";
 		size_t size = from_hex(bytes, hex);
-		struct encoder_pending *pending =
-			encoder_match(encoder, encoder_note(encoder, &in));
+		struct encoder_pending *pending = encoder_match(encoder,
+			encoder_note(encoder, &in));
 
 		assert_int_equal(encoder_make_unit(encoder, pending, bytes, size, &frame), 0);
 		frame_unref(frame);
@@ -201,9 +201,9 @@ static void sets_say_what_the_samples_mean_now(void **state)
 	struct encoder *encoder = *state;
 	struct encoder_pending *pending;
 	struct frame *frame;
-	struct avc_walk walk;
-	struct avc_nal nal;
-	struct avc_sps sps;
+	struct h264_walk walk;
+	struct h264_nal nal;
+	struct h264_sps sps;
 
 	assert_int_equal(make(encoder, "00000001" SPS "00000001" PPS "0000000165b8", &frame), 0);
 	frame_unref(frame);
@@ -215,10 +215,10 @@ static void sets_say_what_the_samples_mean_now(void **state)
 	assert_int_equal(encoder_make_unit(encoder, pending, (const uint8_t *)"\0\0\1\x65\xb8", 5,
 				 &frame),
 		0);
-	walk = (struct avc_walk){ frame->plane[0].data,
+	walk = (struct h264_walk){ frame->plane[0].data,
 		frame->plane[0].data + frame->plane[0].size };
-	assert_true(avc_next_nal(&walk, &nal));
-	assert_int_equal(avc_read_sps(&sps, &nal), 0);
+	assert_true(h264_next_nal(&walk, &nal));
+	assert_int_equal(h264_read_sps(&sps, &nal), 0);
 	assert_true(sps.full_range);
 	assert_int_equal(sps.matrix, 1);
 	assert_int_equal(frame->range, RANGE_FULL);
@@ -289,7 +289,7 @@ static void rate_and_bitrate_are_clamped_to_the_level(void **state)
 	struct encoder *encoder = *state;
 	struct encoder_tuning tuning;
 
-	encoder->profile = AVC_MAIN;
+	encoder->profile = H264_MAIN;
 	tuning = fit(encoder, 1920, 1080, 30, 30000);
 	assert_int_equal(tuning.bitrate_kbps, 20000);
 	assert_int_equal(tuning.fps, 30);

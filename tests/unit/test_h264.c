@@ -388,12 +388,12 @@ static void the_encoder_of_a_picture_is_for_its_format(void **state)
 static void an_encoder_is_what_the_options_ask_for(void **state)
 {
 	(void)state;
-	opt.h264_profile = AVC_HIGH;
+	opt.h264_profile = H264_HIGH;
 	opt.h264_m2m_device = "/dev/video11";
 	opt.h264_boost = true;
 	begin();
 	pass(make_frame(SIDE, 1));
-	assert_int_equal(fake_config.profile, AVC_HIGH);
+	assert_int_equal(fake_config.profile, H264_HIGH);
 	assert_string_equal(fake_config.device, "/dev/video11");
 	assert_true(fake_config.boost);
 }

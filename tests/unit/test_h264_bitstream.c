@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "base/util.h"
-#include "media/h264_bitstream.h"
+#include "media/h264_sps.h"
 
 /* Parameter sets of real encoders, and what they say. */
 struct sample {
@@ -63,9 +63,9 @@ static size_t from_hex(uint8_t *to, const char *hex)
 	return size;
 }
 
-static struct avc_nal nal_of(uint8_t *bytes, const char *hex)
+static struct h264_nal nal_of(uint8_t *bytes, const char *hex)
 {
-	return (struct avc_nal){ bytes, from_hex(bytes, hex), bytes[0] & 0x1F };
+	return (struct h264_nal){ bytes, from_hex(bytes, hex), bytes[0] & 0x1F };
 }
 
 static void real_parameter_sets_are_read(void **state)
@@ -73,11 +73,11 @@ static void real_parameter_sets_are_read(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(samples); i++) {
 		const struct sample *sample = &samples[i];
-		uint8_t bytes[AVC_SPS_MAX];
-		struct avc_nal nal = nal_of(bytes, sample->hex);
-		struct avc_sps sps;
+		uint8_t bytes[H264_SPS_MAX];
+		struct h264_nal nal = nal_of(bytes, sample->hex);
+		struct h264_sps sps;
 
-		assert_int_equal(avc_read_sps(&sps, &nal), 0);
+		assert_int_equal(h264_read_sps(&sps, &nal), 0);
 		assert_int_equal(sps.profile_idc, sample->profile_idc);
 		assert_int_equal(sps.constraints, sample->constraints);
 		assert_int_equal(sps.level_idc, sample->level_idc);
@@ -93,30 +93,30 @@ static void colours_are_written_and_all_else_stays(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(samples); i++) {
-		uint8_t bytes[AVC_SPS_MAX], expected[AVC_SPS_MAX], to[AVC_SPS_MAX];
-		struct avc_nal nal = nal_of(bytes, samples[i].hex);
+		uint8_t bytes[H264_SPS_MAX], expected[H264_SPS_MAX], to[H264_SPS_MAX];
+		struct h264_nal nal = nal_of(bytes, samples[i].hex);
 		size_t size = from_hex(expected, samples[i].as_full_709);
 
-		assert_int_equal(avc_set_colour(to, &nal, true, true), size);
+		assert_int_equal(h264_set_colour(to, &nal, true, true), size);
 		assert_memory_equal(to, expected, size);
 	}
 }
 
 static void each_range_and_matrix_can_be_said_and_said_again(void **state)
 {
-	uint8_t bytes[AVC_SPS_MAX], to[AVC_SPS_MAX];
-	struct avc_nal nal = nal_of(bytes, samples[0].hex);
+	uint8_t bytes[H264_SPS_MAX], to[H264_SPS_MAX];
+	struct h264_nal nal = nal_of(bytes, samples[0].hex);
 
 	(void)state;
 	for (unsigned way = 0; way < 8; way++) {
 		bool full_range = way & 1, is_709 = way & 2;
-		int size = avc_set_colour(to, &nal, full_range, is_709);
-		struct avc_sps sps;
+		int size = h264_set_colour(to, &nal, full_range, is_709);
+		struct h264_sps sps;
 
 		assert_true(size > 0);
 		memcpy(bytes, to, (size_t)size); /* the next one begins with this */
 		nal.size = (size_t)size;
-		assert_int_equal(avc_read_sps(&sps, &nal), 0);
+		assert_int_equal(h264_read_sps(&sps, &nal), 0);
 		assert_true(sps.has_colour);
 		assert_int_equal(sps.full_range, full_range);
 		assert_int_equal(sps.matrix, is_709 ? 1 : 6);
@@ -126,12 +126,12 @@ static void each_range_and_matrix_can_be_said_and_said_again(void **state)
 
 static void primaries_and_transfer_are_those_of_bt_709_whatever_the_matrix(void **state)
 {
-	uint8_t bytes[AVC_SPS_MAX], expected[AVC_SPS_MAX], to[AVC_SPS_MAX];
-	struct avc_nal nal = nal_of(bytes, samples[0].hex);
+	uint8_t bytes[H264_SPS_MAX], expected[H264_SPS_MAX], to[H264_SPS_MAX];
+	struct h264_nal nal = nal_of(bytes, samples[0].hex);
 	size_t size = from_hex(expected, "27640028ac2b402802dd3501010607891350");
 
 	(void)state;
-	assert_int_equal(avc_set_colour(to, &nal, false, false), size);
+	assert_int_equal(h264_set_colour(to, &nal, false, false), size);
 	assert_memory_equal(to, expected, size);
 }
 
@@ -144,35 +144,35 @@ static void damaged_parameter_sets_are_refused(void **state)
 		"27640028ac2b402802dd00f1226a55", /* something behind it */
 		"27640028ac0000000000000000",     /* a number without end */
 	};
-	uint8_t bytes[AVC_SPS_MAX + 1] = { 0 }, to[AVC_SPS_MAX];
-	struct avc_sps sps;
+	uint8_t bytes[H264_SPS_MAX + 1] = { 0 }, to[H264_SPS_MAX];
+	struct h264_sps sps;
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		struct avc_nal nal = nal_of(bytes, bad[i]);
+		struct h264_nal nal = nal_of(bytes, bad[i]);
 
-		assert_int_equal(avc_read_sps(&sps, &nal), -EBADMSG);
-		assert_int_equal(avc_set_colour(to, &nal, true, true), -EBADMSG);
+		assert_int_equal(h264_read_sps(&sps, &nal), -EBADMSG);
+		assert_int_equal(h264_set_colour(to, &nal, true, true), -EBADMSG);
 	}
 	/* Each shorter one, too. */
 	for (size_t i = 0; i < ARRAY_SIZE(samples); i++) {
-		struct avc_nal nal = nal_of(bytes, samples[i].hex);
+		struct h264_nal nal = nal_of(bytes, samples[i].hex);
 
 		while (--nal.size)
-			assert_int_equal(avc_set_colour(to, &nal, true, true), -EBADMSG);
+			assert_int_equal(h264_set_colour(to, &nal, true, true), -EBADMSG);
 	}
-	assert_int_equal(avc_read_sps(&sps,
-				 &(struct avc_nal){ bytes, AVC_SPS_MAX + 1, AVC_NAL_SPS }),
+	assert_int_equal(h264_read_sps(&sps,
+				 &(struct h264_nal){ bytes, H264_SPS_MAX + 1, H264_NAL_SPS }),
 		-EBADMSG);
 }
 
-static void assert_nal(struct avc_walk *walk, unsigned type, const char *hex)
+static void assert_nal(struct h264_walk *walk, unsigned type, const char *hex)
 {
 	uint8_t bytes[64];
 	size_t size = from_hex(bytes, hex);
-	struct avc_nal nal;
+	struct h264_nal nal;
 
-	assert_true(avc_next_nal(walk, &nal));
+	assert_true(h264_next_nal(walk, &nal));
 	assert_int_equal(nal.type, type);
 	assert_int_equal(nal.size, size);
 	assert_memory_equal(nal.data, bytes, size);
@@ -182,15 +182,15 @@ static void nal_units_are_found_behind_either_start_code(void **state)
 {
 	uint8_t bytes[64];
 	size_t size = from_hex(bytes, "ff00000001670101000001680000000001000001658800000301410000");
-	struct avc_walk walk = { bytes, bytes + size };
-	struct avc_nal nal;
+	struct h264_walk walk = { bytes, bytes + size };
+	struct h264_nal nal;
 
 	(void)state;
-	assert_nal(&walk, AVC_NAL_SPS, "670101");
-	assert_nal(&walk, AVC_NAL_PPS, "68");
-	assert_nal(&walk, AVC_NAL_IDR, "65880000030141");
-	assert_false(avc_next_nal(&walk, &nal));
-	assert_false(avc_next_nal(&walk, &nal));
+	assert_nal(&walk, H264_NAL_SPS, "670101");
+	assert_nal(&walk, H264_NAL_PPS, "68");
+	assert_nal(&walk, H264_NAL_IDR, "65880000030141");
+	assert_false(h264_next_nal(&walk, &nal));
+	assert_false(h264_next_nal(&walk, &nal));
 }
 
 static void what_holds_no_nal_unit_gives_none(void **state)
@@ -198,21 +198,21 @@ static void what_holds_no_nal_unit_gives_none(void **state)
 	static const char *const none[] = { "", "01", "0001", "000001", "00000001", "00000100",
 		"000001000000", "ff01ff0001ff" };
 	uint8_t bytes[64];
-	struct avc_nal nal;
+	struct h264_nal nal;
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(none); i++) {
 		size_t size = from_hex(bytes, none[i]);
-		struct avc_walk walk = { bytes, bytes + size };
+		struct h264_walk walk = { bytes, bytes + size };
 
-		assert_false(avc_next_nal(&walk, &nal));
+		assert_false(h264_next_nal(&walk, &nal));
 	}
-	assert_null(avc_find_nal(bytes, bytes));
+	assert_null(h264_find_nal(bytes, bytes));
 }
 
 static unsigned level_of(uint32_t width, uint32_t height, unsigned fps)
 {
-	const struct avc_level *level = avc_level_for(width, height, fps, 10);
+	const struct h264_level *level = h264_level_for(width, height, fps, 10);
 
 	return level ? level->level : 0;
 }
@@ -232,18 +232,18 @@ static void levels_have_room_for_size_and_rate(void **state)
 	/* Few macroblocks, but wider than the square root of eight times MaxFS allows. */
 	assert_int_equal(level_of(4112, 16, 1), 42);
 	assert_int_equal(level_of(UINT32_MAX, UINT32_MAX, 1), 0);
-	assert_int_equal(avc_level_for(640, 480, 30, 40)->level, 40);
+	assert_int_equal(h264_level_for(640, 480, 30, 40)->level, 40);
 }
 
 static void high_profile_allows_a_quarter_more(void **state)
 {
-	const struct avc_level *level = avc_level_for(1920, 1080, 30, 40);
+	const struct h264_level *level = h264_level_for(1920, 1080, 30, 40);
 
 	(void)state;
-	assert_int_equal(avc_max_kbps(level, AVC_CONSTRAINED_BASELINE), 20000);
-	assert_int_equal(avc_max_kbps(level, AVC_MAIN), 20000);
-	assert_int_equal(avc_max_kbps(level, AVC_HIGH), 25000);
-	assert_string_equal(avc_profile_name(AVC_CONSTRAINED_BASELINE), "constrained-baseline");
+	assert_int_equal(h264_max_kbps(level, H264_CONSTRAINED_BASELINE), 20000);
+	assert_int_equal(h264_max_kbps(level, H264_MAIN), 20000);
+	assert_int_equal(h264_max_kbps(level, H264_HIGH), 25000);
+	assert_string_equal(h264_profile_name(H264_CONSTRAINED_BASELINE), "constrained-baseline");
 }
 
 int main(void)

@@ -218,7 +218,7 @@ static void parameter_sets_stand_before_each_key_frame(void)
 
 		fseek(tape, i ? (long)at : 0, SEEK_SET);
 		CHECK(fread(head, 1, 5, tape) == 5 && !memcmp(head, "\0\0\0\1", 4));
-		CHECK((head[4] & 0x1F) == AVC_NAL_SPS);
+		CHECK((head[4] & 0x1F) == H264_NAL_SPS);
 	}
 	fseek(tape, 0, SEEK_END);
 	stop();

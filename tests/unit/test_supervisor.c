@@ -538,7 +538,7 @@ static void memory_that_cannot_be_read_is_worth_no_other_encoder(void **state)
 	config.like.dmabuf.id = 1;
 	wish(bench, &config);
 	assert_false(supervisor_takes(&bench->supervisor, &config.like));
-	config.profile = slate.profile = AVC_HIGH;
+	config.profile = slate.profile = H264_HIGH;
 	wish(bench, &slate);
 	assert_int_equal(fake_hardware.opened, 3);
 	wish(bench, &config);

@@ -104,14 +104,14 @@ static bool is_key(struct fixture *fix, bool want_key)
 	return key;
 }
 
-static struct avc_sps sps_of(const struct frame *unit)
+static struct h264_sps sps_of(const struct frame *unit)
 {
-	struct avc_walk walk = { unit->plane[0].data, unit->plane[0].data + unit->plane[0].size };
-	struct avc_nal nal;
-	struct avc_sps sps;
+	struct h264_walk walk = { unit->plane[0].data, unit->plane[0].data + unit->plane[0].size };
+	struct h264_nal nal;
+	struct h264_sps sps;
 
-	assert_true(avc_next_nal(&walk, &nal));
-	assert_int_equal(avc_read_sps(&sps, &nal), 0);
+	assert_true(h264_next_nal(&walk, &nal));
+	assert_int_equal(h264_read_sps(&sps, &nal), 0);
 	return sps;
 }
 
@@ -199,7 +199,7 @@ static void constrained_baseline_is_what_it_says(void **state)
 {
 	struct fixture *fix = *state;
 	struct frame *unit;
-	struct avc_sps sps;
+	struct h264_sps sps;
 
 	start(fix);
 	draw(fix->picture, 0);
@@ -215,10 +215,10 @@ static void constrained_baseline_is_what_it_says(void **state)
 
 static void the_other_profiles_are_what_they_say(void **state)
 {
-	static const unsigned idc[] = { [AVC_BASELINE] = 66, [AVC_MAIN] = 77, [AVC_HIGH] = 100 };
+	static const unsigned idc[] = { [H264_BASELINE] = 66, [H264_MAIN] = 77, [H264_HIGH] = 100 };
 	struct fixture *fix = *state;
 
-	for (enum avc_profile profile = AVC_BASELINE; profile <= AVC_HIGH; profile++) {
+	for (enum h264_profile profile = H264_BASELINE; profile <= H264_HIGH; profile++) {
 		struct frame *unit;
 
 		fix->config.profile = profile;

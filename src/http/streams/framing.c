@@ -17,19 +17,19 @@ void framing_finish(struct framing *framing)
 	free(framing->sets);
 }
 
-bool framing_find_sps(const struct frame *key, struct avc_nal *sps)
+bool framing_find_sps(const struct frame *key, struct h264_nal *sps)
 {
 	const struct frame_plane *unit = &key->plane[0], *sets = &key->plane[1];
-	struct avc_walk walk = { unit->data, unit->data + unit->size };
+	struct h264_walk walk = { unit->data, unit->data + unit->size };
 
 	if (!sets->data)
-		return avc_next_nal(&walk, sps) && sps->type == AVC_NAL_SPS && sps->size >= 4;
+		return h264_next_nal(&walk, sps) && sps->type == H264_NAL_SPS && sps->size >= 4;
 	if (sets->size < LENGTH_SIZE + 4)
 		return false;
 	/* Its length does not matter here: what is asked for are its first bytes. */
-	*sps = (struct avc_nal){ sets->data + LENGTH_SIZE, sets->size - LENGTH_SIZE,
+	*sps = (struct h264_nal){ sets->data + LENGTH_SIZE, sets->size - LENGTH_SIZE,
 		sets->data[LENGTH_SIZE] & 0x1F };
-	return sps->type == AVC_NAL_SPS;
+	return sps->type == H264_NAL_SPS;
 }
 
 /* What stands before `size` bytes of the body of a reply: not by printf(), whose price is felt. */
@@ -76,7 +76,7 @@ static void put_number(uint8_t *to, unsigned size, uint64_t value)
 int framing_make_avc(struct framing *framing, struct chunk_writer *out, struct frame *unit)
 {
 	uint8_t head[AVC_HEAD_SIZE];
-	struct avc_nal sps;
+	struct h264_nal sps;
 
 	if (unit->key && framing_find_sps(unit, &sps))
 		memcpy(framing->level, sps.data + 1, sizeof(framing->level));

@@ -31,7 +31,7 @@ void framing_finish(struct framing *framing);
  */
 struct frame *framing_pack_mp4(struct frame_pool *pool, const struct frame *unit);
 /* The sequence parameter set of a key frame, packed or not; false when there is none. */
-bool framing_find_sps(const struct frame *key, struct avc_nal *sps);
+bool framing_find_sps(const struct frame *key, struct h264_nal *sps);
 
 /*
  * Each makes an access unit, which is borrowed, with all that belongs before it, the next piece of

@@ -130,11 +130,11 @@ static bool begin(struct h264_viewer *self, const struct frame *packed)
 {
 	struct exchange *exchange = self->exchange;
 	bool head_only = exchange_wants_head(exchange);
-	char codec[AVC_CODEC_SIZE] = "";
-	struct avc_nal sps;
+	char codec[H264_CODEC_SIZE] = "";
+	struct h264_nal sps;
 
 	if (framing_find_sps(packed, &sps))
-		avc_name_codec(codec, &sps);
+		h264_name_codec(codec, &sps);
 	if (head_only)
 		exchange_release(exchange);
 	else

@@ -417,7 +417,7 @@ struct outlet *h264_encoder_outlet(struct h264_encoder *encoder)
 	return encoder->outlet;
 }
 
-void h264_encoder_obey(struct h264_encoder *encoder, const struct options *now)
+void h264_encoder_set_options(struct h264_encoder *encoder, const struct options *now)
 {
 	pthread_mutex_lock(&encoder->lock);
 	encoder->wish = *now;

@@ -35,7 +35,7 @@ struct outlet *h264_encoder_outlet(struct h264_encoder *encoder);
  * Takes bitrate, GOP, QP, rate, profile and the rate of still pictures out of the options, from the
  * next frame on. Without a gap, but for another profile; clamped values show in the status.
  */
-void h264_encoder_obey(struct h264_encoder *encoder, const struct options *now);
+void h264_encoder_set_options(struct h264_encoder *encoder, const struct options *now);
 /* On top of that, as lines allow: the lower one holds. What was asked for stays as it is. */
 void h264_encoder_limit(struct h264_encoder *encoder, const struct encoder_limit *limit);
 void h264_encoder_get_status(struct h264_encoder *encoder, struct h264_status *out);

@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 
+#include "base/thread.h"
 #include "base/util.h"
 #include "base/wait.h"
 #include "convert/jpegfix.h"
@@ -26,9 +27,6 @@
 
 #define LOG_TOPIC "jpeg"
 #include "base/log.h"
-
-/* The default of 8 MiB is only address space, but it counts against limits. */
-#define STACK_SIZE (256 * 1024)
 
 /* Compressed frames kept for reuse: one with the viewers, one on its way, one for the change. */
 #define SPARE_FRAMES 3
@@ -287,7 +285,7 @@ static void *work(void *arg)
 	return NULL;
 }
 
-static int start_worker(struct jpeg_encoder *encoder, const pthread_attr_t *attr)
+static int start_worker(struct jpeg_encoder *encoder)
 {
 	struct worker *worker = &encoder->worker[encoder->n_workers];
 	int res;
@@ -297,31 +295,22 @@ static int start_worker(struct jpeg_encoder *encoder, const pthread_attr_t *attr
 	if (jpegpack_create(&worker->pack) < 0)
 		return -ENOMEM;
 	pthread_cond_init(&worker->called, NULL);
-	res = pthread_create(&worker->thread, attr, work, worker);
-	if (res) {
+	res = thread_start(&worker->thread, work, worker);
+	if (res < 0) {
 		pthread_cond_destroy(&worker->called);
 		jpegpack_destroy(worker->pack);
-		return -res;
+		return res;
 	}
 	encoder->n_workers++;
 	return 0;
 }
 
-/* Signals are the main thread's: a new thread starts with the mask of its maker. */
 static int start_workers(struct jpeg_encoder *encoder)
 {
-	pthread_attr_t attr;
-	sigset_t all, saved;
 	int res = 0;
 
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &saved);
 	for (int i = 0; i < encoder->opt->workers && res == 0; i++)
-		res = start_worker(encoder, &attr);
-	pthread_sigmask(SIG_SETMASK, &saved, NULL);
-	pthread_attr_destroy(&attr);
+		res = start_worker(encoder);
 	if (res == 0 || encoder->n_workers == 0)
 		return res;
 	log_warn("%u of %d workers started: %s", encoder->n_workers, encoder->opt->workers,

@@ -190,7 +190,7 @@ static int tune(struct session *session, const struct encoder_tuning *tuning)
 }
 
 /* One thing the owner asked for. 0: done, or there was none (*idle). */
-static int obey(struct session *session, bool *idle)
+static int do_next(struct session *session, bool *idle)
 {
 	struct encoder_tuning tuning;
 	struct job job = { 0 };
@@ -209,13 +209,13 @@ static int obey(struct session *session, bool *idle)
 	return *idle ? 0 : submit_first(session, &job);
 }
 
-static int obey_all(struct session *session)
+static int do_all(struct session *session)
 {
 	bool idle = false;
 	int res = 0;
 
 	while (res == 0 && !idle) {
-		res = obey(session, &idle);
+		res = do_next(session, &idle);
 		if (res == 0)
 			res = collect_all(session);
 	}
@@ -252,7 +252,7 @@ static int serve(struct session *session)
 	int res = 0;
 
 	while (!is_stopped(session)) {
-		res = obey_all(session);
+		res = do_all(session);
 		if (res < 0)
 			return res;
 		pthread_mutex_lock(&session->lock);

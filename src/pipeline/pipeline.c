@@ -5,26 +5,21 @@
  */
 #include "pipeline/pipeline.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 
 #include "base/rate.h"
+#include "base/thread.h"
 #include "base/wait.h"
 #include "capture/source.h"
-#include "convert/jpegcheck.h"
-#include "convert/jpegfix.h"
 #include "encoder/jpeg.h"
 #include "media/pixel_format.h"
+#include "pipeline/jpeg_check.h"
+#include "pipeline/patience.h"
 #include "pipeline/source_state.h"
-#include "slate/slate.h"
+#include "slate/show.h"
 
 #define LOG_TOPIC "capture"
 #include "base/log.h"
-
-/* Grabbers may take three seconds to send their first frame after STREAMON. */
-#define FIRST_FRAME_NS (5 * NS_PER_S)
-#define SLATE_NS       NS_PER_S
 
 struct pipeline {
 	const struct options *opt; /* set at creation, as all of this block */
@@ -35,7 +30,7 @@ struct pipeline {
 	struct jpeg_encoder *jpeg;
 	struct h264_encoder *h264;
 	int stop_fd;   /* eventfd: readable from pipeline_stop() on */
-	int wake_fd;   /* eventfd: written when there is something to obey() */
+	int wake_fd;   /* eventfd: written when there is something to heed() */
 	int change_fd; /* eventfd: written by the capture thread */
 	struct device_controls *controls;
 	struct drops drops;
@@ -47,9 +42,8 @@ struct pipeline {
 	struct options now; /* capture thread only, as all of this block: as asked for */
 	int opened_fps;     /* what the source was opened for */
 	struct limiter limiter;
-	struct frame *slate; /* what is shown while there is no picture */
-	int64_t slate_due_ns;
-	struct option_size believed; /* see believe_size() */
+	struct slate_show slate; /* while there is no picture */
+	struct jpeg_check jpeg_check;
 
 	struct rate rate;               /* ticked by the capture thread */
 	atomic_int_least64_t alive_ns;  /* written by the capture thread */
@@ -88,6 +82,7 @@ int pipeline_create(struct pipeline **out, const struct options *opt)
 	pthread_mutex_init(&pipe->lock, NULL);
 	pipe->alive_ns = now_ns();
 	limiter_init(&pipe->limiter, opt->desired_fps);
+	pipe->jpeg_check = (struct jpeg_check){ .drops = &pipe->drops, .opt = opt };
 	pipe->raw = outlet_create(NULL, NULL);
 	if (pipe->stop_fd < 0 || pipe->wake_fd < 0 || pipe->change_fd < 0)
 		res = -EMFILE;
@@ -116,7 +111,7 @@ void pipeline_destroy(struct pipeline *pipe)
 	jpeg_encoder_destroy(pipe->jpeg);
 	outlet_destroy(pipe->raw);
 	device_controls_destroy(pipe->controls);
-	frame_unref(pipe->slate);
+	slate_show_end(&pipe->slate);
 	close_fd(&pipe->stop_fd);
 	close_fd(&pipe->wake_fd);
 	close_fd(&pipe->change_fd);
@@ -163,31 +158,20 @@ static void set_status(struct pipeline *pipe, const struct source_state *state,
 
 static void draw_slate(struct pipeline *pipe, const struct source_state *state)
 {
-	char detail[256], when[32];
-	time_t now = time(NULL);
-	struct tm tm;
+	const struct pipeline_status *status = &pipe->status;
 
-	strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S %Z", localtime_r(&now, &tm));
-	snprintf(detail, sizeof(detail), "%s, since %s", pipe->opt->device, when);
-	frame_unref(pipe->slate);
-	pipe->slate = NULL;
-	if (slate_draw(&pipe->slate, pipe->status.width, pipe->status.height, state->text,
-		    state->hint, detail) < 0)
+	if (slate_show_draw(&pipe->slate, status->width, status->height, state->text, state->hint,
+		    pipe->opt->device) < 0)
 		drops_add(&pipe->drops, DROP_NO_MEMORY, "no memory for the no-signal picture");
-	pipe->slate_due_ns = 0;
 }
 
-/* Publishes the slate when it is due: at once when new, then once a second. */
 static void show_slate(struct pipeline *pipe, int64_t now)
 {
-	struct frame *slate;
+	struct frame *slate = slate_show_take(&pipe->slate, now);
 
 	atomic_store(&pipe->alive_ns, now);
-	if (!pipe->slate || now < pipe->slate_due_ns)
-		return;
-	pipe->slate_due_ns = now + SLATE_NS;
-	slate = slate_repeat(pipe->slate);
-	outlet_publish(pipe->raw, slate);
+	if (slate)
+		outlet_publish(pipe->raw, slate);
 	frame_unref(slate);
 }
 
@@ -202,45 +186,6 @@ static void report(struct pipeline *pipe, int error, int64_t now)
 	show_slate(pipe, now);
 }
 
-/*
- * A JPEG says itself how large it is, and a grabber may change that without a word. A size that
- * is not the device's mode is believed once a picture of it turned out to be whole.
- */
-static bool believe_size(struct pipeline *pipe, const struct frame *frame, struct option_size size)
-{
-	const struct frame_plane *plane = &frame->plane[0];
-
-	if ((size.width == frame->width && size.height == frame->height) ||
-		(size.width == pipe->believed.width && size.height == pipe->believed.height))
-		return true;
-	if (!jpegcheck_is_whole(plane->data, plane->size))
-		return false;
-	pipe->believed = size;
-	return true;
-}
-
-/* False: it is dropped and counted. */
-static bool check_jpeg(struct pipeline *pipe, struct frame *frame)
-{
-	const struct frame_plane *plane = &frame->plane[0];
-	enum drop_reason why;
-	struct jpegfix fix;
-
-	if (jpegfix_parse(&fix, plane->data, plane->size, pipe->opt->allow_truncated_frames, &why) <
-		0) {
-		drops_add(&pipe->drops, why, "JPEG of %zu bytes", plane->size);
-		return false;
-	}
-	if (!believe_size(pipe, frame, (struct option_size){ fix.width, fix.height })) {
-		drops_add(&pipe->drops, DROP_LYING, "JPEG that is not the %ux%u it claims to be",
-			fix.width, fix.height);
-		return false;
-	}
-	frame->width = fix.width;
-	frame->height = fix.height;
-	return true;
-}
-
 /* Takes the reference. */
 static void publish(struct pipeline *pipe, struct frame *frame, int64_t now)
 {
@@ -249,8 +194,7 @@ static void publish(struct pipeline *pipe, struct frame *frame, int64_t now)
 	rate_tick(&pipe->rate, now);
 	if (is_news(pipe, source_state_find(0), frame))
 		set_status(pipe, source_state_find(0), frame);
-	frame_unref(pipe->slate);
-	pipe->slate = NULL;
+	slate_show_end(&pipe->slate);
 	pipe->memory.said = 0;
 	if (limiter_pass(&pipe->limiter, frame->captured_ns))
 		outlet_publish(pipe->raw, frame);
@@ -271,7 +215,7 @@ static bool is_too_slow(const struct pipeline *pipe)
  * Does what was asked for meanwhile. source: NULL while none is open. True: its driver was talked
  * to, which may have taken seconds.
  */
-static bool obey(struct pipeline *pipe, struct source *source)
+static bool heed(struct pipeline *pipe, struct source *source)
 {
 	int fps = pipe->now.desired_fps;
 	eventfd_t count;
@@ -293,36 +237,14 @@ static bool obey(struct pipeline *pipe, struct source *source)
 	return talked;
 }
 
-/* Three frames at the rate that was asked for, if that is slower than --device-timeout. */
-static int64_t frame_timeout_ns(const struct options *opt)
-{
-	int64_t timeout_ns = opt->device_timeout_s * NS_PER_S;
-
-	return opt->desired_fps ? MAX(timeout_ns, 3 * NS_PER_S / opt->desired_fps) : timeout_ns;
-}
-
-/*
- * Whether nothing but damaged JPEGs came for so long that the device has to be opened again. That
- * is known only while somebody has them decoded, for H.264.
- */
-static bool is_damaged(const struct pipeline *pipe, int64_t now, int64_t opened_ns,
-	int64_t timeout_ns)
-{
-	int64_t since_ns = h264_encoder_damaged_ns(pipe->h264);
-
-	return since_ns && now - MAX(since_ns, opened_ns) >= timeout_ns;
-}
-
 /* As the source's next(), for pictures that can be shown; until the slate is due at most. */
 static int next_frame(struct pipeline *pipe, struct source *source, int64_t until_ns,
 	struct frame **out)
 {
-	int res;
+	int res = pipe->ops->next(source, out, MIN(until_ns, slate_show_due_ns(&pipe->slate)));
 
-	if (pipe->slate)
-		until_ns = MIN(until_ns, pipe->slate_due_ns);
-	res = pipe->ops->next(source, out, until_ns);
-	if (res == 0 && pixel_format_is_jpeg((*out)->format) && !check_jpeg(pipe, *out)) {
+	if (res == 0 && pixel_format_is_jpeg((*out)->format) &&
+		!jpeg_check(&pipe->jpeg_check, *out)) {
 		frame_unref(*out);
 		return -EAGAIN;
 	}
@@ -332,45 +254,34 @@ static int next_frame(struct pipeline *pipe, struct source *source, int64_t unti
 /* Reads until the source must be closed; returns why. */
 static int read_frames(struct pipeline *pipe, struct source *source)
 {
-	const int64_t timeout_ns = frame_timeout_ns(&pipe->now);
-	int64_t opened_ns = now_ns(), now = opened_ns, frame_ns = now;
-	int64_t deadline_ns = now + MAX(FIRST_FRAME_NS, timeout_ns);
-	int64_t damaged_ns = 0; /* when the last frame came that had to be dropped */
+	struct patience patience;
+	int64_t now = now_ns();
 	struct frame *frame;
 	int res;
 
+	patience_begin(&patience, pipe->now.device_timeout_s, pipe->now.desired_fps, now);
 	do {
-		int64_t wake_ns;
-		int silence = now - damaged_ns < timeout_ns / 2 ? -EBADMSG : -ETIMEDOUT;
-
-		if (now >= deadline_ns)
-			return silence;
-		if (is_damaged(pipe, now, opened_ns, timeout_ns))
-			return -EBADMSG;
-		if (obey(pipe, source)) {
+		res = patience_judge(&patience, h264_encoder_damaged_ns(pipe->h264), now);
+		if (res < 0)
+			return res;
+		if (heed(pipe, source)) {
 			int64_t took_ns = now_ns() - now; /* that is no silence */
 
 			now += took_ns;
-			opened_ns += took_ns;
-			frame_ns += took_ns;
-			deadline_ns += took_ns;
+			patience_add(&patience, took_ns);
 		}
 		if (is_too_slow(pipe))
 			return -ERESTART;
-		wake_ns = MIN(deadline_ns, now + NS_PER_S); /* to be seen alive */
-		if (now >= frame_ns + timeout_ns)
-			report(pipe, silence, now);
-		else
-			wake_ns = MIN(wake_ns, frame_ns + timeout_ns);
+		if (patience_is_silent(&patience, now))
+			report(pipe, patience_reason(&patience, now), now);
 		show_slate(pipe, now);
-		res = next_frame(pipe, source, wake_ns, &frame);
+		res = next_frame(pipe, source, patience_wake_ns(&patience, now), &frame);
 		now = now_ns();
 		if (res == 0) {
 			publish(pipe, frame, now);
-			frame_ns = now;
-			deadline_ns = now + timeout_ns;
+			patience_note_frame(&patience, now);
 		} else if (res == -EAGAIN) {
-			damaged_ns = now;
+			patience_note_damage(&patience, now);
 		}
 	} while (res == 0 || res == -ETIMEDOUT || res == -EAGAIN);
 	return res;
@@ -385,11 +296,11 @@ static bool wait_to_retry(struct pipeline *pipe, int delay_ms)
 	const int64_t until = now + delay_ms * NS_PER_MS;
 
 	do {
-		wait_for_events(on, ARRAY_SIZE(on), MIN(until, now + SLATE_NS));
+		wait_for_events(on, ARRAY_SIZE(on), MIN(until, now + SLATE_SHOW_NS));
 		if (on[0].revents)
 			return false;
 		now = now_ns();
-		obey(pipe, NULL);
+		heed(pipe, NULL);
 		show_slate(pipe, now);
 	} while (now < until);
 	return true;
@@ -433,13 +344,8 @@ static void *capture_main(void *arg)
 
 int pipeline_start(struct pipeline *pipe)
 {
-	sigset_t all, old;
-	int res;
+	int res = thread_start(&pipe->thread, capture_main, pipe);
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	res = -pthread_create(&pipe->thread, NULL, capture_main, pipe);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pipe->started = res == 0;
 	return res;
 }
@@ -473,7 +379,7 @@ void pipeline_get_h264_status(struct pipeline *pipe, struct h264_status *out)
 	h264_encoder_get_status(pipe->h264, out);
 }
 
-void pipeline_obey(struct pipeline *pipe, const struct options *now)
+void pipeline_set_options(struct pipeline *pipe, const struct options *now)
 {
 	pthread_mutex_lock(&pipe->lock);
 	pipe->wish = *now;
@@ -481,7 +387,7 @@ void pipeline_obey(struct pipeline *pipe, const struct options *now)
 	pthread_mutex_unlock(&pipe->lock);
 	wake(pipe->wake_fd);
 	jpeg_encoder_set_quality(pipe->jpeg, now->quality);
-	h264_encoder_obey(pipe->h264, now);
+	h264_encoder_set_options(pipe->h264, now);
 }
 
 void pipeline_limit_h264(struct pipeline *pipe, const struct encoder_limit *limit)

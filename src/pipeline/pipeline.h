@@ -52,10 +52,10 @@ void pipeline_get_h264_status(struct pipeline *pipeline, struct h264_status *out
 /*
  * From now on the live options (options_next_live) are these; image controls when the device is
  * opened next, see pipeline_device_controls(). A rate above the one that the device was opened with opens it
- * again; all else is done without a gap, but for what h264_encoder_obey() says.
+ * again; all else is done without a gap, but for what h264_encoder_set_options() says.
  */
-void pipeline_obey(struct pipeline *pipeline, const struct options *now);
-/* Controls of the device. A change there that pipeline_obey() is told of outlives the device. */
+void pipeline_set_options(struct pipeline *pipeline, const struct options *now);
+/* Controls of the device. A change there that pipeline_set_options() is told of outlives the device. */
 struct device_controls *pipeline_device_controls(struct pipeline *pipeline);
 /* See h264_encoder_limit(). */
 void pipeline_limit_h264(struct pipeline *pipeline, const struct encoder_limit *limit);

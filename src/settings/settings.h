@@ -2,7 +2,7 @@
 /*
  * The options as they are now, of which some change while the program runs. There is one copy of
  * them, the network thread's; every thread that uses one of them has its own, and is told of
- * changes by pipeline_obey(). Network thread only.
+ * changes by pipeline_set_options(). Network thread only.
  *
  * Precedence: what was changed and kept (--state-dir), then the command line, then the defaults.
  */

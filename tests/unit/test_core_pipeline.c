@@ -22,7 +22,7 @@
 #define pipeline_h264            tested_h264
 #define pipeline_raw             tested_raw
 #define pipeline_get_h264_status tested_get_h264_status
-#define pipeline_obey            tested_obey
+#define pipeline_set_options     tested_set_options
 #define pipeline_limit_h264      tested_limit_h264
 #define pipeline_device_controls tested_desk
 #define pipeline_get_status      tested_get_status

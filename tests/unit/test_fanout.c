@@ -763,6 +763,48 @@ static void what_waited_too_long_is_not_sent_when_the_line_is_free(void **state)
 
 /* ---- many */
 
+/* ---- a transport of which nothing is heard when its line is clear */
+
+static bool mute_is_clear;
+static unsigned n_heard;
+
+static bool is_mute_clear(struct viewer *viewer)
+{
+	(void)viewer;
+	return mute_is_clear;
+}
+
+static void hear_mute(struct viewer *viewer, const struct delivery *delivery)
+{
+	(void)viewer;
+	assert_int_equal(delivery->is_first, n_heard == 0);
+	n_heard++;
+}
+
+static void a_line_that_says_nothing_is_looked_at(void **state)
+{
+	static const struct viewer_ops mute = { .is_clear = is_mute_clear, .send = hear_mute };
+	struct viewer viewer = { 0 };
+
+	(void)state;
+	stopped_ns = now_ns();
+	mute_is_clear = true;
+	n_heard = 0;
+	fanout_watch(fanout, &viewer, &mute);
+	publish(true, 100);
+	assert_int_equal(n_heard, 1);
+	mute_is_clear = false;
+	publish(false, 100);
+	publish(false, 100);
+	turn_after(50);
+	assert_int_equal(n_heard, 1);
+	mute_is_clear = true;
+	turn_after(20);
+	turn_after(20);
+	assert_int_equal(n_heard, 3);
+	fanout_unwatch(&viewer);
+}
+
 static void a_hundred_viewers_come_and_go_and_leave_nothing(void **state)
 {
 	static struct client *client[100];
@@ -828,6 +870,7 @@ int main(void)
 		TEST(a_key_frame_that_comes_too_early_starts_the_queue_again),
 		TEST(a_few_units_may_wait_long_and_more_a_short_time),
 		TEST(what_waited_too_long_is_not_sent_when_the_line_is_free),
+		TEST(a_line_that_says_nothing_is_looked_at),
 		TEST(a_hundred_viewers_come_and_go_and_leave_nothing),
 		TEST(stopping_with_viewers_releases_everything),
 	};

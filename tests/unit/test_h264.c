@@ -103,7 +103,7 @@ static bool is_tuned(void)
 static void let_it_look(void)
 {
 	opt.h264_bitrate_kbps++;
-	h264_encoder_obey(encoder, &opt);
+	h264_encoder_set_options(encoder, &opt);
 	await(is_tuned);
 }
 
@@ -467,7 +467,7 @@ static void a_rate_that_is_wished_for_later_is_followed(void **state)
 	pass_large(60);
 	assert_int_equal(level(), 40);
 	opt.desired_fps = 60;
-	h264_encoder_obey(encoder, &opt);
+	h264_encoder_set_options(encoder, &opt);
 	pass_large(60);
 	assert_int_equal(level(), 42);
 	assert_int_equal(fake_hardware.opened, 2);

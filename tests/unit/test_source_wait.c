@@ -36,7 +36,7 @@ static int64_t our_now(void)
 #define pipeline_h264            tested_h264
 #define pipeline_raw             tested_raw
 #define pipeline_get_h264_status tested_get_h264_status
-#define pipeline_obey            tested_obey
+#define pipeline_set_options     tested_set_options
 #define pipeline_limit_h264      tested_limit_h264
 #define pipeline_device_controls tested_desk
 #define pipeline_get_status      tested_get_status
@@ -194,7 +194,7 @@ static void a_source_that_is_too_slow_for_what_is_asked_is_opened_again(void **s
 	assert_int_equal(tested_create(&pipe_, &opt), 0);
 	pipe_->ops = &ops;
 	pipe_->opened_fps = 10;
-	tested_obey(pipe_, &faster);
+	tested_set_options(pipe_, &faster);
 	assert_int_equal(read_frames(pipe_, &source), -ERESTART);
 	assert_int_equal(script.at_ns, began);
 	tested_destroy(pipe_);

@@ -75,7 +75,7 @@ static json_t *describe(const struct server *server)
 static void commit(struct server *server, const struct options *next)
 {
 	settings_commit(server->settings, next);
-	pipeline_obey(server->pipeline, next);
+	pipeline_set_options(server->pipeline, next);
 }
 
 /* What the device has for a control that was refused. */

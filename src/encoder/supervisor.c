@@ -96,7 +96,6 @@ static bool could_import(const struct supervisor *supervisor, const struct encod
 }
 
 static const char other_size[] = "another size", other_profile[] = "another profile";
-
 /* Why another encoder is needed; NULL: the one in use will do. */
 static const char *find_reason(const struct supervisor *supervisor,
 	const struct encoder_config *config)

@@ -2,8 +2,6 @@
 /* Connections: see connection.h. */
 #include "net/connection.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <sys/queue.h>
 
@@ -19,16 +17,6 @@
 
 /* … and while the last of our output is on its way to it: something we refused, most of the time. */
 #define MAX_LINGERED (16 * 1024 * 1024)
-
-/*
- * What may wait unsent in the kernel before a stream's socket counts as full. Otherwise the send
- * buffer grows to megabytes and a slow line shows pictures that are many seconds old. A larger
- * value would not make fast lines cheaper (50 viewers of 200 KB pictures on loopback: measured).
- */
-#define STREAM_UNSENT_BYTES (16 * 1024)
-
-/* What may be on its way on a line that still counts as clear: nobody sees that much. */
-#define CLEAR_NS (30 * NS_PER_MS)
 
 struct connection {
 	TAILQ_ENTRY(connection) link;  /* set->open or set->dead */
@@ -271,17 +259,11 @@ void connection_send(struct connection *conn, const struct chunk_writer *chunk)
 
 void connection_stream(struct connection *conn)
 {
-	int timeout_ms = connection_set_timeout_ms(conn->set);
-	int unsent = STREAM_UNSENT_BYTES;
-
 	if (conn->closed)
 		return;
 	discard(conn, MAX_DISCARDED);
 	connection_guard(conn);
-	/* Both fail on a UNIX socket, whose small buffer needs neither. */
-	setsockopt(conn->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
-	/* A peer that vanished without a word, while the kernel's buffer still takes our output. */
-	setsockopt(conn->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
+	tcp_info_set_stream(conn->fd, connection_set_timeout_ms(conn->set));
 }
 
 uint64_t connection_acked(const struct connection *conn)
@@ -294,14 +276,7 @@ uint64_t connection_acked(const struct connection *conn)
 
 bool connection_is_clear(struct connection *conn)
 {
-	struct tcp_progress line;
-
-	if (evbuffer_get_length(conn->out))
-		return false;
-	if (tcp_info_is_empty(conn->fd))
-		return true;
-	tcp_info_look(&line, conn->fd);
-	return line.lag_ns <= CLEAR_NS;
+	return !evbuffer_get_length(conn->out) && tcp_info_is_clear(conn->fd);
 }
 
 /* ---- input */

@@ -10,11 +10,22 @@
 
 #include "base/util.h"
 
-bool tcp_info_is_empty(int fd)
-{
-	int pending;
+/*
+ * What may wait unsent in the kernel before a stream's socket counts as full. Otherwise the send
+ * buffer grows to megabytes and a slow line shows pictures that are many seconds old. A larger
+ * value would not make fast lines cheaper (50 viewers of 200 KB pictures on loopback: measured).
+ */
+#define STREAM_UNSENT_BYTES (16 * 1024)
 
-	return ioctl(fd, SIOCOUTQ, &pending) == 0 && pending == 0;
+/* What may be on its way on a line that still counts as clear: nobody sees that much. */
+#define CLEAR_NS (30 * NS_PER_MS)
+
+void tcp_info_set_stream(int fd, int timeout_ms)
+{
+	int unsent = STREAM_UNSENT_BYTES;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
 }
 
 void tcp_info_look(struct tcp_progress *line, int fd)
@@ -33,4 +44,15 @@ void tcp_info_look(struct tcp_progress *line, int fd)
 		return;
 	whole_ns = (int64_t)(line->pending * NS_PER_S / info.tcpi_delivery_rate);
 	line->lag_ns = MAX(whole_ns - info.tcpi_min_rtt * NS_PER_US, 0);
+}
+
+bool tcp_info_is_clear(int fd)
+{
+	struct tcp_progress line;
+	int pending;
+
+	if (ioctl(fd, SIOCOUTQ, &pending) == 0 && pending == 0)
+		return true;
+	tcp_info_look(&line, fd);
+	return line.lag_ns <= CLEAR_NS;
 }

@@ -61,7 +61,7 @@ ALL_LDFLAGS  = -pthread -pie -Wl,-z,relro,-z,now -Wl,--as-needed -Wl,--gc-sectio
 SRC   := $(filter-out src/dump/%,$(sort $(wildcard src/*.c src/*/*.c src/*/*/*.c)))
 SRC   := $(filter-out $(if $(X264),,src/encoder/x264.c),$(SRC))
 OBJ   := $(SRC:%.c=$(BUILD)/%.o)
-DUMP  := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard src/dump/*.c)) src/base/log.c src/base/window.c src/media/pixel_format.c \
+DUMP  := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard src/dump/*.c)) src/base/base64.c src/base/log.c src/base/window.c src/media/pixel_format.c \
 	   src/shm/layout.c)
 LIB   := $(filter-out $(BUILD)/src/main.o,$(OBJ))
 UNIT  := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(sort $(wildcard tests/unit/test_*.c)))

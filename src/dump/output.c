@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 
+#include "base/base64.h"
 #include "base/util.h"
 
 #define LOG_TOPIC "dump"
@@ -73,25 +74,6 @@ static int write_all(const struct output *output, const void *data, size_t size)
 	return size ? -EINTR : 0;
 }
 
-static char *put_base64(char *to, const uint8_t *from, size_t size)
-{
-	static const char
-		digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-	for (size_t i = 0; i < size; i += 3) {
-		size_t left = size - i;
-		uint32_t three = (uint32_t)from[i] << 16 |
-				 (left > 1 ? (uint32_t)from[i + 1] << 8 : 0) |
-				 (left > 2 ? from[i + 2] : 0);
-
-		*to++ = digits[three >> 18];
-		*to++ = digits[three >> 12 & 63];
-		*to++ = left > 1 ? digits[three >> 6 & 63] : '=';
-		*to++ = left > 2 ? digits[three & 63] : '=';
-	}
-	return to;
-}
-
 /* The members that every frame has; 0 and 1 as uStreamer writes them. */
 static char *put_facts(char *to, size_t room, const struct dump_frame *frame)
 {
@@ -106,7 +88,7 @@ static char *put_facts(char *to, size_t room, const struct dump_frame *frame)
 
 static int write_json(struct output *output, const struct dump_frame *frame)
 {
-	size_t data = output->opt->no_data ? 0 : (frame->size + 2) / 3 * 4;
+	size_t data = output->opt->no_data ? 0 : BASE64_SIZE(frame->size);
 	size_t room = sizeof(frame->facts) + 256 + data;
 	char *end;
 
@@ -123,7 +105,7 @@ static int write_json(struct output *output, const struct dump_frame *frame)
 	end = put_facts(output->line, sizeof(frame->facts) + 224, frame);
 	if (!output->opt->no_data) {
 		end = stpcpy(end, ", \"data\": \"");
-		end = put_base64(end, frame->data, frame->size);
+		end = base64_put(end, frame->data, frame->size);
 		*end++ = '"';
 	}
 	*end++ = '}';

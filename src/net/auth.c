@@ -5,35 +5,20 @@
  */
 #include "net/auth.h"
 
+#include "base/base64.h"
 #include "base/util.h"
-
-static char *encode_base64(const unsigned char *data, size_t size)
-{
-	static const char
-		digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	char *text = xcalloc(1, (size + 2) / 3 * 4 + 1), *to = text;
-
-	for (size_t i = 0; i < size; i += 3) {
-		unsigned left = MIN(size - i, 3);
-		unsigned bits = data[i] << 16 | (left > 1 ? data[i + 1] << 8 : 0) |
-				(left > 2 ? data[i + 2] : 0);
-
-		*to++ = digits[bits >> 18];
-		*to++ = digits[bits >> 12 & 63];
-		*to++ = left > 1 ? digits[bits >> 6 & 63] : '=';
-		*to++ = left > 2 ? digits[bits & 63] : '=';
-	}
-	return text;
-}
 
 char *auth_token_create(const char *user, const char *password)
 {
 	AUTO(auto_free) char *plain = NULL;
 	int size = asprintf(&plain, "%s:%s", user, password);
+	char *token;
 
 	if (size < 0)
 		abort(); /* as xcalloc() */
-	return encode_base64((const unsigned char *)plain, size);
+	token = xcalloc(1, BASE64_SIZE(size) + 1);
+	base64_put(token, (const uint8_t *)plain, (size_t)size);
+	return token;
 }
 
 static bool equal_in_constant_time(const char *given, const char *secret)

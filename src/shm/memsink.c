@@ -17,6 +17,7 @@
 #include "base/util.h"
 #include "shm/hdmicast-ring.h"
 #include "shm/layout.h"
+#include "shm/shm_object.h"
 
 #define LOG_TOPIC "sink"
 #include "base/log.h"
@@ -297,16 +298,6 @@ int memsink_write(struct memsink *sink, const struct frame *frame, unsigned gop)
 
 /* ---- the end */
 
-/* Another instance may have taken the name over. */
-static bool is_name_ours(const struct memsink *sink)
-{
-	AUTO(auto_close) int fd = shm_open(sink->name, O_RDONLY | O_NONBLOCK, 0);
-	struct stat named, ours;
-
-	return fd >= 0 && fstat(fd, &named) == 0 && fstat(sink->fd, &ours) == 0 &&
-	       named.st_dev == ours.st_dev && named.st_ino == ours.st_ino;
-}
-
 /*
  * Readers keep what they have mapped, and would wait there for ever. Those that find a version
  * which is not theirs close it, and open the name again.
@@ -326,7 +317,7 @@ void memsink_close(struct memsink *sink, bool remove)
 {
 	if (!sink)
 		return;
-	if (remove && is_name_ours(sink)) {
+	if (remove && shm_object_is_named(sink->name, sink->fd)) {
 		send_away(sink);
 		if (shm_unlink(sink->name) < 0)
 			log_warn("cannot remove %s: %m", sink->name);

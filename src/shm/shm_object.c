@@ -63,8 +63,7 @@ static bool has_writer(int fd)
 	return fcntl(fd, F_OFD_GETLK, &lock) || lock.l_type != F_UNLCK;
 }
 
-/* Whether the name is still that of the object. */
-static bool is_named(const char *name, int fd)
+bool shm_object_is_named(const char *name, int fd)
 {
 	AUTO(auto_close) int found = shm_open(name, O_RDONLY | O_NONBLOCK, 0);
 	struct stat named, ours;
@@ -132,7 +131,7 @@ int shm_object_take_over(const struct shm_object_names *names, struct hdmicast_r
 		res = 0;
 	if (res)
 		return res;
-	if (!is_named(names->data, fd))
+	if (!shm_object_is_named(names->data, fd))
 		return -EBUSY; /* somebody else took it over meanwhile */
 	if (shm_unlink(names->data))
 		return -errno;
@@ -153,7 +152,7 @@ void shm_object_retire(struct hdmicast_ring_header *header)
 
 void shm_object_remove(const char *name, int fd)
 {
-	if (fd >= 0 && is_named(name, fd))
+	if (fd >= 0 && shm_object_is_named(name, fd))
 		shm_unlink(name);
 }
 

@@ -6,6 +6,7 @@
 #define SHM_SHM_OBJECT_H
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -16,6 +17,9 @@ struct shm_object_names {
 	char data[NAME_MAX + 2]; /* "/NAME" */
 	char control[NAME_MAX + 2];
 };
+
+/* Whether a name ("/NAME") is still that of this object: another instance may have taken it over. */
+bool shm_object_is_named(const char *name, int fd);
 
 /* -EINVAL, -ENAMETOOLONG when it is no name. */
 int shm_object_set_names(struct shm_object_names *names, const char *name);

@@ -22,11 +22,9 @@
 #define LOG_TOPIC "h264"
 #include "base/log.h"
 
-/* Encoders that nobody watches are kept that long, then their memory is of more use to others. */
-#define IDLE_NS (60 * NS_PER_S)
-
-/* How long a closing driver is waited for at the end. */
-#define FINISH_MS 300
+/* Encoders that nobody watches are kept that long: then their memory is of more use to others. */
+#define IDLE_NS   (60 * NS_PER_S)
+#define FINISH_MS 300 /* how long a closing driver is waited for at the end */
 
 struct h264_encoder {
 	struct outlet *raw; /* set before start, as all of this block */
@@ -45,13 +43,13 @@ struct h264_encoder {
 	struct scheduler scheduler;  /* but for scheduler_ask_key() */
 	struct prepare prepare;
 	struct change_detector detector;
+	bool is_waiting;     /* a frame is in the mailbox, and there is no room for it yet */
 	struct frame *held;  /* waits for an encoder to open, or for room */
 	struct frame *slate; /* the newest frame, if it may be kept: it comes once a second only */
 	uint64_t fed;        /* which encoder the last frame went to: view.opened */
-	uint64_t same;       /* frames left out, since they were like the one before */
-	uint64_t surplus;    /* frames left out, since the encoder may not be given so many */
-	int64_t idle_ns;     /* since when nobody watches; 0: somebody does */
-	uint64_t ticked;     /* access units that `rate` knows of */
+	uint64_t same, surplus; /* left out: like the one before; more than may be given */
+	int64_t idle_ns;        /* since when nobody watches; 0: somebody does */
+	uint64_t ticked;        /* access units that `rate` knows of */
 
 	pthread_mutex_t lock;
 	struct options wish; /* under lock, as all of this block: as they are to be */
@@ -216,6 +214,7 @@ static struct frame *take_newest(struct h264_encoder *encoder, int64_t now)
 	struct frame *newest = mailbox_take(encoder->mailbox), *held = encoder->held;
 
 	encoder->held = NULL;
+	encoder->is_waiting = false;
 	if (newest)
 		frame_unref(held);
 	else if (!held && encoder->slate &&
@@ -308,19 +307,20 @@ static int64_t due_ns(const struct h264_encoder *encoder, int64_t now)
 }
 
 /*
- * Frames are not looked at while there is no use for them: the newest waits in the mailbox. now:
+ * A frame that there is no room for stays in the mailbox; only then it matters when there will be. now:
  * of the turn that ends here, so that nothing becomes due between doing and waiting.
  */
 static void wait_for_work(struct h264_encoder *encoder, int64_t now)
 {
+	bool deaf = encoder->is_waiting && !has_room(encoder, now);
 	struct pollfd on[] = { { .fd = encoder->wake_fd, .events = POLLIN },
-		{ .fd = has_room(encoder, now) ? mailbox_fd(encoder->mailbox) : -1,
-			.events = POLLIN } };
+		{ .fd = deaf ? -1 : mailbox_fd(encoder->mailbox), .events = POLLIN } };
 	eventfd_t count;
 
 	wait_for_events(on, ARRAY_SIZE(on), due_ns(encoder, now));
 	if (on[0].revents)
 		eventfd_read(encoder->wake_fd, &count);
+	encoder->is_waiting |= on[1].revents;
 }
 
 static void *run(void *arg)

@@ -380,6 +380,8 @@ static int m2m_collect(struct encoder *encoder, struct frame **out)
 	struct m2m *m2m = to_m2m(encoder);
 	int res = collect(m2m, out);
 
+	/* A picture comes back before its unit, or with it: then one wake-up is enough. */
+	encoder->events = encoder_count_pending(encoder) ? POLLIN : POLLIN | POLLOUT;
 	if (res < 0 && res != -EAGAIN)
 		log_error("%s failed: %s", m2m->device.node.path, strerror(-res));
 	return res;

@@ -73,6 +73,14 @@ static void set_state(struct session *session, enum session_state state, int err
 	pthread_mutex_unlock(&session->lock);
 }
 
+/* Whether the owner may do something that it could not before: each wake-up costs. */
+static bool is_news(const struct session_view *view, const struct session_view *before)
+{
+	return view->state != before->state || view->units != before->units ||
+	       view->lost != before->lost || view->keys_lost != before->keys_lost ||
+	       (view->free_inputs && !before->free_inputs) || view->fps != before->fps;
+}
+
 /* What the encoder knows, for the owner to see. Under the lock. */
 static void update_view_locked(struct session *session)
 {
@@ -249,6 +257,7 @@ static void wait_for_work(struct session *session)
 /* Until the owner wants it closed, or it fails. */
 static int serve(struct session *session)
 {
+	struct session_view told = { 0 };
 	int res = 0;
 
 	while (!is_stopped(session)) {
@@ -257,7 +266,9 @@ static int serve(struct session *session)
 			return res;
 		pthread_mutex_lock(&session->lock);
 		update_view_locked(session);
-		wake(session->wake_fd);
+		if (is_news(&session->view, &told))
+			wake(session->wake_fd);
+		told = session->view;
 		pthread_mutex_unlock(&session->lock);
 		wait_for_work(session);
 	}

@@ -46,7 +46,8 @@ struct session_view {
 
 /*
  * Opens the encoder on a new thread and publishes to `to`. config is copied; config->device must
- * outlive the session. wake_fd: an eventfd, written whenever the view changes.
+ * outlive the session. wake_fd: an eventfd, written when a frame has
+ * come out or is lost, an input is free that was not, or the state changes.
  */
 int session_start(struct session **out, const struct encoder_ops *ops,
 	const struct encoder_config *config, struct outlet *to, int wake_fd);

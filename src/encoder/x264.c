@@ -327,6 +327,7 @@ static int x264_submit(struct encoder *encoder, const struct encoder_submission 
 	bool key;
 
 	if (in->frame && !takes(encoder, in->frame)) {
+		encoder->lost++;
 		encoder->keys_lost += in->want_key;
 		return -ENOTSUP;
 	}

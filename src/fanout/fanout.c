@@ -44,7 +44,12 @@ struct fanout {
  * each viewer's own queue says what is too much.
  */
 const struct fanout_rule fanout_rule_h264 = {
-	.patient = 3, .most = FANOUT_QUEUE, .patient_ms = 100, .has_keys = true, .mailbox = 16
+	.patient = 3,
+	.most = FANOUT_QUEUE,
+	.patient_ms = 100,
+	.has_keys = true,
+	.looks = true,
+	.mailbox = 16,
 };
 
 const struct fanout_rule fanout_rule_jpeg = { .most = 1, .mailbox = 1, .keeps_latest = true };
@@ -99,7 +104,7 @@ static void mind_lines(struct fanout *fanout)
 {
 	static const struct timeval after = { .tv_usec = LOOK_US };
 
-	if (fanout->common.rule.has_keys && fanout->common.n_needing[VIEWER_NEEDS_LINE] &&
+	if (fanout->common.rule.looks && fanout->common.n_needing[VIEWER_NEEDS_LINE] &&
 		!event_pending(fanout->look, EV_TIMEOUT, NULL))
 		event_add(fanout->look, &after);
 }
@@ -240,12 +245,23 @@ static void on_arrival(evutil_socket_t fd, short what, void *arg)
 	fanout->is_handing_on = true;
 	for (at = TAILQ_FIRST(&fanout->viewers); at; at = next) {
 		next = TAILQ_NEXT(at, link);
-		if (!delivery.is_same || at->wants_same)
+		/* What is like one that waits would only take its place. */
+		if (!delivery.is_same || (at->wants_same && !at->used))
 			offer(fanout, at, &delivery);
 	}
 	fanout->is_handing_on = false;
 	forget_packed(fanout);
 	mind(fanout);
+}
+
+static void begin_with_latest(struct fanout *fanout, struct viewer *viewer)
+{
+	struct delivery delivery = fanout->latest;
+
+	delivery.packed = pack(fanout, viewer->ops, delivery.unit);
+	if (delivery.packed)
+		viewer_enqueue(viewer, &delivery);
+	forget_packed(fanout);
 }
 
 void fanout_watch(struct fanout *fanout, struct viewer *viewer, const struct viewer_ops *ops)
@@ -262,7 +278,7 @@ void fanout_watch(struct fanout *fanout, struct viewer *viewer, const struct vie
 		key_pace_note_asked(&fanout->pace, now_ns());
 	}
 	if (viewer->wants_latest && fanout->latest.unit)
-		viewer_enqueue(viewer, &fanout->latest);
+		begin_with_latest(fanout, viewer);
 	mind_keys(fanout);
 }
 

@@ -5,8 +5,7 @@
  * mailbox is attached only while somebody watches, so that nothing is made for nobody. Network
  * thread only.
  *
- * What a viewer is and gets is in viewer.h, and what it needs is a state of it, and counted: nobody
- * searches a thousand viewers.
+ * What a viewer is and gets is in viewer.h, and what it needs is a state of it, and counted.
  */
 #ifndef FANOUT_FANOUT_H
 #define FANOUT_FANOUT_H
@@ -20,7 +19,7 @@ struct fanout;
 
 extern const struct fanout_rule fanout_rule_jpeg, fanout_rule_h264;
 
-/* Borrows all of it. -errno when no eventfd can be had. */
+/* Borrows base, outlet and rule->drop_same. -errno when no eventfd can be had. */
 int fanout_create(struct fanout **out, struct event_base *base, struct outlet *outlet,
 	const struct fanout_rule *rule);
 /* Nobody may watch any more. NULL is fine. */

@@ -120,10 +120,10 @@ static bool is_line_clear(struct viewer *viewer)
 	return !viewer->used && viewer->ops->is_clear(viewer);
 }
 
-/* It cannot be sent: the viewer waits for a key frame. */
+/* It cannot be sent, and what waits before it is no use without: the viewer waits for a key frame. */
 static void leave_out(struct viewer *viewer)
 {
-	viewer->waits_for_key = true;
+	fall_behind(viewer);
 	if (viewer->is_new)
 		return;
 	viewer_count_skipped(viewer, 1);
@@ -164,14 +164,15 @@ void viewer_go_on(struct viewer *viewer)
 
 void viewer_measure(struct viewer *viewer, int64_t period_ns, struct fanout_load *load)
 {
-	uint64_t acked = viewer->ops->acked ? viewer->ops->acked(viewer) : 0;
-	uint64_t got = acked - viewer->acked;
 	bool is_congested = viewer->n_offered && viewer->n_held * 2 >= viewer->n_offered;
+	uint64_t acked, got;
 
 	viewer->n_offered = viewer->n_held = 0;
-	viewer->acked = acked;
 	if (viewer->is_new)
 		return;
+	acked = viewer->ops->acked ? viewer->ops->acked(viewer) : 0;
+	got = acked - viewer->acked;
+	viewer->acked = acked;
 	load->viewers++;
 	load->congested += is_congested;
 	if (is_congested)

@@ -27,7 +27,8 @@ struct fanout_rule {
 	unsigned patient; /* units that always may, as long as these are, … */
 	unsigned most;    /* … and more while the oldest has waited less than … */
 	int patient_ms; /* … this; then none of them is delivered. 0: however long they waited */
-	bool has_keys;  /* most units need those before them; and lines have to be looked at */
+	bool has_keys;  /* most units need those before them */
+	bool looks;     /* at lines that are not clear: they do not say so by fanout_go_on() */
 	bool keeps_latest; /* for newcomers, and to tell whether the next is like it */
 	unsigned mailbox;  /* units that wait for the network thread */
 	/* So many in a row that are like the one before are not delivered; NULL: all are. */
@@ -55,7 +56,8 @@ struct viewer_ops {
 	struct frame *(*pack)(struct frame_pool *pool, const struct frame *unit);
 	/*
 	 * Whether what is sent now is not held up by what was sent before: each transport's own rule.
-	 * Not asked for who has got nothing and is_new.
+	 * Asked of who is_new, too: say so without asking the kernel. When it becomes true, the
+	 * transport has to call fanout_go_on(), unless the rule looks.
 	 */
 	bool (*is_clear)(struct viewer *viewer);
 	/* May end the viewer. */

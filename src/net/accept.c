@@ -17,7 +17,6 @@
 #define PAUSE_S 1
 
 #define MAX_PROTOCOLS 4
-#define FIRST_BYTES   64 /* of a connection, by which it is told what is spoken */
 
 /* Accepted at a time: more would keep the pictures of those who are in waiting. */
 #define MAX_BURST 16
@@ -84,14 +83,19 @@ static void on_first_bytes(void *arg)
 	const struct stranger *stranger = arg;
 	const struct acceptor *acceptor = stranger->acceptor;
 	struct connection *conn = stranger->conn;
-	uint8_t bytes[FIRST_BYTES];
+	uint8_t bytes[PROTOCOL_BYTES];
 	ev_ssize_t size = evbuffer_copyout(connection_input(conn), bytes, sizeof(bytes));
 
 	for (unsigned i = 0; size > 0 && i < acceptor->n_protocols; i++) {
 		const struct protocol *protocol = acceptor->protocol[i];
 
-		if (!protocol->knows || protocol->knows(bytes, (size_t)size))
+		enum protocol_guess guess = protocol->knows ? protocol->knows(bytes, (size_t)size)
+							    : PROTOCOL_IS;
+
+		if (guess == PROTOCOL_IS)
 			return hand_over(conn, protocol);
+		if (guess == PROTOCOL_MAY_BE && size < PROTOCOL_BYTES)
+			return;
 	}
 	if (size > 0)
 		connection_close(conn, "nobody knows what it speaks");
@@ -123,7 +127,7 @@ static void begin(struct acceptor *acceptor, struct connection *conn)
 	connection_own(conn, &owner, stranger, stranger);
 	connection_set_idle(conn, true);
 	connection_expire(conn, connection_set_timeout_ms(acceptor->set));
-	connection_read(conn, FIRST_BYTES);
+	connection_read(conn, PROTOCOL_BYTES);
 }
 
 void acceptor_register(struct acceptor *acceptor, const struct protocol *protocol)

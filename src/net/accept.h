@@ -10,13 +10,17 @@
 
 struct acceptor;
 
+enum protocol_guess { PROTOCOL_IS_NOT, PROTOCOL_IS, PROTOCOL_MAY_BE /* with more bytes */ };
+
+#define PROTOCOL_BYTES 64 /* at most are looked at */
+
 /* What is spoken on connections. Borrowed until the acceptor is destroyed. */
 struct protocol {
 	/*
 	 * Whether a connection that begins with these bytes, one at least, is of this protocol. NULL:
 	 * each that is of no other.
 	 */
-	bool (*knows)(const uint8_t *bytes, size_t size);
+	enum protocol_guess (*knows)(const uint8_t *bytes, size_t size);
 	/* The connection is the protocol's from here on: it calls connection_own(). */
 	void (*begin)(void *arg, struct connection *conn);
 	void *arg;

@@ -140,6 +140,7 @@ static inline int fake_submit(struct encoder *encoder, const struct encoder_subm
 
 	fake_pause(&knobs->hang_in_submit);
 	if (atomic_load(&knobs->submit_error)) {
+		encoder->lost++;
 		encoder->keys_lost += in->want_key;
 		return atomic_load(&knobs->submit_error);
 	}

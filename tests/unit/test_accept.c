@@ -65,9 +65,13 @@ static void begin(void *arg, struct connection *conn)
 	connection_read(conn, 1024);
 }
 
-static bool knows_bells(const uint8_t *bytes, size_t size)
+static enum protocol_guess knows_bells(const uint8_t *bytes, size_t size)
 {
-	return size && bytes[0] == '\a';
+	if (bytes[0] != '\a')
+		return PROTOCOL_IS_NOT;
+	if (size < 2)
+		return PROTOCOL_MAY_BE;
+	return bytes[1] == '!' ? PROTOCOL_IS : PROTOCOL_IS_NOT;
 }
 
 static char bells_name[] = "bells", words_name[] = "words";
@@ -157,6 +161,26 @@ static void each_protocol_gets_its_connections(void **state)
 	close(second);
 }
 
+static void what_may_be_a_protocols_is_waited_for(void **state)
+{
+	int first = come(), second = come();
+
+	(void)state;
+	acceptor_register(acceptor, &bells);
+	acceptor_register(acceptor, &words);
+	say(first, "\a");
+	say(second, "\a");
+	for (int i = 0; i < PATIENCE && connection_set_count(set) < 2; i++)
+		turn();
+	turn();
+	say(first, "!");
+	hear(first, "bells:\a!");
+	say(second, "?");
+	hear(second, "words:\a?");
+	close(first);
+	close(second);
+}
+
 static void a_protocol_that_is_alone_begins_before_a_byte(void **state)
 {
 	int fd = come();
@@ -223,6 +247,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(each_protocol_gets_its_connections),
+		TEST(what_may_be_a_protocols_is_waited_for),
 		TEST(a_protocol_that_is_alone_begins_before_a_byte),
 		TEST(what_nobody_knows_is_closed),
 		TEST(who_says_nothing_is_closed),

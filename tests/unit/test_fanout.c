@@ -98,7 +98,6 @@ static const struct connection_owner owner = { .drained = on_drained, .closed = 
 
 static bool is_clear(struct viewer *viewer)
 {
-	assert_true(viewer->is_new || viewer->sent > 0);
 	return viewer->is_new || connection_is_clear(conn_of(viewer));
 }
 
@@ -709,7 +708,7 @@ static void a_key_frame_that_comes_too_early_starts_the_queue_again(void **state
 	leave(client);
 }
 
-/* 3 units, 100 ms, 12 units: as video.h says. */
+/* 3 units, 100 ms, 12 units: as viewer.h says. */
 static void a_few_units_may_wait_long_and_more_a_short_time(void **state)
 {
 	struct client *client = watch(4096);
@@ -805,6 +804,30 @@ static void a_line_that_says_nothing_is_looked_at(void **state)
 	fanout_unwatch(&viewer);
 }
 
+static void what_waits_before_what_cannot_be_made_is_no_use(void **state)
+{
+	static const struct viewer_ops mute = { pack_keys, is_mute_clear, hear_mute, NULL };
+	struct viewer viewer = { 0 };
+
+	(void)state;
+	stopped_ns = now_ns();
+	mute_is_clear = true;
+	n_heard = 0;
+	fanout_watch(fanout, &viewer, &mute);
+	publish(true, 100);
+	mute_is_clear = false;
+	publish(true, 100);  /* waits */
+	publish(false, 100); /* and this cannot be made */
+	assert_int_equal(fanout_skipped(fanout), 2);
+	mute_is_clear = true;
+	turn_after(20);
+	turn_after(20);
+	assert_int_equal(n_heard, 1);
+	publish(true, 100);
+	assert_int_equal(n_heard, 2);
+	fanout_unwatch(&viewer);
+}
+
 static void a_hundred_viewers_come_and_go_and_leave_nothing(void **state)
 {
 	static struct client *client[100];
@@ -871,6 +894,7 @@ int main(void)
 		TEST(a_few_units_may_wait_long_and_more_a_short_time),
 		TEST(what_waited_too_long_is_not_sent_when_the_line_is_free),
 		TEST(a_line_that_says_nothing_is_looked_at),
+		TEST(what_waits_before_what_cannot_be_made_is_no_use),
 		TEST(a_hundred_viewers_come_and_go_and_leave_nothing),
 		TEST(stopping_with_viewers_releases_everything),
 	};

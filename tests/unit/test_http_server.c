@@ -531,6 +531,32 @@ static void equal_pictures_are_left_out_but_not_for_ever(void **state)
 	close(fd);
 }
 
+/* Its copy does not take its place in the queue. */
+static void the_last_picture_comes_twice_on_a_busy_line_too(void **state)
+{
+	const char *text;
+	unsigned n = 0;
+	int fd;
+
+	(void)state;
+	start("--drop-same-frames", "9");
+	fd = watch("GET /stream?dual_final_frames=1 HTTP/1.1");
+	line_room = 20;
+	show(1); /* begun */
+	show(2); /* waits */
+	show(2); /* like it */
+	line_room = -1;
+	for (unsigned i = 0; i < 20; i++)
+		turn();
+	show(2);
+	show(2);
+	publish(3);
+	for (text = hear(fd, "</3>"); (text = strstr(text, "</2>")); text++)
+		n++;
+	assert_int_equal(n, 2);
+	close(fd);
+}
+
 static void dual_final_frames_send_the_last_of_a_run_twice(void **state)
 {
 	int fd;
@@ -1051,6 +1077,7 @@ int main(void)
 		TEST(one_busy_line_costs_the_others_nothing),
 		TEST(equal_pictures_are_left_out_but_not_for_ever),
 		TEST(dual_final_frames_send_the_last_of_a_run_twice),
+		TEST(the_last_picture_comes_twice_on_a_busy_line_too),
 		TEST(a_snapshot_is_the_next_picture),
 		TEST(a_picture_from_before_the_request_is_no_snapshot),
 		TEST(h264_begins_with_the_first_key_frame),

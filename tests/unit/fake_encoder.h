@@ -9,6 +9,7 @@
 
 #include <linux/videodev2.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
@@ -84,10 +85,13 @@ static inline void fake_close(struct encoder *encoder)
 static inline int fake_open(struct encoder **out, const struct encoder_config *config,
 	const struct encoder_ops *ops, struct fake_knobs *knobs)
 {
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	struct fake_encoder *fake;
 	size_t size = (size_t)config->width * config->height;
 
+	pthread_mutex_lock(&lock); /* one that hangs is no reason not to open the next */
 	fake_config = *config;
+	pthread_mutex_unlock(&lock);
 	atomic_fetch_add(&knobs->opened, 1);
 	fake_pause(&knobs->hang_in_open);
 	if (atomic_load(&knobs->open_error))

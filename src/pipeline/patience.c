@@ -12,7 +12,9 @@ static int64_t timeout_of(int timeout_s, int desired_fps)
 {
 	int64_t timeout_ns = timeout_s * NS_PER_S;
 
-	return desired_fps ? MAX(timeout_ns, 3 * NS_PER_S / desired_fps) : timeout_ns;
+	if (!desired_fps)
+		return timeout_ns;
+	return MAX(timeout_ns, 3 * NS_PER_S / desired_fps);
 }
 
 void patience_begin(struct patience *patience, int timeout_s, int desired_fps, int64_t now)

@@ -200,16 +200,6 @@ def the_source_memory_is_read_in_place_when_the_slate_came_first():
         check(dmabuf > 20 and not copied, f"{dmabuf} read in place, {copied} copied")
 
 
-@test
-def a_level_has_room_for_the_rate_that_comes_after_the_slate():
-    with Daemon("--format", "YUYV", "--resolution", "1920x1080", *M2M, "--h264-boost", clock=CALM,
-                fake="uvc:size=1920x1080,fps=60,fmt=YUYV,mode=cheap;m2m;at=0:unplug") as daemon, Viewer(daemon) as viewer:
-        check(next(viewer.units(1)) and not h264(daemon)["online"], "no picture without a device")
-        equal(h264(daemon)["level"], "4.0", "the level")
-        daemon.tell("replug")
-        wait_until(lambda: next(viewer.units(1)) and h264(daemon)["level"] == "4.2", "a level for 60 fps")
-
-
 def fail_imports(how, after):
     """From that access unit on the hardware cannot import; it is used all the same."""
     with Daemon("--format", "UYVY", *M2M, fake="csi:edid=set,signal=1280x720@30;m2m", clock=CALM) as daemon:

@@ -21,10 +21,10 @@ void patience_begin(struct patience *patience, int timeout_s, int desired_fps, i
 {
 	int64_t timeout_ns = timeout_of(timeout_s, desired_fps);
 
-	*patience = (struct patience){ .timeout_ns = timeout_ns,
-		.opened_ns = now,
-		.frame_ns = now,
-		.deadline_ns = now + MAX(FIRST_FRAME_NS, timeout_ns) };
+	*patience = (struct patience){
+		.timeout_ns = timeout_ns, .opened_ns = now, .frame_ns = now
+	};
+	patience->deadline_ns = now + MAX(FIRST_FRAME_NS, timeout_ns);
 }
 
 void patience_add(struct patience *patience, int64_t took_ns)

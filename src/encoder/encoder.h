@@ -68,7 +68,10 @@ struct encoder {
 	enum h264_profile profile;
 	unsigned level;                /* as struct h264_level */
 	unsigned most_level, most_fps; /* that it may have; as in struct encoder_config */
-	/* To be polled for `events` while frames are pending or inputs busy; -1: nothing to wait for */
+	/*
+	 * To be polled for `events`, which each collect() may change, while frames are pending or
+	 * inputs busy; -1: nothing to wait for.
+	 */
 	int fd;
 	short events;
 	struct picture input[ENCODER_INPUTS]; /* memory to be filled, by the owner's thread */

@@ -64,6 +64,7 @@ static int teardown(void **state)
 	(void)state;
 	atomic_store(&fake_hardware.silent, 0);
 	atomic_store(&fake_hardware.hang_in_open, 0);
+	atomic_store(&fake_hardware.hang_in_submit, 0);
 	stop_watching();
 	h264_encoder_destroy(encoder);
 	outlet_destroy(raw);
@@ -221,6 +222,34 @@ static void the_newest_frame_wins_while_an_encoder_opens(void **state)
 	unit = await_unit();
 	assert_int_equal(unit->sequence, 3);
 	frame_unref(unit);
+}
+
+static bool is_submitting(void)
+{
+	return atomic_load(&fake_hardware.hang_in_submit) == 2;
+}
+
+/* Whoever spins looks at the clock, which goes on at each look and by nothing else. */
+static void a_frame_that_there_is_no_room_for_costs_nothing(void **state)
+{
+	int64_t before_ns;
+
+	(void)state;
+	atomic_store(&fake_hardware.hang_in_submit, 1);
+	begin();
+	post_grey(1);
+	await(is_submitting);
+	post_grey(2);
+	before_ns = atomic_load(&clock_ns);
+	poll(NULL, 0, 200);
+	assert_in_range((atomic_load(&clock_ns) - before_ns) / 1000, 0, 1000);
+	atomic_store(&fake_hardware.hang_in_submit, 0);
+	for (uint64_t i = 1; i <= 2; i++) {
+		struct frame *unit = await_unit();
+
+		assert_int_equal(unit->sequence, i);
+		frame_unref(unit);
+	}
 }
 
 static void each_size_opens_one_encoder(void **state)
@@ -535,6 +564,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_single_frame_waits_for_its_encoder),
 		TEST(the_newest_frame_wins_while_an_encoder_opens),
+		TEST(a_frame_that_there_is_no_room_for_costs_nothing),
 		TEST(each_size_opens_one_encoder),
 		TEST(the_slate_is_encoded_again_for_a_newcomer),
 		TEST(a_picture_of_the_source_is_not_encoded_again),

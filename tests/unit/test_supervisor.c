@@ -401,6 +401,19 @@ static void wish(struct bench *bench, const struct encoder_config *config)
 	run_until(bench, is_hardware);
 }
 
+/* Hardware runs that was opened for memory which it may read. */
+static struct encoder_config open_to_import(struct bench *bench)
+{
+	struct encoder_config config;
+
+	want(bench, 32, 32);
+	config = wish_of(bench);
+	config.width = config.height = 64;
+	config.like.dmabuf.id = 1;
+	wish(bench, &config);
+	return config;
+}
+
 static void an_encoder_that_can_do_what_is_wanted_is_kept(void **state)
 {
 	struct bench *bench = *state;
@@ -490,11 +503,7 @@ static void memory_that_was_read_once_is_tried_again(void **state)
 	struct bench *bench = *state;
 	struct encoder_config config;
 
-	want(bench, 32, 32);
-	config = wish_of(bench);
-	config.width = config.height = 64;
-	config.like.dmabuf.id = 1;
-	wish(bench, &config);
+	config = open_to_import(bench);
 	submit_in_place(bench, &config);
 	run_until(bench, is_idle);
 	atomic_store(&fake_hardware.collect_error, -EIO);
@@ -509,13 +518,8 @@ static void memory_that_was_read_once_is_tried_again(void **state)
 static void memory_that_was_not_read_is_not_to_blame(void **state)
 {
 	struct bench *bench = *state;
-	struct encoder_config config;
 
-	want(bench, 32, 32);
-	config = wish_of(bench);
-	config.width = config.height = 64;
-	config.like.dmabuf.id = 1;
-	wish(bench, &config);
+	open_to_import(bench);
 	atomic_store(&fake_hardware.collect_error, -EIO);
 	submit(bench, false);
 	run_until(bench, has_failed_once);
@@ -552,11 +556,7 @@ static void software_in_place_of_stuck_hardware_is_a_fallback(void **state)
 	struct encoder_config config;
 	struct h264_status status;
 
-	want(bench, 32, 32);
-	config = wish_of(bench);
-	config.width = config.height = 64;
-	config.like.dmabuf.id = 1;
-	wish(bench, &config);
+	config = open_to_import(bench);
 	atomic_store(&fake_hardware.hang_in_submit, 1);
 	submit_in_place(bench, &config);
 	while (atomic_load(&fake_hardware.hang_in_submit) != 2)

@@ -229,22 +229,38 @@ static bool is_submitting(void)
 	return atomic_load(&fake_hardware.hang_in_submit) == 2;
 }
 
-/* Whoever spins looks at the clock, which goes on at each look and by nothing else. */
+static struct frame *second;
+
+static bool is_second_in(void)
+{
+	return atomic_load(&second->refs) == 1;
+}
+
+/*
+ * Two are with the encoder, and the third waits. Whoever spins looks at the clock, which goes on at
+ * each look and by nothing else.
+ */
 static void a_frame_that_there_is_no_room_for_costs_nothing(void **state)
 {
 	int64_t before_ns;
 
 	(void)state;
-	atomic_store(&fake_hardware.hang_in_submit, 1);
 	begin();
+	pass(make_frame(SIDE, 0));
+	let_it_look();
+	atomic_store(&fake_hardware.hang_in_submit, 1);
 	post_grey(1);
 	await(is_submitting);
-	post_grey(2);
+	second = make_frame(SIDE, 2);
+	post(frame_ref(second));
+	await(is_second_in);
+	frame_unref(second);
+	post_grey(3);
 	before_ns = atomic_load(&clock_ns);
 	poll(NULL, 0, 200);
 	assert_in_range((atomic_load(&clock_ns) - before_ns) / 1000, 0, 1000);
 	atomic_store(&fake_hardware.hang_in_submit, 0);
-	for (uint64_t i = 1; i <= 2; i++) {
+	for (uint64_t i = 2; i <= 4; i++) {
 		struct frame *unit = await_unit();
 
 		assert_int_equal(unit->sequence, i);
